@@ -1,0 +1,148 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/fstest"
+)
+
+var (
+	first = fstest.MapFS{"00001_one.sql": {Data: []byte("-- +goose Up\nCREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT);\n-- +goose Down\nDROP TABLE t;\n")}}
+	both  = fstest.MapFS{
+		"00001_one.sql": first["00001_one.sql"],
+		"00002_two.sql": {Data: []byte("-- +goose Up\nALTER TABLE t ADD COLUMN c TEXT;\n-- +goose Down\nSELECT 1;\n")},
+	}
+)
+
+func create(t *testing.T, path string, migrations fs.FS) *Catalog {
+	t.Helper()
+	c, err := Create(context.Background(), path, migrations)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func insert(t *testing.T, c *Catalog, a int) {
+	t.Helper()
+	err := c.Write(context.Background(), func(tx *sql.Tx) error {
+		_, err := tx.Exec("INSERT INTO t (a, b) VALUES (?, 'x')", a)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDirtyUntilClosedInOrder(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "catalog.db")
+	c := create(t, path, first)
+	if !c.Dirty() {
+		t.Error("a new catalog is not dirty")
+	}
+	insert(t, c, 1)
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c = create(t, path, first)
+	if c.Dirty() {
+		t.Error("dirty after a close in order")
+	}
+	if err := c.Abort(); err != nil {
+		t.Fatal(err)
+	}
+	c = create(t, path, first)
+	if !c.Dirty() {
+		t.Error("not dirty after an abort")
+	}
+	_ = c.Close()
+}
+
+func TestMigratesAndRefusesTheFuture(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "catalog.db")
+	_ = create(t, path, first).Close()
+	c := create(t, path, both)
+	if _, err := c.DB().Exec("INSERT INTO t (a, b, c) VALUES (1, 'x', 'y')"); err != nil {
+		t.Error("the second migration did not run:", err)
+	}
+	_ = c.Close()
+	if _, err := Create(context.Background(), path, first); !errors.Is(err, ErrNewer) {
+		t.Errorf("an older program on newer tables got %v, want ErrNewer", err)
+	}
+}
+
+func TestReaderSeesWhatIsCommittedAndCannotWrite(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a ? b#c%20.db") // a path that a careless URL would mangle
+	c := create(t, path, first)
+	defer c.Close()
+	insert(t, c, 7)
+	if _, err := os.Stat(path); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	var a int
+	if err := r.QueryRow("SELECT a FROM t").Scan(&a); err != nil || a != 7 {
+		t.Errorf("read %d, %v", a, err)
+	}
+	if _, err := r.Exec("DELETE FROM t"); err == nil {
+		t.Error("a reader could delete")
+	}
+}
+
+func TestReadOfNothing(t *testing.T) {
+	if _, err := Read(filepath.Join(t.TempDir(), "none.db")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v, want fs.ErrNotExist", err)
+	}
+}
+
+func TestNotADatabaseIsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "catalog.db")
+	if err := os.WriteFile(path, []byte("this is no database, whatever its name says; it is long enough to look at\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Create(context.Background(), path, first); err == nil {
+		t.Error("accepted")
+	}
+}
+
+func TestFailedTransactionLeavesNothing(t *testing.T) {
+	c := create(t, filepath.Join(t.TempDir(), "catalog.db"), first)
+	defer c.Close()
+	boom := errors.New("boom")
+	err := c.Write(context.Background(), func(tx *sql.Tx) error {
+		if _, err := tx.Exec("INSERT INTO t (a) VALUES (1)"); err != nil {
+			return err
+		}
+		return boom
+	})
+	if !errors.Is(err, boom) {
+		t.Fatal(err)
+	}
+	var n int
+	if err := c.DB().QueryRow("SELECT count(*) FROM t").Scan(&n); err != nil || n != 0 {
+		t.Errorf("%d rows, %v", n, err)
+	}
+}
+
+func TestOlder(t *testing.T) {
+	for _, row := range []struct {
+		a, b string
+		want bool
+	}{
+		{"3.51.2", "3.51.3", true}, {"3.51.3", "3.51.3", false}, {"3.52.0", "3.51.3", false},
+		{"3.9.10", "3.51.3", true}, {"4.0", "3.51.3", false}, {"x", "3.51.3", true},
+	} {
+		if got := older(row.a, row.b); got != row.want {
+			t.Errorf("older(%s, %s) = %v", row.a, row.b, got)
+		}
+	}
+}
