@@ -28,7 +28,7 @@ const (
 // ones. It is read-only once made, and may be shared.
 type Plan struct {
 	Facts  Facts // as given, defaults in place
-	Code   Code  // of full blocks
+	Code         // of full blocks: K, M, Shard
 	Window int   // W, the interleaved blocks: of any W packets in a row at most one belongs to a given block
 
 	BurstLoss       int           // b, the shards of one block that a burst eats at most
@@ -37,8 +37,8 @@ type Plan struct {
 	TransferFailure float64       // the chance that 100 GiB fail, every block hit by a burst
 	Parity          float64       // part of the packets that is parity: M/(K+M)
 	Content         float64       // bits a second left for blocks, after parity and all headers of packets
-	Memory          int64         // bytes of one window: W (K+M) Shard
-	Delay           time.Duration // time of one window: W (K+M) packets
+	WindowBytes     int64         // bytes of one window: W (K+M) Shard
+	WindowTime      time.Duration // time of one window: W (K+M) packets
 
 	line    line
 	prompt  []uint16 // prompt[k] is the parity of a prompt block of k; its length says what is sent promptly
@@ -79,8 +79,8 @@ func NewPlan(f Facts) (*Plan, error) {
 		BlockFailure: tail(n-c.hits, f.Loss, c.m-c.hits),
 		Parity:       c.parity(),
 		Content:      float64(c.k*shard) * 8 / (float64(n) * l.tick),
-		Memory:       int64(c.window * n * shard),
-		Delay:        l.time(c.window * n),
+		WindowBytes:  int64(c.window * n * shard),
+		WindowTime:   l.time(c.window * n),
 		line:         l,
 	}
 	if err := p.Code.Validate(); err != nil {

@@ -43,8 +43,8 @@ func TestPlansOfKnownLinks(t *testing.T) {
 		{"jumbo packets where a small block costs too much", Facts{Rate: 9e9, MTU: 9000, Loss: 0.05, Burst: 10 * ms}, 384, 106, 30, 42},
 	} {
 		p := mustPlan(t, row.facts)
-		if p.Code.K != row.k || p.Code.M != row.m || p.Window != row.window || p.BurstLoss != row.b {
-			t.Errorf("%s: %d+%d, W = %d, b = %d; want %d+%d, %d, %d", row.name, p.Code.K, p.Code.M, p.Window, p.BurstLoss, row.k, row.m, row.window, row.b)
+		if p.K != row.k || p.M != row.m || p.Window != row.window || p.BurstLoss != row.b {
+			t.Errorf("%s: %d+%d, W = %d, b = %d; want %d+%d, %d, %d", row.name, p.K, p.M, p.Window, p.BurstLoss, row.k, row.m, row.window, row.b)
 		}
 	}
 }
@@ -54,11 +54,11 @@ func TestFiguresOfTheDefaultLink(t *testing.T) {
 	if p.Facts.Memory != 128<<20 || p.Facts.Delay != time.Second || p.Facts.IPOverhead != 48 {
 		t.Errorf("defaults: %+v", p.Facts)
 	}
-	if want := int64(69 * 1013 * 1408); p.Memory != want {
-		t.Errorf("memory %d, want %d", p.Memory, want)
+	if want := int64(69 * 1013 * 1408); p.WindowBytes != want {
+		t.Errorf("memory %d, want %d", p.WindowBytes, want)
 	}
-	if want := 69 * 1013 * 1500 * 8 * time.Second / 900e6; (p.Delay - want).Abs() > time.Microsecond {
-		t.Errorf("delay %v, want %v", p.Delay, want)
+	if want := 69 * 1013 * 1500 * 8 * time.Second / 900e6; (p.WindowTime - want).Abs() > time.Microsecond {
+		t.Errorf("delay %v, want %v", p.WindowTime, want)
 	}
 	if want := 900e6 * 960 * 1408 / (1013 * 1500); math.Abs(p.Content-want) > 1 {
 		t.Errorf("content %v, want %v", p.Content, want)
@@ -128,7 +128,7 @@ func drawPlan(t *rapid.T) *Plan {
 func TestPlanMeetsItsTargetWithinItsMeans(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := drawPlan(t)
-		code, n := p.Code, p.Code.K+p.Code.M
+		code, n := p.Code, p.K+p.M
 		if err := code.Validate(); err != nil {
 			t.Fatal(err)
 		}
@@ -147,11 +147,11 @@ func TestPlanMeetsItsTargetWithinItsMeans(t *testing.T) {
 		if p.TransferFailure > 1e-9 {
 			t.Fatalf("transfer failure %v", p.TransferFailure)
 		}
-		if used := int64(p.Window * n * code.Shard); used > p.Facts.Memory || used != p.Memory {
-			t.Fatalf("memory %d, stated %d, allowed %d", used, p.Memory, p.Facts.Memory)
+		if used := int64(p.Window * n * code.Shard); used > p.Facts.Memory || used != p.WindowBytes {
+			t.Fatalf("memory %d, stated %d, allowed %d", used, p.WindowBytes, p.Facts.Memory)
 		}
-		if p.Delay > p.Facts.Delay+time.Microsecond && p.Window > 1 || p.Window > MaxWindow || p.Window < 1 {
-			t.Fatalf("W = %d, delay %v", p.Window, p.Delay)
+		if p.WindowTime > p.Facts.Delay+time.Microsecond && p.Window > 1 || p.Window > MaxWindow || p.Window < 1 {
+			t.Fatalf("W = %d, delay %v", p.Window, p.WindowTime)
 		}
 	})
 }
@@ -161,7 +161,7 @@ func TestNoSmallerWindowAndNoLessParityWouldDo(t *testing.T) {
 		p := drawPlan(t)
 		l := p.line
 		s, ok := l.choose()
-		if !ok || s.k != p.Code.K || s.m != p.Code.M {
+		if !ok || s.k != p.K || s.m != p.M {
 			t.Fatalf("another choice: %+v", s)
 		}
 		burst := l.burstPackets()

@@ -8,8 +8,8 @@ import (
 // promptSpan is the least time over which the parity of a prompt block is spread.
 const promptSpan = 2 * time.Millisecond
 
-// Prompt returns the code of a prompt block, and the span over which its parity is spread. k is the data shards that
-// its content needs, 1 to PromptMax.
+// Prompt returns the parity of a prompt block of k data shards, 1 to PromptMax, and the span over which it is spread. The
+// code is Code{k, m, Shard}.
 //
 // A prompt block is a partial one on a link that has run dry. Its k data shards leave at once, back to back; its m parity
 // shards follow, evenly by the clock, over the span
@@ -23,12 +23,12 @@ const promptSpan = 2 * time.Millisecond
 // shards (e = 0 without bursts), and m is the smallest with P(Binomial(k + m - e, loss) > m - e) <= Target.
 //
 // It costs a table look-up.
-func (p *Plan) Prompt(k int) (Code, time.Duration) {
+func (p *Plan) Prompt(k int) (m int, span time.Duration) {
 	if k < 1 || k > p.PromptMax() {
 		panic("fec: prompt block outside 1 to PromptMax")
 	}
-	m := int(p.prompt[k])
-	return Code{k, m, p.Code.Shard}, p.promptSpan(m)
+	m = int(p.prompt[k])
+	return m, p.promptSpan(m)
 }
 
 // PromptMax returns the largest k that is sent promptly; it may be 0. Larger partial blocks go by Partial. It is at most the K
@@ -36,8 +36,8 @@ func (p *Plan) Prompt(k int) (Code, time.Duration) {
 // is at most 1,024.
 func (p *Plan) PromptMax() int { return len(p.prompt) - 1 }
 
-// Partial returns the code of a partial block of k data shards, 1 to Code.K, that is sent in the bulk way: its shards are spread
-// evenly over Delay, the time T of one window, so that a burst eats at most
+// Partial returns the parity m of a partial block of k data shards, 1 to K, that is sent in the bulk way: its shards are spread
+// evenly over WindowTime T, so that a burst eats at most
 //
 //	b = floor((k + m) burst / T) + 1
 //
@@ -45,11 +45,11 @@ func (p *Plan) PromptMax() int { return len(p.prompt) - 1 }
 // than the M of a full block.
 //
 // It costs a table look-up.
-func (p *Plan) Partial(k int) Code {
-	if k < 1 || k > p.Code.K {
+func (p *Plan) Partial(k int) (m int) {
+	if k < 1 || k > p.K {
 		panic("fec: partial block outside 1 to K")
 	}
-	return Code{k, int(p.partial[k]), p.Code.Shard}
+	return int(p.partial[k])
 }
 
 // promptSpan returns S for m parity shards.
@@ -72,12 +72,12 @@ func (p *Plan) promptHits(k, m int) int {
 // no better for the others. So one walk through k and m finds all.
 func (p *Plan) promptTable() []uint16 {
 	table, m := []uint16{0}, 1
-	for k := 1; k <= p.Code.K; k++ {
+	for k := 1; k <= p.K; k++ {
 		for m <= fullBlock && !meets(k, m, p.promptHits(k, m), p.Facts.Loss, p.Target) {
 			m++
 		}
-		code := Code{k, m, p.Code.Shard}
-		if m > fullBlock || code.Validate() != nil || code.Wide() && !p.Code.Wide() {
+		code := Code{k, m, p.Shard}
+		if m > fullBlock || code.Validate() != nil || code.Wide() && !p.Wide() {
 			break
 		}
 		table = append(table, uint16(m))
@@ -90,24 +90,24 @@ func (p *Plan) partialHits(n int) int {
 	if p.Facts.Burst == 0 {
 		return 0
 	}
-	window := float64(p.Window*(p.Code.K+p.Code.M)) * p.line.tick
+	window := float64(p.Window*(p.K+p.M)) * p.line.tick
 	return min(int(float64(n)*p.Facts.Burst.Seconds()/window)+1, p.BurstLoss)
 }
 
 // partialTable returns the parity of partial blocks in the bulk way by k, by the same walk. M is enough for every k: with it the
 // spacing is no narrower and the shards are fewer than in a full block.
 func (p *Plan) partialTable() []uint16 {
-	table, m := make([]uint16, p.Code.K+1), 1
-	for k := 1; k < p.Code.K; k++ {
-		for m < p.Code.M && !meets(k, m, p.partialHits(k+m), p.Facts.Loss, p.Target) {
+	table, m := make([]uint16, p.K+1), 1
+	for k := 1; k < p.K; k++ {
+		for m < p.M && !meets(k, m, p.partialHits(k+m), p.Facts.Loss, p.Target) {
 			m++
 		}
 		// The worst links for which there is a plan at all need nine tenths of what is allowed (see the tests).
-		if err := (Code{k, m, p.Code.Shard}).Validate(); err != nil {
+		if err := (Code{k, m, p.Shard}).Validate(); err != nil {
 			panic(fmt.Sprintf("fec: planned a partial block: %v", err))
 		}
 		table[k] = uint16(m)
 	}
-	table[p.Code.K] = uint16(p.Code.M)
+	table[p.K] = uint16(p.M)
 	return table
 }

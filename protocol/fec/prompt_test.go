@@ -11,16 +11,16 @@ import (
 func TestPromptBlocksOfTheDefaultLink(t *testing.T) {
 	p := mustPlan(t, Facts{Rate: 900e6, MTU: 1500, Loss: 0.01, Burst: 10 * ms})
 	for k, m := range map[int]int{1: 12, 5: 21, 16: 41, 100: 176, 300: 488} {
-		if code, span := p.Prompt(k); code != (Code{k, m, 1408}) || span != 30*ms {
-			t.Errorf("k = %d: %v over %v, want m = %d over 30ms", k, code, span, m)
+		if got, span := p.Prompt(k); got != m || span != 30*ms {
+			t.Errorf("k = %d: m = %d over %v, want %d over 30ms", k, got, span, m)
 		}
 	}
 	if p.PromptMax() != 647 {
 		t.Errorf("PromptMax is %d", p.PromptMax())
 	}
 	for k, m := range map[int]int{1: 7, 16: 11, 100: 18, 959: 53, 960: 53} {
-		if code := p.Partial(k); code != (Code{k, m, 1408}) {
-			t.Errorf("k = %d: %v, want m = %d", k, code, m)
+		if got := p.Partial(k); got != m {
+			t.Errorf("k = %d: m = %d, want %d", k, got, m)
 		}
 	}
 }
@@ -32,7 +32,7 @@ func TestPromptBlocksHaveTheLeastParityThatMeetsTheTarget(t *testing.T) {
 			t.Skip("none is sent promptly")
 		}
 		fails := func(k, m int) float64 {
-			wire := float64(p.Facts.IPOverhead+44+p.Code.Shard) * 8 / float64(p.Facts.Rate)
+			wire := float64(p.Facts.IPOverhead+44+p.Shard) * 8 / float64(p.Facts.Rate)
 			span := max(3*p.Facts.Burst.Seconds(), 0.002, float64(m)*wire)
 			eaten := 0
 			if burst := p.Facts.Burst.Seconds(); burst > 0 {
@@ -44,8 +44,9 @@ func TestPromptBlocksHaveTheLeastParityThatMeetsTheTarget(t *testing.T) {
 			return tail(k+m-eaten, p.Facts.Loss, m-eaten)
 		}
 		k := rapid.IntRange(1, p.PromptMax()).Draw(t, "k")
-		code, span := p.Prompt(k)
-		if err := code.Validate(); err != nil || code.K != k || code.Padded() > 1024 || code.Wide() && !p.Code.Wide() {
+		m, span := p.Prompt(k)
+		code := Code{k, m, p.Shard}
+		if err := code.Validate(); err != nil || code.Padded() > 1024 || code.Wide() && !p.Wide() {
 			t.Fatalf("%v, %v", code, err)
 		}
 		if span < 3*p.Facts.Burst || span < 2*ms || span < p.line.time(code.M) {
@@ -58,8 +59,8 @@ func TestPromptBlocksHaveTheLeastParityThatMeetsTheTarget(t *testing.T) {
 			t.Fatalf("%v would do with one less: %v, target %v", code, f, p.Target)
 		}
 		if k > 1 {
-			if before, _ := p.Prompt(k - 1); before.M > code.M {
-				t.Fatalf("%v after %v", code, before)
+			if before, _ := p.Prompt(k - 1); before > m {
+				t.Fatalf("%v after m = %d", code, before)
 			}
 		}
 	})
@@ -71,22 +72,22 @@ func TestPartialBlocksHaveTheLeastParityThatMeetsTheTarget(t *testing.T) {
 		fails := func(k, m int) float64 {
 			eaten := 0
 			if p.Facts.Burst > 0 {
-				eaten = int(float64(k+m)*p.Facts.Burst.Seconds()/p.Delay.Seconds()*(1-1e-9)) + 1
+				eaten = int(float64(k+m)*p.Facts.Burst.Seconds()/p.WindowTime.Seconds()*(1-1e-9)) + 1
 			}
 			if eaten > m {
 				return 1
 			}
 			return tail(k+m-eaten, p.Facts.Loss, m-eaten)
 		}
-		k := rapid.IntRange(1, p.Code.K).Draw(t, "k")
-		code := p.Partial(k)
-		if err := code.Validate(); err != nil || code.K != k || code.M > p.Code.M || code.Wide() && !p.Code.Wide() {
+		k := rapid.IntRange(1, p.K).Draw(t, "k")
+		code := Code{k, p.Partial(k), p.Shard}
+		if err := code.Validate(); err != nil || code.M > p.M || code.Wide() && !p.Wide() {
 			t.Fatalf("%v for k = %d, %v", code, k, err)
 		}
 		if f := fails(code.K, code.M); f > p.Target {
 			t.Fatalf("%v fails with %v, target %v", code, f, p.Target)
 		}
-		if f := fails(code.K, code.M-1); f <= p.Target && code.M > 1 && k < p.Code.K {
+		if f := fails(code.K, code.M-1); f <= p.Target && code.M > 1 && k < p.K {
 			t.Fatalf("%v would do with one less: %v, target %v", code, f, p.Target)
 		}
 	})
@@ -94,16 +95,16 @@ func TestPartialBlocksHaveTheLeastParityThatMeetsTheTarget(t *testing.T) {
 
 func TestAPlanInTheSmallFieldStaysThere(t *testing.T) {
 	p := mustPlan(t, Facts{Rate: 9e9, MTU: 9000, Loss: 0.01, Burst: 10 * ms})
-	if p.Code.Wide() {
+	if p.Wide() {
 		t.Fatal("the plan is wide")
 	}
-	for k := 1; k <= p.Code.K; k++ {
-		if code := p.Partial(k); code.Wide() {
+	for k := 1; k <= p.K; k++ {
+		if code := (Code{k, p.Partial(k), p.Shard}); code.Wide() {
 			t.Errorf("partial block %v is wide", code)
 		}
 		if k <= p.PromptMax() {
-			if code, _ := p.Prompt(k); code.Wide() {
-				t.Errorf("prompt block %v is wide", code)
+			if m, _ := p.Prompt(k); (Code{k, m, p.Shard}).Wide() {
+				t.Errorf("prompt block %d+%d is wide", k, m)
 			}
 		}
 	}
@@ -119,8 +120,8 @@ func TestTheWorstLinksStayWellInsideTheLimits(t *testing.T) {
 				continue
 			}
 			plans++
-			for k := 1; k <= p.Code.K; k++ {
-				if m := p.Partial(k).M; m*10 > max(parityFree, parityPerData*k)*9 {
+			for k := 1; k <= p.K; k++ {
+				if m := p.Partial(k); m*10 > max(parityFree, parityPerData*k)*9 {
 					t.Errorf("loss %v, burst %v: %d+%d", loss, burst, k, m)
 				}
 			}
@@ -140,7 +141,7 @@ func TestBlocksOutsideThePlanAreABug(t *testing.T) {
 		"prompt 0":       func() { p.Prompt(0) },
 		"prompt too big": func() { p.Prompt(p.PromptMax() + 1) },
 		"partial 0":      func() { p.Partial(0) },
-		"partial > K":    func() { p.Partial(p.Code.K + 1) },
+		"partial > K":    func() { p.Partial(p.K + 1) },
 	} {
 		func() {
 			defer func() {
@@ -163,21 +164,21 @@ func TestNoBurstEatsMoreOfAPromptBlockThanCounted(t *testing.T) {
 	} {
 		p := mustPlan(t, f)
 		for _, k := range []int{1, 2, 16, 64} {
-			code, span := p.Prompt(k)
+			m, span := p.Prompt(k)
 			var at []float64 // when each packet leaves
 			for i := range k {
 				at = append(at, float64(i)*p.line.tick)
 			}
-			for i := range code.M {
-				at = append(at, float64(k)*p.line.tick+span.Seconds()*float64(i)/float64(code.M))
+			for i := range m {
+				at = append(at, float64(k)*p.line.tick+span.Seconds()*float64(i)/float64(m))
 			}
 			for first := range at {
 				last := first
 				for last+1 < len(at) && at[last+1] <= at[first]+f.Burst.Seconds() {
 					last++
 				}
-				if eaten := last - first + 1; eaten > p.promptHits(k, code.M) {
-					t.Errorf("%+v: %v: a burst from packet %d eats %d, counted %d", f, code, first, eaten, p.promptHits(k, code.M))
+				if eaten := last - first + 1; eaten > p.promptHits(k, m) {
+					t.Errorf("%+v: %d+%d: a burst from packet %d eats %d, counted %d", f, k, m, first, eaten, p.promptHits(k, m))
 				}
 			}
 		}
