@@ -1,0 +1,122 @@
+package packet
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"fmt"
+	"slices"
+)
+
+// Sealer makes the data packets of one link of one session. It holds nothing that changes: any number of workers may use
+// one at once, as long as no two of them seal the same packet number.
+type Sealer struct {
+	aead cipher.AEAD
+	tag  Tag
+}
+
+// NewSealer prepares the packet key of a link and its tag (S-9).
+func NewSealer(key [32]byte, tag Tag) (*Sealer, error) {
+	aead, err := newAEAD(key)
+	if err != nil {
+		return nil, fmt.Errorf("prepare the sealing of packets: %w", err)
+	}
+	return &Sealer{aead: aead, tag: tag}, nil
+}
+
+// Seal appends one data packet of Overhead + len(shard) bytes to dst and returns the longer slice. It allocates nothing when
+// dst has the room. dst must not overlap the shard.
+//
+// number must never have been sealed under this key before, and salt is drawn anew for each batch (P-4): together they
+// are the nonce. A number above 48 bits, a shard of a size that section 1 forbids, or an inner header that forms no code
+// is a fault of the caller, and panics.
+func (s *Sealer) Seal(dst []byte, number uint64, salt [6]byte, in Inner, shard []byte) []byte {
+	if number > maxNumber || !shardAllowed(len(shard)) || !in.formsCode() {
+		panic("packet: seal of an impossible packet")
+	}
+	start, size := len(dst), Overhead+len(shard)
+	dst = slices.Grow(dst, size)[:start+size]
+	p := dst[start:]
+	p[0] = Version<<4 | byte(KindData)
+	copy(p[tagOffset:], s.tag[:])
+	putUint48(p[numberOffset:], number)
+	copy(p[saltOffset:], salt[:])
+	in.put(p[HeaderSize:])
+	copy(p[HeaderSize+InnerSize:], shard)
+	plain := p[HeaderSize : HeaderSize+InnerSize+len(shard)]
+	s.aead.Seal(plain[:0], p[numberOffset:HeaderSize], plain, p[:HeaderSize])
+	return dst
+}
+
+// Opener opens the data packets of one link of one session. It holds nothing that changes: any number of workers may use
+// one at once.
+type Opener struct {
+	aead cipher.AEAD
+	tag  Tag
+}
+
+// NewOpener prepares the packet key of a link and its tag (S-9).
+func NewOpener(key [32]byte, tag Tag) (*Opener, error) {
+	aead, err := newAEAD(key)
+	if err != nil {
+		return nil, fmt.Errorf("prepare the opening of packets: %w", err)
+	}
+	return &Opener{aead: aead, tag: tag}, nil
+}
+
+// Open opens one data packet (P-1, P-2, P-3, P-5, P-8). What was sealed lands in the capacity of dst from dst[:0] on, so
+// the shard it returns is dst[InnerSize:InnerSize+shard]; dst needs a capacity of len(datagram) - HeaderSize - TagSize, and a
+// smaller one is a fault of the caller, and panics. On refusal that memory is undefined.
+//
+// dst is memory of its own, or datagram[HeaderSize:HeaderSize] to open in place. A datagram that does not open in place is
+// destroyed: where two sessions share a tag (P-3), it must not be opened in place.
+//
+// It allocates nothing, whether it opens or refuses. It knows nothing of replay: ask a Window before and after.
+func (o *Opener) Open(dst, datagram []byte) (in Inner, number uint64, shard []byte, err error) {
+	kind, tag, err := Classify(datagram)
+	switch {
+	case err != nil:
+		return Inner{}, 0, nil, err
+	case kind != KindData:
+		return Inner{}, 0, nil, errKind
+	case tag != o.tag:
+		return Inner{}, 0, nil, errTag
+	case cap(dst) < len(datagram)-HeaderSize-TagSize:
+		panic("packet: no room to open a packet")
+	}
+	plain, err := o.aead.Open(dst[:0], datagram[numberOffset:HeaderSize], datagram[HeaderSize:], datagram[:HeaderSize])
+	if err != nil {
+		return Inner{}, 0, nil, errSeal
+	}
+	if in, err = parseInner(plain); err != nil {
+		return Inner{}, 0, nil, err
+	}
+	return in, uint48(datagram[numberOffset:]), plain[InnerSize:], nil
+}
+
+// Number gives the packet number that a data packet claims, so that a Window can refuse a replay before the work of
+// opening. The datagram must have passed Classify. It is believed only when the packet has opened.
+func Number(datagram []byte) uint64 {
+	return uint48(datagram[numberOffset:])
+}
+
+// newAEAD is AES-256-GCM with the standard nonce and tag.
+func newAEAD(key [32]byte) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(key[:])
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCM(block)
+}
+
+// putUint48 writes the low 48 bits of v to b, big-endian.
+func putUint48(b []byte, v uint64) {
+	_ = b[5]
+	b[0], b[1], b[2] = byte(v>>40), byte(v>>32), byte(v>>24)
+	b[3], b[4], b[5] = byte(v>>16), byte(v>>8), byte(v)
+}
+
+// uint48 reads 48 bits, big-endian.
+func uint48(b []byte) uint64 {
+	_ = b[5]
+	return uint64(b[0])<<40 | uint64(b[1])<<32 | uint64(b[2])<<24 | uint64(b[3])<<16 | uint64(b[4])<<8 | uint64(b[5])
+}
