@@ -1,0 +1,95 @@
+package collect
+
+import (
+	"testing"
+	"time"
+
+	"ecluse/protocol/bundle"
+)
+
+func TestRefusedSessionsStayWithinTheirTable(t *testing.T) {
+	var table refusedTable
+	now := time.Unix(1e9, 0)
+	reports := 0
+	for i := range uint64(10 * refusedKept) {
+		if _, report := table.add(now, "stranger", i, bundle.ReasonSessionSenderUnknown); report {
+			reports++
+		}
+		now = now.Add(time.Millisecond)
+	}
+	if len(table.entries) != refusedKept+1 || reports != 1 {
+		t.Errorf("%d entries, %d reports", len(table.entries), reports)
+	}
+	total := uint64(0)
+	for _, r := range table.all() {
+		total += r.Count
+	}
+	if total != 10*refusedKept {
+		t.Errorf("%d counted of %d", total, 10*refusedKept)
+	}
+	now = now.Add(refusedFor)
+	r, report := table.add(now, "low", 5, bundle.ReasonSessionSenderUnknown)
+	if !report || r.Sender != "low" || r.Session != 5 || r.Count != 1 {
+		t.Errorf("after the flood: %+v, %v", r, report)
+	}
+	if len(table.entries) != refusedKept+1 {
+		t.Errorf("%d entries", len(table.entries))
+	}
+}
+
+func TestARefusalIsReportedOnceAMinuteAndReason(t *testing.T) {
+	var table refusedTable
+	start := time.Unix(1e9, 0)
+	for _, c := range []struct {
+		after  time.Duration
+		reason bundle.Reason
+		report bool
+	}{
+		{0, bundle.ReasonSessionNumberOld, true},
+		{time.Second, bundle.ReasonSessionNumberOld, false},
+		{2 * time.Second, bundle.ReasonSessionConflict, true},
+		{59 * time.Second, bundle.ReasonSessionNumberOld, false},
+		{60 * time.Second, bundle.ReasonSessionNumberOld, true},
+		{61 * time.Second, bundle.ReasonSessionConflict, false},
+	} {
+		if _, report := table.add(start.Add(c.after), "low", 1, c.reason); report != c.report {
+			t.Errorf("%s after %s: report is %v", c.reason, c.after, report)
+		}
+	}
+}
+
+func TestSessionsAreKeptByRank(t *testing.T) {
+	var table sessionTable
+	s := func(rank uint64) *Session { x := testSession("low", rank, 1); x.body = []byte{byte(rank)}; return x }
+	for _, step := range []struct {
+		rank   uint64
+		closed uint64
+		reason bundle.Reason
+		open   []uint64
+	}{
+		{rank: 5, open: []uint64{5}},
+		{rank: 3, open: []uint64{3, 5}},
+		{rank: 2, open: []uint64{3, 5}, reason: bundle.ReasonSessionNumberOld},
+		{rank: 4, open: []uint64{4, 5}, closed: 3},
+		{rank: 9, open: []uint64{5, 9}, closed: 4},
+		{rank: 9, open: []uint64{5, 9}, closed: 9},
+		{rank: 4, open: []uint64{5, 9}, reason: bundle.ReasonSessionNumberOld},
+	} {
+		closed, err := table.admit(s(step.rank))
+		reason, _ := bundle.ReasonOf(err)
+		got := uint64(0)
+		if closed != nil {
+			got = closed.Rank
+		}
+		var open []uint64
+		for _, s := range table.all() {
+			open = append(open, s.Rank)
+		}
+		if got != step.closed || reason != step.reason || len(open) != len(step.open) || open[0] != step.open[0] || open[len(open)-1] != step.open[len(open)-1] {
+			t.Errorf("rank %d: closed %d, reason %q, open %v; want %+v", step.rank, got, reason, open, step)
+		}
+	}
+	if !table.holds([]byte{9}) || table.holds([]byte{4}) {
+		t.Error("the announcements held are not those of the open sessions")
+	}
+}
