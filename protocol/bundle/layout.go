@@ -156,3 +156,10 @@ func ManifestRun(i int, size int64, chunkSize int) Run {
 	offset := int64(i) * int64(chunkSize)
 	return Run{Offset: uint64(offset), Length: uint32(min(int64(chunkSize), size-offset))}
 }
+
+func checkChunkSize(size int) error {
+	if size < ChunkSizeMin || size > ChunkSizeMax || size&(size-1) != 0 {
+		return Reject(ReasonManifestField, "M-2", "a chunk of %d bytes is no power of two from %d to %d", size, ChunkSizeMin, ChunkSizeMax)
+	}
+	return nil
+}

@@ -2,7 +2,7 @@ package bundle
 
 import "strconv"
 
-// The lines of a manifest that stand for one file and one directory. In strings only the quote and the backslash are escaped.
+// The lines of a manifest that stand for one file and one directory, both ways. In strings only the quote and the backslash are escaped.
 //
 //	{"path":"n/a","size":12,"mode":"0600","mtime":1767225599,"sha256":"<64 hex>"}
 //	{"path":"n","mode":"0700","mtime":1767225599}
@@ -52,6 +52,65 @@ func appendDir(dst []byte, d Dir) []byte {
 	dst = append(dst, keyMtime...)
 	dst = strconv.AppendInt(dst, d.Mtime, 10)
 	return append(dst, endDir...)
+}
+
+// file reads the line of a file up to its separator into a table. The path may lie in memory that the next string with an escape
+// overwrites; neither a mode nor a digest has one.
+func (s *scanner) file(t *Table) {
+	s.literal(keyPath[:len(keyPath)-1])
+	path := s.quoted()
+	s.literal(keySize[1:])
+	size := s.integer(MaxBytes)
+	s.literal(keyMode[:len(keyMode)-1])
+	mode := s.mode()
+	s.literal(keyMtime[1:])
+	mtime := s.signed(MaxMtime)
+	s.literal(keySHA256[:len(keySHA256)-1])
+	hex := s.quoted()
+	s.literal(endFile[1:])
+	if s.err != nil {
+		return
+	}
+	digest, err := parseDigest(hex)
+	s.refuse("sha256", err)
+	if r := checkPath(path); r != nil {
+		s.refuse("path", r.about(string(path)))
+	} else if s.err == nil {
+		if r := addFile(t, path, int64(size), mode, mtime, digest); r != nil {
+			s.refuse("file", r)
+		}
+	}
+}
+
+// dir reads the line of a directory up to its separator into a table.
+func (s *scanner) dir(t *Table) {
+	s.literal(keyPath[:len(keyPath)-1])
+	path := s.quoted()
+	s.literal(keyDirMod[1 : len(keyDirMod)-1])
+	mode := s.mode()
+	s.literal(keyMtime[1:])
+	mtime := s.signed(MaxMtime)
+	s.literal(endDir)
+	if s.err != nil {
+		return
+	}
+	if r := checkPath(path); r != nil {
+		s.refuse("path", r.about(string(path)))
+	} else if r := addDir(t, path, mode, mtime); r != nil {
+		s.refuse("directory", r)
+	}
+}
+
+// mode reads M-4's four digits, in units of 0100.
+func (s *scanner) mode() uint8 {
+	v := s.quoted()
+	if s.err == nil && (len(v) != modeText || v[0] != '0' || v[1] < '0' || v[1] > '7' || v[2] != '0' || v[3] != '0') {
+		s.refuse("mode", Reject(ReasonManifestField, "M-4", "%q is not 0000 to 0700 in steps of 0100", excerpt(v)))
+	}
+	if s.err != nil {
+		return 0
+	}
+	return v[1] - '0'
 }
 
 func appendMode(dst []byte, mode uint32) []byte {
