@@ -1,0 +1,164 @@
+package assemble
+
+import (
+	"github.com/klauspost/compress/zstd"
+
+	"ecluse/protocol/bundle"
+)
+
+// job is one whole chunk on its way: decompressed and written by a worker, hashed by the hasher in the order in which jobs were begun.
+type job struct {
+	frame *frame
+	raw   []byte
+	ready chan struct{} // closed when raw is written, or err set
+	err   error
+}
+
+// work takes jobs until the room ends and none is left.
+func (a *Assembler) work() {
+	decoder := newDecoder()
+	defer decoder.Close()
+	for {
+		j := a.nextJob()
+		if j == nil {
+			return
+		}
+		j.raw, j.err = decode(decoder, j.frame.bytes, j.raw)
+		if j.err == nil {
+			j.err = a.write(j.frame, j.raw)
+		}
+		close(j.ready)
+	}
+}
+
+// nextJob waits for a job and for memory to decompress it. The hasher's queue is entered here, under the lock, so that it sees jobs in their order.
+func (a *Assembler) nextJob() *job {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for {
+		if len(a.jobs) > 0 && len(a.hashing) < cap(a.hashing) {
+			j := a.jobs[0]
+			if b := a.raws.take(int(j.frame.raw)); b != nil {
+				a.jobs[0] = nil
+				a.jobs = a.jobs[1:]
+				j.raw, j.ready = b[:0], make(chan struct{})
+				a.hashing <- j // there is room: only this function sends, and the hasher only takes
+				return j
+			}
+		} else if a.stopping && len(a.jobs) == 0 {
+			return nil
+		}
+		a.changed.Wait()
+	}
+}
+
+// hash follows the jobs in order and closes them.
+func (a *Assembler) hash() {
+	for j := range a.hashing {
+		<-j.ready
+		f := j.frame
+		if h := f.bundle.hashes; j.err == nil && h != nil {
+			at := 0
+			for i, r := range f.runs {
+				end := at + int(r.Length)
+				h.add(r, j.raw[at:end], i == len(f.runs)-1)
+				at = end
+			}
+		}
+		a.finish(j)
+	}
+}
+
+// finish books a job.
+func (a *Assembler) finish(j *job) {
+	a.mu.Lock()
+	in, chunk := j.frame.bundle, j.frame.chunk
+	a.buffers.put(j.frame.bytes)
+	a.raws.put(j.raw[:0])
+	a.active--
+	delete(in.busy, chunk)
+	reason, refused := bundle.ReasonOf(j.err)
+	switch {
+	case j.err == nil && !in.gone:
+		in.have.set(chunk)
+		in.written += int64(j.frame.raw)
+		in.dirty = true
+		a.finishIfWhole(in)
+	case refused:
+		a.counts[reason]++
+	}
+	a.changed.Broadcast()
+	id, err := in.id, j.err
+	a.mu.Unlock()
+	if err != nil && !refused {
+		a.options.Owner.Failed(id, err, false)
+	}
+}
+
+// A decoder keeps to what a frame may be: no more than a chunk, a small window.
+func newDecoder() *zstd.Decoder {
+	d, err := zstd.NewReader(nil,
+		zstd.WithDecoderConcurrency(1),
+		zstd.WithDecoderMaxMemory(bundle.ChunkSizeMax),
+		zstd.WithDecoderMaxWindow(8<<20),
+		zstd.WithDecodeAllCapLimit(true), // never beyond the buffer that the slice's raw length asked for
+	)
+	if err != nil {
+		panic("assemble: internal error: " + err.Error())
+	}
+	return d
+}
+
+// decode decompresses a frame into raw, whose capacity may be more than the chunk's length; the result has exactly the length that take gave it.
+func decode(d *zstd.Decoder, frame, raw []byte) ([]byte, error) {
+	want, err := frameContent(frame)
+	if err != nil {
+		return raw, err
+	}
+	if want > cap(raw) {
+		return raw, errFrame
+	}
+	out, err := d.DecodeAll(frame, raw[:0:want])
+	if err != nil || len(out) != want {
+		return raw, errFrame
+	}
+	return out, nil
+}
+
+var errFrame error = bundle.Reject(bundle.ReasonChunkFrame, "R-7", "not one zstd frame of the stated size")
+
+// frameContent checks that the bytes are one zstd frame, whole and alone, that states its content's size (RFC 8878 section 3.1.1), and returns the size.
+// Nothing may stand behind the frame: a skippable frame there would be a place to hide things in.
+func frameContent(b []byte) (int, error) {
+	var h zstd.Header
+	if err := h.Decode(b); err != nil || h.Skippable || !h.HasFCS || h.DictionaryID != 0 || h.FrameContentSize > bundle.ChunkSizeMax {
+		return 0, errFrame
+	}
+	at := h.HeaderSize
+	for {
+		if at+3 > len(b) {
+			return 0, errFrame
+		}
+		head := int(b[at]) | int(b[at+1])<<8 | int(b[at+2])<<16
+		last, kind, size := head&1 != 0, head>>1&3, head>>3
+		at += 3
+		switch kind {
+		case 0, 2: // raw, compressed
+			at += size
+		case 1: // one byte, repeated
+			at++
+		default:
+			return 0, errFrame
+		}
+		if last {
+			break
+		}
+	}
+	if h.HasCheckSum {
+		at += 4
+	}
+	if at != len(b) {
+		return 0, errFrame
+	}
+	return int(h.FrameContentSize), nil
+}
