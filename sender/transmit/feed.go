@@ -1,0 +1,154 @@
+package transmit
+
+import (
+	"context"
+	"sync/atomic"
+
+	"ecluse/protocol/record"
+	"ecluse/sender/schedule"
+)
+
+// Appender is a record that goes whole into a block: an offer, a close, an abandon. It reports false when the block has no room left for it.
+type Appender interface {
+	AppendTo(*record.Block) bool
+	Length() int // of its body
+}
+
+// Piece is one thing to send: a chunk, or else a small record.
+type Piece struct {
+	Record  Appender
+	Chunk   *record.Chunk
+	Out     *Out   // the pass it belongs to; nil for none
+	Content int64  // bytes of raw content that it stands for
+	Release func() // gives the chunk's memory back once it stands in a block; may be nil
+}
+
+// A feed holds at most feedPieces pieces, so that a thousand small bundles share a block, and at most feedChunks large chunks among them, so
+// that one tenant does not hoard the memory of all (4 MiB each) while it waits for its turn. Put waits when either is full.
+const (
+	feedPieces = 256
+	feedChunks = 2
+	largeChunk = 64 << 10 // bytes of a frame above which a chunk counts as large
+)
+
+func (p *Piece) large() bool { return p.Chunk != nil && len(p.Chunk.Frame) > largeChunk }
+
+// Feed is one stream of pieces, in order: what one tenant sends in one class. One goroutine puts, the builder takes.
+type Feed struct {
+	lane    schedule.Lane
+	pieces  chan Piece
+	large   chan struct{} // a token for each large chunk in pieces
+	wake    chan<- struct{}
+	busy    atomic.Bool // the putter is working on the next piece: waiting a little for it makes a fuller block
+	closed  atomic.Bool
+	current *Piece // the builder's: the piece under way
+	slicer  record.Slicer
+}
+
+// Put hands a piece over; it waits while the feed is full. It fails only when ctx ends.
+func (f *Feed) Put(ctx context.Context, p Piece) error {
+	if p.large() {
+		select {
+		case f.large <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	select {
+	case f.pieces <- p:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// Busy tells the builder whether more is about to come.
+func (f *Feed) Busy(busy bool) {
+	f.busy.Store(busy)
+	if !busy {
+		select {
+		case f.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Close says that nothing more will be put. What was put is still sent.
+func (f *Feed) Close() {
+	f.closed.Store(true)
+	f.Busy(false)
+}
+
+// ready says whether the feed has something to send now. The builder calls it.
+func (f *Feed) ready() bool {
+	if f.current != nil {
+		return true
+	}
+	select {
+	case p := <-f.pieces:
+		f.current = &p
+		if p.large() {
+			<-f.large
+		}
+		if p.Chunk != nil {
+			f.slicer = record.NewSlicer(*p.Chunk)
+		}
+		return true
+	default:
+		return false
+	}
+}
+
+// fill appends as much as fits, until the feed is dry or the block is full, which it reports.
+func (f *Feed) fill(b *record.Block, parts *partList) (full bool) {
+	for f.ready() {
+		p := f.current
+		used := b.Used()
+		var done bool
+		if p.Chunk != nil {
+			done = f.slicer.AppendTo(b)
+		} else {
+			done = p.Record.AppendTo(b)
+		}
+		if b.Used() > used && p.Out != nil {
+			parts.enter(p.Out)
+		}
+		if !done {
+			return true
+		}
+		if p.Out != nil {
+			parts.add(p.Out, p.Content)
+		}
+		if p.Release != nil {
+			p.Release()
+		}
+		f.current = nil
+	}
+	return false
+}
+
+// partList gathers what each pass has in the block under construction.
+type partList struct{ parts []part }
+
+func (l *partList) enter(o *Out) {
+	for i := len(l.parts) - 1; i >= 0; i-- { // most often it is the last
+		if l.parts[i].out == o {
+			return
+		}
+	}
+	o.enter()
+	l.parts = append(l.parts, part{out: o})
+}
+
+func (l *partList) add(o *Out, content int64) {
+	for i := len(l.parts) - 1; i >= 0; i-- {
+		if l.parts[i].out == o {
+			l.parts[i].content += content
+			return
+		}
+	}
+}

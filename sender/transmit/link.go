@@ -1,0 +1,212 @@
+package transmit
+
+import (
+	"context"
+	"crypto/rand"
+	"sync/atomic"
+	"time"
+
+	"ecluse/protocol/packet"
+)
+
+// Socket takes batches of equal datagrams, the last of which may be shorter. It never waits for long.
+type Socket interface {
+	Send(batch []byte, segment int) (int, error)
+}
+
+// Pacer says when bytes may leave, and waits until then. Times are nanoseconds since it was made.
+type Pacer interface {
+	// Next books bytes, headers included, and returns their departure.
+	Next(now int64, bytes int) (departure int64)
+	// Wait returns when the departure has come, or when ctx ends.
+	Wait(ctx context.Context, departure int64) error
+	// Now is the pacer's clock.
+	Now() int64
+}
+
+// link is the goroutine that owns the interleaver, the packet numbers and the socket.
+type link struct {
+	interleaver *Interleaver
+	socket      Socket
+	pacer       Pacer
+	wire        int // bytes that a packet costs beside itself: IP and UDP headers
+	shard       int // bytes
+	most        int // packets in a batch
+	loss        float64
+	burst       time.Duration
+
+	prompt, bulk <-chan emitted
+	rekey        <-chan *Session
+	sessions     *sessions
+	announcers   []*announcer // the newest session's last
+
+	batch []byte
+	left  []*Coded
+	stats *linkStats
+
+	failed func(error) error
+	alive  func()
+}
+
+type linkStats struct {
+	packets, bytes, errors, announcements atomic.Uint64
+}
+
+func (l *link) now() int64 { return l.pacer.Now() }
+
+// run sends until ctx ends.
+func (l *link) run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		l.alive()
+		now := l.now()
+		if err := l.announce(ctx, now); err != nil {
+			return err
+		}
+		if l.announced() {
+			l.admit(now)
+			segment, err := l.fill(now)
+			if err != nil {
+				return err
+			}
+			if len(l.batch) > 0 {
+				if err := l.send(ctx, segment); err != nil {
+					return err
+				}
+				continue
+			}
+		}
+		l.wait(ctx, now)
+	}
+	return ctx.Err()
+}
+
+// announced says that the session in use has been announced often enough for data to follow.
+func (l *link) announced() bool { return len(l.announcers) > 0 && l.announcers[0].done() }
+
+// announce sends what is due, and puts the newest session to use once it has been announced. The session before it goes on with the blocks that
+// were made under it, and is announced no more.
+func (l *link) announce(ctx context.Context, now int64) error {
+	for _, a := range l.announcers {
+		if !a.due(now) {
+			continue
+		}
+		l.stats.announcements.Add(1)
+		for _, p := range a.session.packets {
+			if err := l.paced(ctx, p, len(p), 1); err != nil {
+				return err
+			}
+		}
+	}
+	if n := len(l.announcers); n > 1 && l.announcers[n-1].done() {
+		l.sessions.current.Store(l.announcers[n-1].session)
+		l.announcers = l.announcers[n-1:]
+	}
+	return nil
+}
+
+// admit takes what the builder has, as far as window and crowding allow.
+func (l *link) admit(now int64) {
+	for {
+		prompt, bulk := l.open()
+		select {
+		case s := <-l.rekey:
+			l.announcers = append(l.announcers, newAnnouncer(s, now, l.loss, l.burst))
+		case e := <-prompt:
+			l.interleaver.Add(now, e.block, e.emission)
+		case e := <-bulk:
+			l.interleaver.Add(now, e.block, e.emission)
+		default:
+			return
+		}
+	}
+}
+
+// open returns the channels that may be read now: a nil channel is never ready.
+func (l *link) open() (prompt, bulk <-chan emitted) {
+	if !l.interleaver.Crowded() {
+		prompt = l.prompt
+	}
+	if !l.interleaver.Full() {
+		bulk = l.bulk
+	}
+	return prompt, bulk
+}
+
+// fill seals the shards that are due into the batch, and returns the size of a packet.
+func (l *link) fill(now int64) (segment int, err error) {
+	var salt [6]byte
+	l.batch = l.batch[:0]
+	for range l.most {
+		c, index, last, ok := l.interleaver.Next(now)
+		if !ok {
+			break
+		}
+		if len(l.batch) == 0 {
+			if _, err := rand.Read(salt[:]); err != nil { // for each batch: see rule P-4
+				return 0, err
+			}
+		}
+		s := c.Session
+		in := packet.Inner{Block: c.Number, Index: uint16(index), K: uint16(c.Code.K), M: uint16(c.Code.M)}
+		l.batch = s.sealer.Seal(l.batch, s.nextPacket, salt, in, c.Shard(index))
+		s.nextPacket++
+		if last {
+			l.left = append(l.left, c)
+		}
+	}
+	return packet.Overhead + l.shard, nil
+}
+
+// send hands the batch to the socket when its time has come.
+func (l *link) send(ctx context.Context, segment int) error {
+	err := l.paced(ctx, l.batch, segment, (len(l.batch)+segment-1)/segment)
+	for i, c := range l.left {
+		c.left()
+		l.left[i] = nil
+	}
+	l.left = l.left[:0]
+	return err
+}
+
+// paced waits for the departure time of count packets and sends them. A datagram that the system would not take is counted and lost like any other: the
+// link is one-way, and the code repairs it.
+func (l *link) paced(ctx context.Context, batch []byte, segment, count int) error {
+	departure := l.pacer.Next(l.now(), len(batch)+count*l.wire)
+	if err := l.pacer.Wait(ctx, departure); err != nil {
+		return err
+	}
+	l.stats.packets.Add(uint64(count))
+	l.stats.bytes.Add(uint64(len(batch)))
+	if _, err := l.socket.Send(batch, segment); err != nil {
+		l.stats.errors.Add(1)
+		return l.failed(err)
+	}
+	return nil
+}
+
+// wait sleeps until something is due or something comes.
+func (l *link) wait(ctx context.Context, now int64) {
+	next := int64(time.Second) + now
+	for _, a := range l.announcers {
+		next = min(next, a.next)
+	}
+	prompt, bulk := (<-chan emitted)(nil), (<-chan emitted)(nil)
+	if l.announced() {
+		if due, ok := l.interleaver.Due(); ok {
+			next = min(next, due)
+		}
+		prompt, bulk = l.open()
+	}
+	timer := time.NewTimer(time.Duration(max(next-now, 0)))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case s := <-l.rekey:
+		l.announcers = append(l.announcers, newAnnouncer(s, l.now(), l.loss, l.burst))
+	case e := <-prompt:
+		l.interleaver.Add(l.now(), e.block, e.emission)
+	case e := <-bulk:
+		l.interleaver.Add(l.now(), e.block, e.emission)
+	}
+}
