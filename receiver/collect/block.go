@@ -76,6 +76,11 @@ func (l *lane) pull(b *block) {
 	b.older, b.newer = nil, nil
 }
 
+// hasOther tells whether the lane has a block besides this one.
+func (l *lane) hasOther(b *block) bool {
+	return l.oldest != nil && (l.oldest != b || b.newer != nil)
+}
+
 // touch notes progress of a block.
 func (l *lane) touch(now int64, b *block) {
 	b.progress = now

@@ -109,6 +109,7 @@ func newLink(i int, from Link, memory, queue int, clock func() int64) (*link, er
 		return nil, errors.Join(fmt.Errorf("link %s: %w", from.Name, err), t.arena.mem.close())
 	}
 	l := &link{index: i, name: from.Name, source: from.source, clock: clock, table: t, memory: ringMemory, ring: newRing(ringMemory, readAtOnce)}
+	l.rates.note(clock(), 0, 0)
 	l.scratch = make([]buffer, readAtOnce)
 	mem := make([]byte, bufferSize)
 	for i := range l.scratch {

@@ -2,6 +2,7 @@ package collect
 
 import (
 	"errors"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"ecluse/protocol/bundle"
+	"ecluse/protocol/fec"
 	"ecluse/protocol/packet"
 )
 
@@ -87,6 +89,45 @@ func TestDatagramsThatTheKernelPutTogetherAreTakenApart(t *testing.T) {
 	}
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestWideCodesAndHeartbeats(t *testing.T) {
+	f, sink := newFeed(), newDelivery()
+	r := start(t, Options{Links: []Link{{"a", f}}, Verifier: newTestVerifier("low"), Sink: sink, Memory: testMemory})
+	if got := r.Snapshot().Links[0].LastHeartbeat; got != Never {
+		t.Errorf("last heartbeat %s before there was one", got)
+	}
+	f.send(announce("low", 7, 1)...)
+	r.until("the session opens", func(s Snapshot) bool { return len(s.Sessions) == 1 })
+	from := newTestSender(t, testSession("low", 7, 1), 0)
+	wide := fec.Code{K: 256, M: 16, Shard: 1408}
+	f.send(from.packets(wide)[5:]...)
+	r.until("the block comes", func(s Snapshot) bool { return s.Links[0].Blocks.Repaired == 1 })
+	r.Heartbeat("a")
+	snap := r.until("rates are taken", func(s Snapshot) bool { return s.Links[0].PacketRate > 0 && s.Links[0].ByteRate > 0 })
+	if got := snap.Links[0].LastHeartbeat; got < 0 || got > 5*time.Second {
+		t.Errorf("last heartbeat %s ago", got)
+	}
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestRatesAreThoseOfTheLastSeconds(t *testing.T) {
+	var r rates
+	second := int64(time.Second)
+	for i := range int64(20) {
+		r.note(1+i*second, uint64(i*100), uint64(i*1000))
+	}
+	if p, b := r.perSecond(1+20*second, 2000, 20000); p != 100 || b != 1000 {
+		t.Errorf("%v packets, %v bytes a second", p, b)
+	}
+	if p, b := r.perSecond(1+30*second, 1900, 19000); p > 30 || b > 300 {
+		t.Errorf("%v packets, %v bytes a second after silence", p, b)
+	}
+	if p, _ := new(rates).perSecond(second, 5, 5); p != 0 {
+		t.Errorf("%v packets a second without a sample", p)
 	}
 }
 
@@ -316,7 +357,62 @@ func TestEveryBlockThatIsCompleteIsHandedOnBeforeRunEnds(t *testing.T) {
 	}
 }
 
-// stuck is a collector that is behind: nobody takes buffers from the ring.
+func TestWhatWasReadIsCollectedBeforeTheEnd(t *testing.T) {
+	c, err := New(Options{Links: []Link{{"a", newFeed()}}, Verifier: newTestVerifier(), Sink: newDelivery(), Memory: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := c.free(); err != nil {
+			t.Error(err)
+		}
+	}()
+	l := c.links[0]
+	const lives = 500
+	for range lives {
+		drained, ended := make(chan struct{}), make(chan struct{})
+		go func() { l.collect(drained); close(ended) }()
+		runtime.Gosched() // mostly, the collector now waits
+		l.ring.room()[0].n = 5
+		l.ring.publish(1)
+		close(drained)
+		<-ended
+	}
+	if got := c.Snapshot().Links[0].Packets.Received; got != lives {
+		t.Errorf("%d of %d datagrams collected", got, lives)
+	}
+}
+
+// S-8, whatever the number of links.
+func TestNoMoreAnnouncementsAreVerifiedInASecond(t *testing.T) {
+	v := newTestVerifier("low")
+	o := Options{Verifier: v, Sink: newDelivery()}
+	setDefaults(&o)
+	now := int64(1)
+	g := newGate(&o, nil, func() int64 { return now })
+	for number := range uint64(3 * verifiedPerSecond) {
+		g.look(announce("low", number, 1)[0][packet.HeaderSize:])
+	}
+	if v.verified != verifiedPerSecond {
+		t.Errorf("%d verified, want %d", v.verified, verifiedPerSecond)
+	}
+	refused := uint64(0)
+	for _, r := range g.refused.all() {
+		if r.Reason == bundle.ReasonSessionRate {
+			refused += r.Count
+		}
+	}
+	if refused != 2*verifiedPerSecond {
+		t.Errorf("%d refused by rate, want %d", refused, 2*verifiedPerSecond)
+	}
+	now += int64(time.Second)
+	g.look(announce("low", 3*verifiedPerSecond, 1)[0][packet.HeaderSize:])
+	if v.verified != verifiedPerSecond+1 {
+		t.Error("nothing is verified in the next second")
+	}
+}
+
+// Nobody takes readings from the ring.
 func TestAFullQueueIsCountedAndDoesNotStopTheDrain(t *testing.T) {
 	f := newFeed()
 	c, err := New(Options{Links: []Link{{"a", f}}, Verifier: newTestVerifier(), Sink: newDelivery(), Memory: 1 << 20, Queue: 4 * 64 << 10})

@@ -232,26 +232,22 @@ func (t *table) store(now int64, b *block, z *size, shard uint16, mem []byte) bo
 	return true
 }
 
-// makeRoom gives up one block with shards of a size, or of any if z is nil: the one that has stood still the longest in the lane
-// that holds most. The block spared may not be it. It is false when there is none.
+// makeRoom gives up one block with shards of a size, or of any where z is nil and the number of blocks is what is used up: the one
+// that has stood still the longest in the lane that holds most. The block spared is left alone. It is false when there is none.
 func (t *table) makeRoom(now int64, z *size, spared *block) bool {
 	var most *lane
-	consider := func(l *lane) {
-		if l.oldest == nil || (l.oldest == spared && l.newest == spared) {
-			return
-		}
-		if most == nil || l.slots > most.slots {
-			most = l
-		}
-	}
 	if z != nil {
 		for _, l := range z.lanes {
-			consider(l)
+			if l.hasOther(spared) && (most == nil || l.slots > most.slots) {
+				most = l
+			}
 		}
 	} else {
 		for _, c := range t.channels {
 			for _, l := range c.lanes {
-				consider(l)
+				if l.hasOther(spared) && (most == nil || l.blocks > most.blocks) {
+					most = l
+				}
 			}
 		}
 	}

@@ -411,6 +411,53 @@ func TestAFloodOfUnfinishedBlocksHitsItsSenderAlone(t *testing.T) {
 	}
 }
 
+// Threat L4: the number of blocks has a limit of its own, and it hits the sender with the most blocks, not the one with the largest.
+func TestAFloodOfSmallBlocksHitsItsSenderAlone(t *testing.T) {
+	honest, flood := testSession("low", 1, 1), testSession("flood", 2, 1)
+	b := newBench(t, testMemory, honest, flood)
+	from, evil := newTestSender(t, honest, 0), newTestSender(t, flood, 0)
+	shard := make([]byte, 1408)
+	code := fec.Code{K: 512, M: 32, Shard: 1408}
+	var all [4][][]byte
+	for i := range all {
+		all[i] = from.packets(code)
+	}
+	for i := range code.K {
+		for _, packets := range all {
+			b.feed(packets[i])
+			for range 3 {
+				evil.block++
+				b.feed(evil.seal(packet.Inner{Block: evil.block, K: 2048, M: 2048}, shard))
+			}
+		}
+	}
+	b.wantAll(from)
+	if b.tab.outcome.Budget == 0 || b.tab.blocks != b.tab.limit {
+		t.Errorf("%d blocks, limit %d, outcome %+v", b.tab.blocks, b.tab.limit, b.tab.outcome)
+	}
+}
+
+func TestABlockIsGivenUpWhereWorkersHoldAllTheOthers(t *testing.T) {
+	s := testSession("low", 1, 1)
+	b, from := newBench(t, 1<<20, s), newTestSender(t, s, 0)
+	code := fec.Code{K: 1, M: 1, Shard: 1408}
+	var held []*block
+	for range b.tab.limit + 10 {
+		for _, p := range from.packets(code) {
+			if done := b.take(p); done != nil {
+				held = append(held, done)
+			}
+		}
+	}
+	if len(held) != b.tab.limit || b.tab.outcome.Budget != 10 || b.tab.outcome.BudgetPackets != 10 {
+		t.Errorf("%d held, limit %d, outcome %+v", len(held), b.tab.limit, b.tab.outcome)
+	}
+	for _, done := range held {
+		b.deliver(done)
+	}
+	b.wantEmpty()
+}
+
 // Threat L4: 121 shard sizes at once.
 func TestEveryShardSizeAtOnceStaysWithinTheBudget(t *testing.T) {
 	honest, flood := testSession("low", 1, 1), testSession("flood", 2, 1)
@@ -432,6 +479,25 @@ func TestEveryShardSizeAtOnceStaysWithinTheBudget(t *testing.T) {
 	b.now += int64(patience)
 	b.tab.tick(b.now)
 	b.wantEmpty()
+	b.feed(from.packets(testCode)...)
+	b.wantAll(from)
+}
+
+// Threat L4: one sender's blocks fill what memory they may; another one's, of another size, still find some.
+func TestAnotherShardSizeFindsMemoryWhereOneHasFilledIt(t *testing.T) {
+	honest, flood := testSession("low", 1, 1), testSession("flood", 2, 1)
+	b := newBench(t, 32<<20, honest, flood)
+	from, evil := newTestSender(t, honest, 0), newTestSender(t, flood, 0)
+	shard := make([]byte, bundle.MaxShard)
+	for range 2 * (32 << 20) / bundle.MaxShard {
+		if evil.number%64 == 0 {
+			evil.block++
+		}
+		b.feed(evil.seal(packet.Inner{Block: evil.block, Index: uint16(evil.number % 64), K: 2048, M: 2048}, shard))
+	}
+	if b.tab.outcome.Budget == 0 {
+		t.Fatal("memory is not full: the test proves nothing")
+	}
 	b.feed(from.packets(testCode)...)
 	b.wantAll(from)
 }
@@ -521,13 +587,15 @@ func TestPacketsAllocateNothing(t *testing.T) {
 func TestSpanKeepsExactlyWhatItShould(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	s, model := newSpan(0, 0), map[uint32]bool{}
-	for range 200000 {
+	for range 400000 {
 		var number uint32
-		switch rng.IntN(20) {
-		case 0:
+		switch n := rng.IntN(10000); {
+		case n == 0:
 			number = s.highest + uint32(rng.IntN(3*blockSpan))
-		case 1, 2, 3:
-			number = s.highest + uint32(rng.IntN(100))
+		case n < 5000:
+			number = s.highest + uint32(rng.IntN(5))
+		case n < 7500:
+			number = s.highest - min(s.highest, uint32(rng.IntN(100)))
 		default:
 			number = s.highest - min(s.highest, uint32(rng.IntN(blockSpan+100)))
 		}
