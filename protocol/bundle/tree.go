@@ -194,9 +194,20 @@ func newFormer(policy NamePolicy) *former {
 
 func (f *former) form(p Path) string {
 	if f.policy == Portable {
-		return norm.NFC.String(f.caser.String(norm.NFD.String(string(p))))
+		return norm.NFC.String(strings.Map(cherokee, f.caser.String(norm.NFD.String(string(p)))))
 	}
 	return norm.NFC.String(string(p))
+}
+
+// cherokee folds the one script that cases.Fold of x/text v0.43.0 gets wrong: it swaps its cases, so that a pair stays a pair.
+func cherokee(r rune) rune {
+	switch {
+	case r >= 0xab70 && r <= 0xabbf:
+		return r - 0xab70 + 0x13a0
+	case r >= 0x13f8 && r <= 0x13fd:
+		return r - 8
+	}
+	return r
 }
 
 // plain tells cheaply that a path is its own form: ASCII, and in lower case where that matters.
