@@ -27,8 +27,11 @@ func scan(r io.Reader, limit int64) *scanner {
 	return &scanner{r: bufio.NewReaderSize(r, int(min(maxLine, limit+1)))}
 }
 
-// next goes to the next line; at the end of the text it is empty.
+// next goes to the next line; at the end of the text it is empty. After a failure nothing more is read.
 func (s *scanner) next() {
+	if s.err != nil {
+		return
+	}
 	s.start += int64(len(s.line))
 	s.at = 0
 	var err error
@@ -37,7 +40,7 @@ func (s *scanner) next() {
 	case err == nil, err == io.EOF:
 	case errors.Is(err, bufio.ErrBufferFull):
 		s.fail("the line is longer than any may be")
-	case s.err == nil:
+	default:
 		s.err = fmt.Errorf("read manifest: %w", err)
 	}
 }
