@@ -38,7 +38,7 @@ type Options struct {
 // Link is one link's name and its socket, which the Collector closes.
 type Link struct {
 	Name   string
-	source source
+	Socket Socket
 }
 
 // Collector turns the datagrams of its links into blocks of records.
@@ -108,12 +108,12 @@ func newLink(i int, from Link, memory, queue int, clock func() int64) (*link, er
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("link %s: %w", from.Name, err), t.arena.mem.close())
 	}
-	l := &link{index: i, name: from.Name, source: from.source, clock: clock, table: t, memory: ringMemory, ring: newRing(ringMemory, readAtOnce)}
+	l := &link{index: i, name: from.Name, socket: from.Socket, clock: clock, table: t, memory: ringMemory, ring: newRing(ringMemory, readAtOnce)}
 	l.rates.note(clock(), 0, 0)
-	l.scratch = make([]buffer, readAtOnce)
+	l.scratch = make([]Buffer, readAtOnce)
 	mem := make([]byte, bufferSize)
 	for i := range l.scratch {
-		l.scratch[i].mem = mem
+		l.scratch[i].Mem = mem
 	}
 	return l, nil
 }
@@ -139,7 +139,7 @@ func (c *Collector) Run(ctx context.Context) error {
 	<-ctx.Done()
 	var failed []error
 	for _, l := range c.links {
-		failed = append(failed, l.source.close())
+		failed = append(failed, l.socket.Close())
 	}
 	drains.Wait()
 	close(drained)

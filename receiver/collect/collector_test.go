@@ -373,7 +373,7 @@ func TestWhatWasReadIsCollectedBeforeTheEnd(t *testing.T) {
 		drained, ended := make(chan struct{}), make(chan struct{})
 		go func() { l.collect(drained); close(ended) }()
 		runtime.Gosched() // mostly, the collector now waits
-		l.ring.room()[0].n = 5
+		l.ring.room()[0].N = 5
 		l.ring.publish(1)
 		close(drained)
 		<-ended
@@ -441,7 +441,7 @@ func TestAFullQueueIsCountedAndDoesNotStopTheDrain(t *testing.T) {
 	if c.Alive() > 5*time.Second {
 		t.Error("the drain is not alive")
 	}
-	if err := f.close(); err != nil {
+	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-ended; err == nil {
@@ -452,7 +452,7 @@ func TestAFullQueueIsCountedAndDoesNotStopTheDrain(t *testing.T) {
 func TestAFailingSocketEndsRun(t *testing.T) {
 	f := newFeed()
 	r := start(t, Options{Links: []Link{{"a", f}}, Verifier: newTestVerifier(), Sink: newDelivery(), Memory: 1 << 20})
-	if err := f.close(); err != nil {
+	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
 	select {
@@ -479,7 +479,7 @@ func TestLossHasAnAddress(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newFeed()
 			f.kernel.Store(c.kernel)
-			l := &link{source: f, table: &table{closed: closedCounts{c.lost}}}
+			l := &link{socket: f, table: &table{closed: closedCounts{c.lost}}}
 			l.table.packets.Received = c.received
 			l.overrun.Store(c.queue)
 			l.buffers.Store(c.buffers)

@@ -23,7 +23,7 @@ type feed struct {
 
 func newFeed() *feed { return &feed{in: make(chan []byte, 1024), done: make(chan struct{})} }
 
-func (f *feed) receive(buffers []buffer) (int, error) {
+func (f *feed) Receive(buffers []Buffer) (int, error) {
 	select {
 	case <-f.done:
 		return 0, errors.New("closed")
@@ -43,13 +43,13 @@ func (f *feed) receive(buffers []buffer) (int, error) {
 	return len(buffers), nil
 }
 
-func (f *feed) fill(b *buffer, content []byte) {
-	b.n, b.segment = copy(b.mem, content), f.seg
+func (f *feed) fill(b *Buffer, content []byte) {
+	b.N, b.Segment = copy(b.Mem, content), f.seg
 }
 
-func (f *feed) dropped() uint64 { return f.kernel.Load() }
+func (f *feed) Dropped() uint64 { return f.kernel.Load() }
 
-func (f *feed) close() error {
+func (f *feed) Close() error {
 	f.once.Do(func() { close(f.done) })
 	return nil
 }

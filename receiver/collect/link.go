@@ -17,22 +17,23 @@ const (
 	tickEvery  = time.Second
 )
 
-// source is the socket of a link. One drain calls receive.
-type source interface {
-	// receive waits for datagrams and fills buffers from the first on; it returns how many it filled. It may return 0 without an
+// Socket is the socket of a link. One drain calls Receive.
+type Socket interface {
+	// Receive waits for datagrams and fills buffers from the first on; it returns how many it filled. It may return 0 without an
 	// error, and does so at least each second while nothing comes.
-	receive(buffers []buffer) (int, error)
-	// dropped is how many times the kernel threw something away because this socket's buffer was full.
-	dropped() uint64
-	// close makes receive return an error.
-	close() error
+	Receive(buffers []Buffer) (int, error)
+	// Dropped is how many times the kernel threw something away because this socket's buffer was full. It answers after Close
+	// as well.
+	Dropped() uint64
+	// Close makes Receive return an error.
+	Close() error
 }
 
 // link is one link: its socket, its drain, its collector, and its table.
 type link struct {
 	index  int
 	name   string
-	source source
+	socket Socket
 	ring   *ring
 	memory mapping // of the ring
 	clock  func() int64
@@ -42,7 +43,7 @@ type link struct {
 	buffers     atomic.Uint64 // filled
 	overrun     atomic.Uint64 // datagrams that found the ring full
 	overrunRead atomic.Uint64 // buffers that they came in
-	scratch     []buffer      // all in one memory: what is read into them is thrown away
+	scratch     []Buffer      // all in one memory: what is read into them is thrown away
 
 	// mu is held by the collector for one buffer of packets at a time (at most 64 KiB), and by others for as long as it takes to
 	// look, to open a session, or to give the slots of a block back.
@@ -69,7 +70,7 @@ func (l *link) drain(ctx context.Context) error {
 		if len(into) == 0 {
 			into, keep = l.scratch, false
 		}
-		n, err := l.source.receive(into)
+		n, err := l.socket.Receive(into)
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -116,11 +117,11 @@ func (l *link) collect(drained <-chan struct{}) {
 }
 
 // take goes through the datagrams of one buffer.
-func (l *link) take(b *buffer) {
+func (l *link) take(b *Buffer) {
 	now := l.clock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for rest := b.mem[:b.n]; rest != nil; {
+	for rest := b.Mem[:b.N]; rest != nil; {
 		var datagram []byte
 		datagram, rest = b.next(rest)
 		l.datagram(now, datagram)

@@ -7,8 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
+	"strings"
 
 	"ecluse/protocol/bundle"
 )
@@ -159,15 +159,63 @@ func withFloors(numbers []Number, s *Session, floors []Floor) (next []Number, ch
 	return next, true
 }
 
-// memoryNumbers is the part of a store that does not touch the disk.
-type memoryNumbers map[bundle.Name][]Number
-
-func (m memoryNumbers) Of(sender bundle.Name) []Number { return m[sender] }
-
-func (m memoryNumbers) Store(sender bundle.Name, numbers []Number) error {
-	m[sender] = numbers
-	return nil
+// Files are the files of one directory, `<state>/sessions`.
+type Files interface {
+	// Names lists them, without what a crash left half written.
+	Names() ([]string, error)
+	Read(name string) ([]byte, error)
+	// Replace is durable when it returns: the name then has the new content, and before that the old one.
+	Replace(name string, content []byte) error
 }
 
-// senders gives the names in order.
-func (m memoryNumbers) senders() []bundle.Name { return slices.Sorted(maps.Keys(m)) }
+// numbersSuffix follows the sender's name in the name of its file.
+const numbersSuffix = ".json"
+
+// FileNumbers is a Numbers on disk: a file for each sender.
+type FileNumbers struct {
+	files   Files
+	numbers map[bundle.Name][]Number
+}
+
+// OpenNumbers reads the numbers of all senders. A file that cannot be read is an error: without it old sessions would be let in.
+func OpenNumbers(files Files) (*FileNumbers, error) {
+	names, err := files.Names()
+	if err != nil {
+		return nil, fmt.Errorf("list the sessions: %w", err)
+	}
+	f := &FileNumbers{files: files, numbers: make(map[bundle.Name][]Number)}
+	for _, name := range names {
+		base, ok := strings.CutSuffix(name, numbersSuffix)
+		if !ok {
+			continue
+		}
+		sender, err := bundle.ParseName(base)
+		if err != nil {
+			continue // no sender has this name
+		}
+		text, err := files.Read(name)
+		if err != nil {
+			return nil, fmt.Errorf("read the sessions of %s: %w", sender, err)
+		}
+		if f.numbers[sender], err = parseNumbers(text, sender); err != nil {
+			return nil, err
+		}
+	}
+	return f, nil
+}
+
+// Of gives what is known of a sender.
+func (f *FileNumbers) Of(sender bundle.Name) []Number { return f.numbers[sender] }
+
+// Store replaces the file of a sender. When that fails the numbers stay as they were.
+func (f *FileNumbers) Store(sender bundle.Name, numbers []Number) error {
+	text, err := marshalNumbers(sender, numbers)
+	if err != nil {
+		return err
+	}
+	if err := f.files.Replace(string(sender)+numbersSuffix, text); err != nil {
+		return fmt.Errorf("store the sessions of %s: %w", sender, err)
+	}
+	f.numbers[sender] = numbers
+	return nil
+}

@@ -8,32 +8,33 @@ const (
 	// A reading that filled less than half of its buffer is moved up to the one before it, so that single datagrams do not
 	// take 64 KiB each.
 	closeUp = bufferSize / 2
-	// ringUnit is the granularity of the ring's memory, and the mean size of a datagram for which it has descriptions.
+	// ringUnit is the granularity of the ring's memory, a cache line; ringDatum is the mean size of a reading for which the ring has a
+	// description: below that of any packet.
 	ringUnit  = 64
 	ringDatum = 1024
 )
 
-// buffer is memory for one reading of a socket: one datagram, or several of one size that the kernel put together.
-type buffer struct {
-	mem     []byte
-	n       int // bytes read
-	segment int // size of each datagram but the last, which may be shorter; 0 for one datagram
+// Buffer is memory for one reading of a socket: one datagram, or several of one size that the kernel put together.
+type Buffer struct {
+	Mem     []byte
+	N       int // bytes read
+	Segment int // size of each datagram but the last, which may be shorter; 0 for one datagram
 }
 
 // datagrams is the number of datagrams in a buffer.
-func (b *buffer) datagrams() int {
-	if b.segment <= 0 || b.segment >= b.n {
+func (b *Buffer) datagrams() int {
+	if b.Segment <= 0 || b.Segment >= b.N {
 		return 1
 	}
-	return (b.n + b.segment - 1) / b.segment
+	return (b.N + b.Segment - 1) / b.Segment
 }
 
 // next cuts the first datagram off what is left of a buffer's content.
-func (b *buffer) next(rest []byte) (datagram, after []byte) {
-	if b.segment <= 0 || b.segment >= len(rest) {
+func (b *Buffer) next(rest []byte) (datagram, after []byte) {
+	if b.Segment <= 0 || b.Segment >= len(rest) {
 		return rest, nil
 	}
-	return rest[:b.segment:b.segment], rest[b.segment:]
+	return rest[:b.Segment:b.Segment], rest[b.Segment:]
 }
 
 // ring carries readings from one drain to one collector, in order, through memory of a fixed size. Neither side waits for the
@@ -48,7 +49,7 @@ func (b *buffer) next(rest []byte) (datagram, after []byte) {
 type ring struct {
 	memory   []byte
 	readings []reading // descriptions, a ring as well
-	offered  []buffer
+	offered  []Buffer
 
 	put  atomic.Uint64 // descriptions published by the drain
 	got  atomic.Uint64 // descriptions given back by the collector
@@ -60,7 +61,7 @@ type ring struct {
 
 // reading describes one buffer on its way.
 type reading struct {
-	buffer
+	Buffer
 	end uint64 // where it ends in the ring
 }
 
@@ -69,13 +70,13 @@ func newRing(memory []byte, atOnce int) *ring {
 	return &ring{
 		memory:   memory,
 		readings: make([]reading, len(memory)/ringDatum),
-		offered:  make([]buffer, 0, atOnce),
+		offered:  make([]Buffer, 0, atOnce),
 		wake:     make(chan struct{}, 1),
 	}
 }
 
 // room gives the drain free buffers that lie one behind the other; none when the collector is behind.
-func (r *ring) room() []buffer {
+func (r *ring) room() []Buffer {
 	size := uint64(len(r.memory))
 	r.offered = r.offered[:0]
 	if size-r.head%size < bufferSize {
@@ -93,7 +94,7 @@ func (r *ring) room() []buffer {
 	descriptions := uint64(len(r.readings)) - (r.put.Load() - r.got.Load())
 	for i := range min(free, descriptions, uint64(cap(r.offered))) {
 		from := at + i*bufferSize
-		r.offered = append(r.offered, buffer{mem: r.memory[from : from+bufferSize : from+bufferSize]})
+		r.offered = append(r.offered, Buffer{Mem: r.memory[from : from+bufferSize : from+bufferSize]})
 	}
 	return r.offered
 }
@@ -106,13 +107,13 @@ func (r *ring) publish(n int) {
 	size, put := uint64(len(r.memory)), r.put.Load()
 	first := r.head // where the first of the offered buffers lies; the others follow
 	for i, b := range r.offered[:n] {
-		if lies := first + uint64(i)*bufferSize; b.n >= closeUp {
+		if lies := first + uint64(i)*bufferSize; b.N >= closeUp {
 			r.head = lies
 		} else if r.head != lies {
 			at := r.head % size
-			b.mem = r.memory[at : at+uint64(copy(r.memory[at:], b.mem[:b.n]))]
+			b.Mem = r.memory[at : at+uint64(copy(r.memory[at:], b.Mem[:b.N]))]
 		}
-		r.head += (uint64(b.n) + ringUnit - 1) / ringUnit * ringUnit
+		r.head += (uint64(b.N) + ringUnit - 1) / ringUnit * ringUnit
 		r.readings[(put+uint64(i))%uint64(len(r.readings))] = reading{b, r.head}
 	}
 	r.put.Add(uint64(n))
@@ -123,12 +124,12 @@ func (r *ring) publish(n int) {
 }
 
 // front gives the collector the oldest reading, or nil.
-func (r *ring) front() *buffer {
+func (r *ring) front() *Buffer {
 	got := r.got.Load()
 	if got == r.put.Load() {
 		return nil
 	}
-	return &r.readings[got%uint64(len(r.readings))].buffer
+	return &r.readings[got%uint64(len(r.readings))].Buffer
 }
 
 // pop gives the oldest reading's memory back to the drain.

@@ -24,11 +24,11 @@ func TestTheRingCarriesWhatItWasGiven(t *testing.T) {
 				if rng.IntN(3) > 0 {
 					length = 1 + rng.IntN(2000)
 				}
-				content := offered[i].mem[:length]
+				content := offered[i].Mem[:length]
 				for j := 0; j < length; j += 100 {
 					content[j] = byte(rng.Uint32())
 				}
-				offered[i].n, offered[i].segment = length, length/2
+				offered[i].N, offered[i].Segment = length, length/2
 				want = append(want, slices.Clone(content))
 			}
 			r.publish(n)
@@ -40,7 +40,7 @@ func TestTheRingCarriesWhatItWasGiven(t *testing.T) {
 				if b == nil {
 					break
 				}
-				if !bytes.Equal(b.mem[:b.n], want[0]) || b.segment != b.n/2 {
+				if !bytes.Equal(b.Mem[:b.N], want[0]) || b.Segment != b.N/2 {
 					t.Fatalf("size %d: a reading of %d bytes came out as another one", size, len(want[0]))
 				}
 				want = want[1:]
@@ -59,7 +59,7 @@ func TestSingleDatagramsLieCloseTogether(t *testing.T) {
 			break
 		}
 		for i := range offered {
-			offered[i].n = 1452
+			offered[i].N = 1452
 		}
 		r.publish(len(offered))
 		n += len(offered)

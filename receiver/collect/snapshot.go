@@ -127,7 +127,7 @@ func (l *link) snapshot(now int64, sums map[*Session]*OpenSession) LinkSnapshot 
 // together; the mean of the buffers that were read says how many.
 func (l *link) loss() Loss {
 	t := l.table
-	loss := Loss{Lost: t.lost(), KernelDrops: l.source.dropped(), QueueDrops: l.overrun.Load()}
+	loss := Loss{Lost: t.lost(), KernelDrops: l.socket.Dropped(), QueueDrops: l.overrun.Load()}
 	perBuffer := 1.0
 	if kept := l.buffers.Load() - l.overrunRead.Load(); kept > 0 {
 		perBuffer = max(1, float64(t.packets.Received)/float64(kept))

@@ -4,8 +4,11 @@ import (
 	"crypto/ed25519"
 	"crypto/hpke"
 	"crypto/sha512"
+	"errors"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -58,6 +61,38 @@ func newLowSide(t *testing.T, seed byte, receiver hpke.PublicKey) lowSide {
 		t.Fatal(err)
 	}
 	return lowSide{signer, receiver}
+}
+
+// testFiles is a directory in memory.
+type testFiles struct {
+	content map[string][]byte
+	fail    error
+}
+
+func (f *testFiles) Names() ([]string, error) { return slices.Sorted(maps.Keys(f.content)), f.fail }
+
+func (f *testFiles) Read(name string) ([]byte, error) { return f.content[name], f.fail }
+
+func (f *testFiles) Replace(name string, content []byte) error {
+	if f.fail == nil {
+		f.content[name] = slices.Clone(content)
+	}
+	return f.fail
+}
+
+// newTestNumbers gives numbers in files that nobody else has.
+func newTestNumbers(t *testing.T) *FileNumbers {
+	t.Helper()
+	return openTestNumbers(t, &testFiles{content: map[string][]byte{}})
+}
+
+func openTestNumbers(t *testing.T, files Files) *FileNumbers {
+	t.Helper()
+	n, err := OpenNumbers(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 func (l lowSide) keyID() [32]byte { return packet.KeyID(l.signer.PublicKey().Marshal()) }
@@ -113,7 +148,7 @@ var (
 func TestAnHonestAnnouncementGivesTheSendersKeys(t *testing.T) {
 	key := newReceiverKey(t)
 	low := newLowSide(t, 1, key.PublicKey())
-	v := NewKeyVerifier(key, testEnrolment{low.keyID(): {name: "low", key: low.signer.PublicKey()}}, memoryNumbers{})
+	v := NewKeyVerifier(key, testEnrolment{low.keyID(): {name: "low", key: low.signer.PublicKey()}}, newTestNumbers(t))
 	a, sender := low.announce(t, 1000, testEpoch, 3, bundle.NamespaceSession)
 	s, err := verify(t, v, testNow, a)
 	if err != nil {
@@ -143,7 +178,7 @@ func TestSessionsAreRefusedByReason(t *testing.T) {
 		a, _ := low.announce(t, number, testEpoch, 1, bundle.NamespaceSession)
 		return a
 	}
-	numbers := memoryNumbers{}
+	numbers := newTestNumbers(t)
 	v := NewKeyVerifier(key, enrolment, numbers)
 	first := honest(500)
 	if _, err := verify(t, v, testNow, first); err != nil {
@@ -216,9 +251,9 @@ func TestARestartedReceiverTakesTheSameSessionWithItsFloors(t *testing.T) {
 	key := newReceiverKey(t)
 	low := newLowSide(t, 1, key.PublicKey())
 	enrolment := testEnrolment{low.keyID(): {name: "low", key: low.signer.PublicKey()}}
-	numbers := memoryNumbers{}
+	files := &testFiles{content: map[string][]byte{}}
 	a, _ := low.announce(t, 1000, testEpoch, 2, bundle.NamespaceSession)
-	v := NewKeyVerifier(key, enrolment, numbers)
+	v := NewKeyVerifier(key, enrolment, openTestNumbers(t, files))
 	s, err := verify(t, v, testNow, a)
 	if err != nil {
 		t.Fatal(err)
@@ -227,7 +262,7 @@ func TestARestartedReceiverTakesTheSameSessionWithItsFloors(t *testing.T) {
 	if err := v.Store(s, floors); err != nil {
 		t.Fatal(err)
 	}
-	again, err := verify(t, NewKeyVerifier(key, enrolment, numbers), testNow, a)
+	again, err := verify(t, NewKeyVerifier(key, enrolment, openTestNumbers(t, files)), testNow, a)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,11 +271,57 @@ func TestARestartedReceiverTakesTheSameSessionWithItsFloors(t *testing.T) {
 	}
 }
 
+// A number that could not be stored opens no session: after a restart it would be forgotten.
+func TestASessionDoesNotOpenWhereItsNumberCannotBeStored(t *testing.T) {
+	key := newReceiverKey(t)
+	low := newLowSide(t, 1, key.PublicKey())
+	files := &testFiles{content: map[string][]byte{}}
+	v := NewKeyVerifier(key, testEnrolment{low.keyID(): {name: "low", key: low.signer.PublicKey()}}, openTestNumbers(t, files))
+	a, _ := low.announce(t, 1000, testEpoch, 2, bundle.NamespaceSession)
+	files.fail = errors.New("no space")
+	_, err := verify(t, v, testNow, a)
+	if _, rejected := bundle.ReasonOf(err); !errors.Is(err, files.fail) || rejected {
+		t.Errorf("got %v", err)
+	}
+	files.fail = nil
+	s, err := verify(t, v, testNow, a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writes := string(files.content["low.json"])
+	files.fail = errors.New("no space")
+	if err := v.Store(s, make([]Floor, 2)); err != nil {
+		t.Errorf("floors that have not changed were written: %v", err)
+	}
+	if err := v.Store(s, []Floor{{5, true}, {}}); !errors.Is(err, files.fail) || string(files.content["low.json"]) != writes {
+		t.Errorf("got %v", err)
+	}
+	files.fail = nil
+	if err := v.Store(s, []Floor{{5, true}, {}}); err != nil || string(files.content["low.json"]) == writes {
+		t.Errorf("floors were not written at the second try: %v", err)
+	}
+}
+
+func TestDamagedNumbersAreAnError(t *testing.T) {
+	for name, files := range map[string]*testFiles{
+		"no directory": {fail: errors.New("gone")},
+		"empty file":   {content: map[string][]byte{"low.json": nil}},
+		"other sender": {content: map[string][]byte{"low.json": []byte(`{"format":"ecluse-sessions-1","sender":"high","sessions":[]}`)}},
+	} {
+		if _, err := OpenNumbers(files); err == nil {
+			t.Errorf("%s: opened", name)
+		}
+	}
+	if _, err := OpenNumbers(&testFiles{content: map[string][]byte{"low.json.tmp1": nil, "README": nil, ".x.json": nil}}); err != nil {
+		t.Errorf("foreign files: %v", err)
+	}
+}
+
 // An announcement of an epoch from before keeps its rank, so that it cannot push out newer sessions.
 func TestRanksFollowTheFirstAcceptance(t *testing.T) {
 	key := newReceiverKey(t)
 	low := newLowSide(t, 1, key.PublicKey())
-	v := NewKeyVerifier(key, testEnrolment{low.keyID(): {name: "low", key: low.signer.PublicKey()}}, memoryNumbers{})
+	v := NewKeyVerifier(key, testEnrolment{low.keyID(): {name: "low", key: low.signer.PublicKey()}}, newTestNumbers(t))
 	var announcements []*packet.Announcement
 	for i := range 3 {
 		a, _ := low.announce(t, uint64(1000-i), bundle.Epoch{byte(i + 1)}, 1, bundle.NamespaceSession)
