@@ -34,3 +34,17 @@ func (c Class) String() string {
 	}
 	return fmt.Sprintf("class(%d)", uint8(c))
 }
+
+// MarshalText gives the word for the class, and an error for a value that is none.
+func (c Class) MarshalText() ([]byte, error) {
+	if c < Urgent || c > Bulk {
+		return nil, fmt.Errorf("%d is no priority", uint8(c))
+	}
+	return []byte(c.String()), nil
+}
+
+// UnmarshalText reads what ParseClass takes.
+func (c *Class) UnmarshalText(text []byte) (err error) {
+	*c, err = ParseClass(string(text))
+	return err
+}

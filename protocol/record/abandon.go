@@ -64,6 +64,24 @@ func (a *Abandon) AppendTo(b *Block) bool {
 	return true
 }
 
+// AbandonReason makes a reason that R-3 takes of any text: what cannot be printed becomes a question mark, and what is too long is cut.
+func AbandonReason(text string) string {
+	b := make([]byte, 0, maxReason)
+	for _, r := range text {
+		if !unicode.IsPrint(r) || r == utf8.RuneError {
+			r = '?'
+		}
+		if len(b)+utf8.RuneLen(r) > maxReason {
+			break
+		}
+		b = utf8.AppendRune(b, r)
+	}
+	if len(b) == 0 {
+		return "?"
+	}
+	return string(b)
+}
+
 // check refuses values outside I-1, I-2 and section 1, and a reason that could draw on a terminal.
 func (a *Abandon) check() error {
 	if err := checkOwner(a.Bundle, a.Epoch, a.Tenant); err != nil {
