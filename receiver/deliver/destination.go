@@ -1,0 +1,99 @@
+package deliver
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// destination is a directory, opened once for a batch. One goroutine owns it.
+type destination struct {
+	path string
+	root *os.Root
+	dir  *os.File // the same directory, for what os.Root cannot do
+	info fs.FileInfo
+
+	taken map[string]bool // names that the batch has chosen and not yet used
+}
+
+// openDestination opens a directory that is no symbolic link. os.OpenRoot follows one, so what was opened is held against what stands under the name.
+func openDestination(path string) (*destination, error) {
+	path = filepath.Clean(path)
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, fault(err, "open the directory")
+	}
+	d := &destination{path: path, root: root, taken: make(map[string]bool)}
+	d.dir, err = root.Open(".")
+	if err == nil {
+		d.info, err = d.dir.Stat()
+	}
+	if err != nil {
+		d.close()
+		return nil, fault(err, "open the directory")
+	}
+	if err := d.still(); err != nil {
+		d.close()
+		return nil, err
+	}
+	return d, nil
+}
+
+// still says whether the directory that was opened is the one that stands under its name.
+func (d *destination) still() error {
+	info, err := os.Lstat(d.path)
+	switch {
+	case err != nil:
+		return fault(err, "look at the directory")
+	case info.Mode()&fs.ModeSymlink != 0:
+		return unfit("%s is a symbolic link: name the directory itself", d.path)
+	case !os.SameFile(info, d.info):
+		return unfit("%s was exchanged for another directory", d.path)
+	}
+	return nil
+}
+
+func (d *destination) close() {
+	d.root.Close()
+	if d.dir != nil {
+		d.dir.Close()
+	}
+}
+
+// group is the group that the directory hands on to what is created in it, if it does.
+func (d *destination) group() (gid int, inherits bool) {
+	return int(stat(d.info).Gid), d.info.Mode()&fs.ModeSetgid != 0
+}
+
+// room refuses what does not fit, before a disk is filled for nothing.
+func (d *destination) room(bytes int64) error {
+	var s unix.Statfs_t
+	if err := unix.Fstatfs(int(d.dir.Fd()), &s); err != nil {
+		return fault(err, "ask for free space")
+	}
+	if s.Blocks == 0 || bytes <= 0 {
+		return nil // a file system that does not count
+	}
+	if free := s.Bavail * uint64(s.Bsize); uint64(bytes) > free {
+		return fault(unix.ENOSPC, "%d bytes, and %d are free", bytes, free)
+	}
+	return nil
+}
+
+// free says whether nothing stands under a name, and no other bundle of the batch is about to.
+func (d *destination) free(name string) (bool, error) {
+	if reserved(name) || d.taken[name] {
+		return false, nil
+	}
+	_, err := d.root.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fault(err, "look at %q", name)
+	}
+	return false, nil
+}
