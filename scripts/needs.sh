@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Installs what the tests use beside Go, make and git: from Debian's packages, where this is root on such a machine. Elsewhere it says what is missing; tests that
+# need it then say loudly that they were skipped (and fail where CI=true).
+set -euo pipefail
+
+# command:package
+needed=(ip:iproute2 nft:nftables ethtool:ethtool jq:jq ssh-keygen:openssh-client sha256sum:coreutils python3:python3 mkfs.xfs:xfsprogs mkfs.ext4:e2fsprogs ss:iproute2)
+
+missing=()
+for n in "${needed[@]}"; do
+	PATH=$PATH:/usr/sbin:/sbin command -v "${n%%:*}" >/dev/null || missing+=("${n##*:}")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	echo "installing: ${missing[*]}"
+	export DEBIAN_FRONTEND=noninteractive
+	apt-get update -qq
+	apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+else
+	echo "missing, and not installed (this is not root on Debian): ${missing[*]}" >&2
+fi

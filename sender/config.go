@@ -1,0 +1,182 @@
+package main
+
+import (
+	"path/filepath"
+	"time"
+
+	"ecluse/internal/config"
+	"ecluse/protocol/bundle"
+	"ecluse/protocol/fec"
+)
+
+// Config is sender.yaml.
+type Config struct {
+	Name     string          `yaml:"name"`
+	State    string          `yaml:"state"`
+	Identity string          `yaml:"identity"`
+	Receiver string          `yaml:"receiver"`
+	Links    []LinkConfig    `yaml:"links"`
+	Passes   PassesConfig    `yaml:"passes"`
+	Settle   config.Duration `yaml:"settle"`
+	Rescan   config.Duration `yaml:"rescan"`
+	Memory   config.Bytes    `yaml:"memory"`
+	Keep     KeepConfig      `yaml:"keep"`
+	Tenants  []TenantConfig  `yaml:"tenants"`
+	Log      string          `yaml:"log"`
+}
+
+// LinkConfig is one link: facts about it, no parameters.
+type LinkConfig struct {
+	Name   string          `yaml:"name"`
+	To     config.AddrPort `yaml:"to"`
+	MTU    int             `yaml:"mtu"`
+	Rate   config.Rate     `yaml:"rate"`
+	Loss   config.Percent  `yaml:"loss"`
+	Burst  config.Duration `yaml:"burst"`
+	Memory config.Bytes    `yaml:"memory"`
+	Delay  config.Duration `yaml:"delay"`
+}
+
+// SetDefaults is for keys that are not there.
+func (l *LinkConfig) SetDefaults() {
+	*l = LinkConfig{
+		MTU: 1500, Rate: 900e6, Loss: 0.01, Burst: config.Duration(10 * time.Millisecond), Memory: fec.DefaultMemory,
+		Delay: config.Duration(500 * time.Millisecond),
+	}
+}
+
+// PassesConfig says how often everything is sent.
+type PassesConfig struct {
+	Count int             `yaml:"count"`
+	Apart config.Duration `yaml:"apart"`
+}
+
+// KeepConfig says how long things stay.
+type KeepConfig struct {
+	Sent   config.Duration `yaml:"sent"`
+	Failed config.Duration `yaml:"failed"`
+	Rows   config.Duration `yaml:"rows"`
+}
+
+// TenantConfig is one tenant.
+type TenantConfig struct {
+	Name   string `yaml:"name"`
+	Outbox string `yaml:"outbox"`
+	Weight int    `yaml:"weight"`
+	Names  string `yaml:"names"`
+}
+
+// SetDefaults is for keys that are not there.
+func (t *TenantConfig) SetDefaults() { *t = TenantConfig{Weight: 1, Names: bundle.Linux.String()} }
+
+const (
+	defaultPath = "/etc/ecluse/sender.yaml"
+	day         = config.Duration(24 * time.Hour)
+
+	minMemory = 16 << 20 // of packing: five chunks of the largest size would be 40 MiB
+	maxWeight = 1000
+)
+
+// defaults are what a key says that is not there.
+func defaults() Config {
+	return Config{
+		State:    "/var/lib/ecluse-sender",
+		Identity: "/etc/ecluse/sender_ed25519",
+		Receiver: "/etc/ecluse/receiver.pair",
+		Passes:   PassesConfig{Count: 1, Apart: config.Duration(10 * time.Second)},
+		Settle:   config.Duration(2 * time.Second),
+		Rescan:   config.Duration(10 * time.Second),
+		Memory:   48 << 20,
+		Keep:     KeepConfig{Sent: 7 * day, Failed: 30 * day, Rows: 400 * day},
+		Log:      "info",
+	}
+}
+
+// Validate names every fault at once.
+func (c *Config) Validate(f *config.Faults) {
+	if c.Name != "" {
+		if _, err := bundle.ParseName(c.Name); err != nil {
+			f.Add("name", "%v", err)
+		}
+	}
+	for key, path := range map[string]string{"state": c.State, "identity": c.Identity, "receiver": c.Receiver} {
+		if !filepath.IsAbs(path) {
+			f.Add(key, "%q is not an absolute path", path)
+		}
+	}
+	if len(c.Links) != 1 {
+		f.Add("links", "there are %d: this version drives exactly one", len(c.Links))
+	}
+	for i := range c.Links {
+		c.Links[i].validate(f.In("links[%d]", i))
+	}
+	if c.Passes.Count < 1 || c.Passes.Count > 100 {
+		f.Add("passes.count", "%d is not between 1 and 100", c.Passes.Count)
+	}
+	if c.Memory < minMemory {
+		f.Add("memory", "%v is below %v", c.Memory, config.Bytes(minMemory))
+	}
+	if len(c.Tenants) == 0 {
+		f.Add("tenants", "there is none: add one with name and outbox")
+	}
+	outboxes := map[string]bool{}
+	for i, t := range c.Tenants {
+		t.validate(f.In("tenants[%d]", i))
+		clean := filepath.Clean(t.Outbox)
+		if outboxes[clean] {
+			f.In("tenants[%d]", i).Add("outbox", "%q is another tenant's too", t.Outbox)
+		}
+		outboxes[clean] = true
+	}
+	checkLevel(f, c.Log)
+}
+
+func checkLevel(f *config.Faults, level string) {
+	switch level {
+	case "debug", "info", "warn", "error":
+	default:
+		f.Add("log", "%q is none of debug, info, warn, error", level)
+	}
+}
+
+func (t *TenantConfig) validate(f *config.Faults) {
+	if _, err := bundle.ParseName(t.Name); err != nil {
+		f.Add("name", "%v", err)
+	}
+	if !filepath.IsAbs(t.Outbox) {
+		f.Add("outbox", "%q is not an absolute path", t.Outbox)
+	}
+	if t.Weight < 1 || t.Weight > maxWeight {
+		f.Add("weight", "%d is not between 1 and %d", t.Weight, maxWeight)
+	}
+	if _, err := bundle.ParseNamePolicy(t.Names); err != nil {
+		f.Add("names", "%v", err)
+	}
+}
+
+func (l *LinkConfig) validate(f *config.Faults) {
+	if !l.To.IsValid() {
+		f.Add("to", "is missing: the receiver's address and port")
+		return
+	}
+	if l.To.Port() == 0 {
+		f.Add("to", "port 0 is no port to send to")
+	}
+	if _, err := fec.NewPlan(l.facts()); err != nil {
+		f.Add("", "%v", err)
+	}
+}
+
+// facts are what the planner is told of a link.
+func (l *LinkConfig) facts() fec.Facts {
+	return fec.Facts{
+		Rate: int64(l.Rate), MTU: l.MTU, Loss: float64(l.Loss), Burst: l.Burst.Std(), Memory: int64(l.Memory), Delay: l.Delay.Std(), IPOverhead: l.overhead(),
+	}
+}
+
+func (l *LinkConfig) overhead() int {
+	if l.To.Addr().Unmap().Is4() {
+		return fec.OverheadIPv4
+	}
+	return fec.OverheadIPv6
+}
