@@ -1,0 +1,11 @@
+// Package ledger is what the high side knows of every bundle: its state, why, who decided what, and its place in its sender's chain.
+//
+// Each bundle that got further than being received has one record file, bundles/<xx>/<id>.json, replaced whole at each change; it stays when the bundle is gone, as
+// the tombstone that swallows what comes of it later. Each chain has one file, chains/<sender>/<tenant>.json. The catalog is a copy of both, and is made again from
+// them, from receiving/ and from quarantine/ whenever it is missing or was not closed in order.
+//
+// It promises: a change is durable before it is reported; a change is one that the table of states allows; many changes share one sync and one transaction, and
+// none is decided for the sake of another. The order is always: content and directories, record files, sync, catalog.
+//
+// It keeps section 11 of SPEC.md (rules) by asking bundle.Judge with what is held here.
+package ledger

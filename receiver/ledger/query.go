@@ -1,0 +1,206 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"ecluse/protocol/bundle"
+)
+
+// Row is one line of a list: what `list --json` prints.
+type Row struct {
+	Bundle       *string    `json:"bundle"`
+	Tenant       string     `json:"tenant"`
+	Sender       string     `json:"sender"`
+	Epoch        string     `json:"epoch"`
+	Sequence     *uint64    `json:"sequence"`
+	Name         *string    `json:"name"`
+	State        State      `json:"state"`
+	Verdict      *Verdict   `json:"verdict"`
+	Reason       *string    `json:"reason"`
+	Files        *int64     `json:"files"`
+	Bytes        *int64     `json:"bytes"`
+	MissingBytes *int64     `json:"missing_bytes"`
+	Created      *time.Time `json:"created"`
+	Received     *time.Time `json:"received"`
+}
+
+// Query selects rows; a zero field selects nothing away.
+type Query struct {
+	State  State
+	Tenant bundle.Name
+	Since  time.Time // received at or after
+	Limit  int       // the newest that many
+}
+
+const columns = `bundle, tenant, sender, epoch, sequence, name, state, verdict, reason, files, bytes, missing_bytes, created, received`
+
+// missingRows are the sequences below a chain's head that nothing is known of. A head far ahead of what is held (a sender that was paired late) is cut off: its newest
+// sequences are listed.
+const missingRows = `
+WITH RECURSIVE chain(sender, tenant, epoch, head) AS (SELECT sender, tenant, epoch, sequence FROM heads),
+gap(sender, tenant, epoch, head, n) AS (
+	SELECT sender, tenant, epoch, head, max(1, head - 9999) FROM chain WHERE head > 0
+	UNION ALL SELECT sender, tenant, epoch, head, n + 1 FROM gap WHERE n < head)
+SELECT NULL, g.tenant, g.sender, g.epoch, g.n, NULL, 'missing', NULL, 'never-arrived', NULL, NULL, NULL, NULL, NULL FROM gap g
+WHERE NOT EXISTS (SELECT 1 FROM bundles b WHERE b.sender = g.sender AND b.tenant = g.tenant AND b.epoch = g.epoch AND b.sequence = g.n)`
+
+// List returns rows, oldest first by the time they were received; those that never were come last.
+func List(ctx context.Context, db *sql.DB, q Query) ([]Row, error) {
+	where, args := []string{"1 = 1"}, []any{}
+	if q.State != "" {
+		where, args = append(where, "state = ?"), append(args, string(q.State))
+	}
+	if q.Tenant != "" {
+		where, args = append(where, "tenant = ?"), append(args, string(q.Tenant))
+	}
+	if !q.Since.IsZero() {
+		where, args = append(where, "received >= ?"), append(args, q.Since.UnixNano())
+	}
+	from := `(SELECT ` + columns + ` FROM bundles UNION ALL ` + missingRows + `)`
+	if q.State != "" && q.State != Missing {
+		from = `bundles`
+	}
+	limit := -1
+	if q.Limit > 0 {
+		limit = q.Limit
+	}
+	// The newest are taken, and then turned round.
+	text := `SELECT ` + columns + ` FROM ` + from + ` WHERE ` + strings.Join(where, " AND ") +
+		` ORDER BY received IS NULL DESC, received DESC, sequence DESC, bundle DESC LIMIT ?`
+	rows, err := db.QueryContext(ctx, text, append(args, limit)...)
+	if err != nil {
+		return nil, fmt.Errorf("list bundles: %w", err)
+	}
+	defer rows.Close()
+	list := []Row{}
+	for rows.Next() {
+		r, err := scanRow(rows)
+		if err != nil {
+			return nil, fmt.Errorf("list bundles: %w", err)
+		}
+		list = append(list, r)
+	}
+	for i, j := 0, len(list)-1; i < j; i, j = i+1, j-1 {
+		list[i], list[j] = list[j], list[i]
+	}
+	return list, rows.Err()
+}
+
+func scanRow(rows *sql.Rows) (Row, error) {
+	var r Row
+	var created, received *int64
+	err := rows.Scan(&r.Bundle, &r.Tenant, &r.Sender, &r.Epoch, &r.Sequence, &r.Name, &r.State, &r.Verdict, &r.Reason, &r.Files, &r.Bytes, &r.MissingBytes, &created, &received)
+	r.Created, r.Received = moment(created), moment(received)
+	return r, err
+}
+
+func moment(nanos *int64) *time.Time {
+	if nanos == nil {
+		return nil
+	}
+	t := time.Unix(0, *nanos).UTC()
+	return &t
+}
+
+// ErrAmbiguous is returned for a prefix that several bundles share.
+var ErrAmbiguous = errors.New("several bundles begin like this")
+
+// leastPrefix is the shortest prefix of a bundle's name that is taken for it.
+const leastPrefix = 6
+
+// Find returns the bundle whose text is s, or begins with s where that is unique.
+func Find(ctx context.Context, db *sql.DB, s string) (bundle.ID, error) {
+	if id, err := bundle.ParseID(s); err == nil {
+		return id, nil
+	}
+	if len(s) < leastPrefix || strings.Trim(s, "abcdefghijklmnopqrstuvwxyz234567") != "" {
+		return bundle.ID{}, fmt.Errorf("%w: %q is neither a bundle nor at least %d characters of one", ErrNotFound, s, leastPrefix)
+	}
+	rows, err := db.QueryContext(ctx, `SELECT bundle FROM bundles WHERE bundle >= ? AND bundle < ? LIMIT 2`, s, s+"~")
+	if err != nil {
+		return bundle.ID{}, fmt.Errorf("find bundle: %w", err)
+	}
+	defer rows.Close()
+	var found []string
+	for rows.Next() {
+		var f string
+		if err := rows.Scan(&f); err != nil {
+			return bundle.ID{}, fmt.Errorf("find bundle: %w", err)
+		}
+		found = append(found, f)
+	}
+	switch {
+	case rows.Err() != nil:
+		return bundle.ID{}, fmt.Errorf("find bundle: %w", rows.Err())
+	case len(found) == 0:
+		return bundle.ID{}, fmt.Errorf("%w: %s", ErrNotFound, s)
+	case len(found) > 1:
+		return bundle.ID{}, fmt.Errorf("%w: %s", ErrAmbiguous, s)
+	}
+	return bundle.ParseID(found[0])
+}
+
+// InState returns the bundles in a state, oldest first.
+func (l *Ledger) InState(ctx context.Context, s State) ([]bundle.ID, error) {
+	return l.ids(ctx, `SELECT bundle FROM bundles WHERE state = ? ORDER BY received, bundle`, string(s))
+}
+
+// Older returns some of the bundles in a state that changed last before a time, the oldest first.
+func (l *Ledger) Older(ctx context.Context, s State, before time.Time) ([]bundle.ID, error) {
+	return l.ids(ctx, `SELECT bundle FROM bundles WHERE state = ? AND changed < ? ORDER BY changed LIMIT 1000`, string(s), before.UnixNano())
+}
+
+func (l *Ledger) ids(ctx context.Context, query string, args ...any) ([]bundle.ID, error) {
+	rows, err := l.catalog.DB().QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("ask the catalog: %w", err)
+	}
+	defer rows.Close()
+	var list []bundle.ID
+	for rows.Next() {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			return nil, fmt.Errorf("ask the catalog: %w", err)
+		}
+		id, err := bundle.ParseID(text)
+		if err != nil {
+			return nil, fmt.Errorf("ask the catalog: %w", err)
+		}
+		list = append(list, id)
+	}
+	return list, rows.Err()
+}
+
+// Held returns the bytes of a tenant's bundles that are in quarantine.
+func (l *Ledger) Held(ctx context.Context, tenant bundle.Name) (int64, error) {
+	var n int64
+	err := l.catalog.DB().QueryRowContext(ctx, `SELECT coalesce(sum(bytes), 0) FROM bundles WHERE tenant = ? AND state IN ('quarantined', 'approved')`, string(tenant)).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("ask the catalog: %w", err)
+	}
+	return n, nil
+}
+
+// Counts returns how many bundles are in each state.
+func Counts(ctx context.Context, db *sql.DB) (map[State]int64, error) {
+	rows, err := db.QueryContext(ctx, `SELECT state, count(*) FROM bundles GROUP BY state`)
+	if err != nil {
+		return nil, fmt.Errorf("count bundles: %w", err)
+	}
+	defer rows.Close()
+	m := make(map[State]int64)
+	for rows.Next() {
+		var s State
+		var n int64
+		if err := rows.Scan(&s, &n); err != nil {
+			return nil, fmt.Errorf("count bundles: %w", err)
+		}
+		m[s] = n
+	}
+	return m, rows.Err()
+}

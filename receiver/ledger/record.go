@@ -1,0 +1,67 @@
+package ledger
+
+import (
+	"time"
+
+	"ecluse/protocol/bundle"
+)
+
+// Record is all that is known of one bundle: its record file, and what the commands print.
+type Record struct {
+	Bundle       bundle.ID    `json:"bundle"`
+	Tenant       bundle.Name  `json:"tenant"`
+	Sender       bundle.Name  `json:"sender"`
+	Epoch        bundle.Epoch `json:"epoch"`
+	Sequence     *uint64      `json:"sequence"`
+	Name         *string      `json:"name"`
+	State        State        `json:"state"`
+	Verdict      *Verdict     `json:"verdict"`
+	Reason       *string      `json:"reason"`
+	Files        *int64       `json:"files"`
+	Bytes        *int64       `json:"bytes"`
+	MissingBytes *int64       `json:"missing_bytes"`
+	Created      *time.Time   `json:"created"`
+	Received     *time.Time   `json:"received"`
+	Changed      time.Time    `json:"changed"`
+	Manifest     *Manifest    `json:"manifest,omitempty"`
+	Detail       string       `json:"detail,omitempty"` // the reason in words, for a person
+	Decisions    []Decision   `json:"decisions,omitempty"`
+	Deliveries   []Delivery   `json:"deliveries,omitempty"`
+	Key          string       `json:"key,omitempty"` // fingerprint of the key that signed
+	Purged       *time.Time   `json:"purged,omitempty"`
+}
+
+// Manifest is a verified manifest's place in its chain.
+type Manifest struct {
+	Digest   bundle.Digest `json:"digest"`
+	Previous bundle.Digest `json:"previous"`
+}
+
+// Held says that the bundle's manifest was verified and stands in the chain, whatever became of the bundle afterwards.
+func (r *Record) Held() bool { return r.Manifest != nil }
+
+// Decision is what one person decided.
+type Decision struct {
+	Approve bool      `json:"approve"`
+	Who     string    `json:"who"` // the person's name, or uid:N
+	UID     uint32    `json:"uid"`
+	Reason  string    `json:"reason,omitempty"`
+	At      time.Time `json:"at"`
+}
+
+// Delivery is what is known of a bundle's way to one destination.
+type Delivery struct {
+	Destination string     `json:"destination"`
+	Name        string     `json:"name,omitempty"`  // the final name there
+	Inode       uint64     `json:"inode,omitempty"` // of what is to be renamed to it
+	Done        *time.Time `json:"done,omitempty"`
+	Error       string     `json:"error,omitempty"`
+}
+
+// clone copies a record, so that whoever reads one is not told of a change that is not durable.
+func (r *Record) clone() *Record {
+	c := *r
+	c.Decisions = append([]Decision(nil), r.Decisions...)
+	c.Deliveries = append([]Delivery(nil), r.Deliveries...)
+	return &c
+}

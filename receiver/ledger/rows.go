@@ -1,0 +1,182 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"io/fs"
+	"maps"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"ecluse/protocol/bundle"
+)
+
+//go:embed migrations/*.sql
+var migrationFiles embed.FS
+
+func migrations() fs.FS {
+	sub, err := fs.Sub(migrationFiles, "migrations")
+	if err != nil {
+		panic("ledger: internal error: " + err.Error())
+	}
+	return sub
+}
+
+const upsert = `INSERT INTO bundles (bundle, tenant, sender, epoch, sequence, name, state, verdict, reason, files, bytes, missing_bytes, created, received, changed, digest, previous, held)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (bundle) DO UPDATE SET tenant = excluded.tenant, sender = excluded.sender, epoch = excluded.epoch, sequence = excluded.sequence, name = excluded.name,
+state = excluded.state, verdict = excluded.verdict, reason = excluded.reason, files = excluded.files, bytes = excluded.bytes, missing_bytes = excluded.missing_bytes,
+created = excluded.created, received = excluded.received, changed = excluded.changed, digest = excluded.digest, previous = excluded.previous, held = excluded.held`
+
+// show writes records to the catalog in one transaction.
+func (l *Ledger) show(ctx context.Context, records map[bundle.ID]*Record) error {
+	if len(records) == 0 {
+		return nil
+	}
+	return l.catalog.Write(ctx, func(tx *sql.Tx) error {
+		s, err := tx.Prepare(upsert)
+		if err != nil {
+			return err
+		}
+		defer s.Close()
+		for _, r := range records {
+			if _, err := s.Exec(row(r)...); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// row gives the columns of upsert.
+func row(r *Record) []any {
+	var digest, previous *string
+	if r.Manifest != nil {
+		d, p := r.Manifest.Digest.String(), r.Manifest.Previous.String()
+		digest, previous = &d, &p
+	}
+	var sequence *int64
+	if r.Sequence != nil {
+		s := int64(*r.Sequence)
+		sequence = &s
+	}
+	return []any{
+		r.Bundle.String(), string(r.Tenant), string(r.Sender), r.Epoch.String(), sequence, r.Name, string(r.State), (*string)(r.Verdict), r.Reason,
+		r.Files, r.Bytes, r.MissingBytes, nanos(r.Created), nanos(r.Received), r.Changed.UnixNano(), digest, previous, r.Held(),
+	}
+}
+
+func nanos(t *time.Time) *int64 {
+	if t == nil {
+		return nil
+	}
+	n := t.UnixNano()
+	return &n
+}
+
+// rebuild makes the catalog again from the record files. What is being received is added by its owner afterwards.
+func (l *Ledger) rebuild(ctx context.Context) error {
+	err := l.catalog.Write(ctx, func(tx *sql.Tx) error {
+		_, err := tx.Exec(`DELETE FROM bundles`)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	root := filepath.Join(l.dir, "bundles")
+	groups, err := l.disk.ReadDir(root)
+	if err != nil {
+		return err
+	}
+	for _, g := range groups {
+		if err := l.rebuildGroup(ctx, filepath.Join(root, g)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *Ledger) rebuildGroup(ctx context.Context, dir string) error {
+	names, err := l.disk.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	records := make(map[bundle.ID]*Record)
+	for _, n := range names {
+		name, ok := strings.CutSuffix(n, ".json")
+		id, err := bundle.ParseID(name)
+		if !ok || err != nil {
+			continue // a temporary of an earlier life
+		}
+		r, err := ReadRecord(l.disk, l.dir, id)
+		if err != nil {
+			return err
+		}
+		records[id] = r
+	}
+	return l.show(ctx, records)
+}
+
+// loadHeads takes the heads up where the catalog has them.
+func (l *Ledger) loadHeads(ctx context.Context) error {
+	rows, err := l.catalog.DB().QueryContext(ctx, `SELECT sender, tenant, epoch, sequence, digest FROM heads`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var sender, tenant, epoch, digest string
+		var h Head
+		if err := rows.Scan(&sender, &tenant, &epoch, &h.Sequence, &digest); err != nil {
+			return err
+		}
+		e, err := bundle.ParseEpoch(epoch)
+		if err != nil {
+			return err
+		}
+		if h.Digest, err = bundle.ParseDigest(digest); err != nil {
+			return err
+		}
+		l.heads[place{bundle.Name(sender), bundle.Name(tenant), e}] = h
+	}
+	return rows.Err()
+}
+
+// flushHeads shows the heads that moved.
+func (l *Ledger) flushHeads(ctx context.Context) error {
+	l.mu.Lock()
+	moved := make(map[place]Head, len(l.moved))
+	for p := range maps.Keys(l.moved) {
+		moved[p] = l.heads[p]
+	}
+	clear(l.moved)
+	l.mu.Unlock()
+	if len(moved) == 0 {
+		return nil
+	}
+	now := l.now().UnixNano()
+	return l.catalog.Write(ctx, func(tx *sql.Tx) error {
+		for p, h := range moved {
+			_, err := tx.Exec(`INSERT INTO heads (sender, tenant, epoch, sequence, digest, changed) VALUES (?, ?, ?, ?, ?, ?)
+				ON CONFLICT (sender, tenant, epoch) DO UPDATE SET sequence = excluded.sequence, digest = excluded.digest, changed = excluded.changed`,
+				string(p.Sender), string(p.Tenant), p.Epoch.String(), int64(h.Sequence), h.Digest.String(), now)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (l *Ledger) deleteRows(ctx context.Context, records []*Record) error {
+	return l.catalog.Write(ctx, func(tx *sql.Tx) error {
+		for _, r := range records {
+			if _, err := tx.Exec(`DELETE FROM bundles WHERE bundle = ?`, r.Bundle.String()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

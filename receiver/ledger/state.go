@@ -1,0 +1,82 @@
+package ledger
+
+import (
+	"fmt"
+	"slices"
+)
+
+// State is where a bundle of the high side stands.
+type State string
+
+// The states. A bundle is in exactly one.
+const (
+	Missing     State = "missing"     // known only by its sequence
+	Receiving   State = "receiving"   // coming in
+	Damaged     State = "damaged"     // incomplete, and nothing comes
+	Quarantined State = "quarantined" // whole, verified, held
+	Approved    State = "approved"    // released, not delivered yet
+	Imported    State = "imported"    // delivered
+	Rejected    State = "rejected"    // by a person
+	Abandoned   State = "abandoned"   // by its sender, by age, or by a person
+	Refused     State = "refused"     // a check did not hold
+)
+
+// next is the table of states. "" is a bundle of which nothing was known.
+var next = map[State][]State{
+	"":          {Receiving, Refused, Abandoned},
+	Missing:     {Receiving, Refused, Abandoned},
+	Receiving:   {Damaged, Quarantined, Refused, Abandoned},
+	Damaged:     {Receiving, Quarantined, Refused, Abandoned},
+	Quarantined: {Approved, Rejected, Refused},
+	Approved:    {Imported, Rejected, Refused},
+	Imported:    {},
+	Rejected:    {},
+	Abandoned:   {},
+	Refused:     {},
+}
+
+// States lists all states, in the order of a life.
+func States() []State {
+	return []State{Missing, Receiving, Damaged, Quarantined, Approved, Imported, Rejected, Abandoned, Refused}
+}
+
+// ParseState takes a state's name.
+func ParseState(s string) (State, error) {
+	if !slices.Contains(States(), State(s)) {
+		return "", fmt.Errorf("no such state %q: one of %v", s, States())
+	}
+	return State(s), nil
+}
+
+// Ended says that nothing more will become of the bundle.
+func (s State) Ended() bool { return s != "" && len(next[s]) == 0 }
+
+// Stored says that the state has a record file. The others are rebuilt from the staging directory and the chains.
+func (s State) Stored() bool {
+	return s != Missing && s != Receiving && s != Damaged && s != ""
+}
+
+// follow returns an error unless to may follow s. A state may follow itself: its reason or verdict changes.
+func (s State) follow(to State) error {
+	if s == to && !s.Ended() || slices.Contains(next[s], to) {
+		return nil
+	}
+	return &StateError{From: s, To: to}
+}
+
+// StateError is a change that the table does not allow.
+type StateError struct{ From, To State }
+
+func (e *StateError) Error() string {
+	return fmt.Sprintf("a bundle that is %s cannot become %s", e.From, e.To)
+}
+
+// Verdict is what inspection says of a quarantined bundle.
+type Verdict string
+
+// The verdicts.
+const (
+	Pending Verdict = "pending" // not inspected yet, or held
+	Clean   Verdict = "clean"
+	Flagged Verdict = "flagged"
+)

@@ -1,0 +1,122 @@
+package quarantine
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"ecluse/protocol/bundle"
+	"ecluse/receiver/assemble"
+)
+
+// Modes in quarantine: the daemon's alone, whatever the manifest says. The real modes are set at delivery.
+const (
+	dirMode  = 0o700
+	fileMode = 0o600
+)
+
+// Build puts a verified bundle together inside its staging directory, by renames, and returns the directory. Nothing is durable yet: the caller syncs, and then
+// renames the directory into quarantine. Begun by an earlier life, it goes on.
+//
+// A path becomes a name on disk here for the first time, and only through os.Root: no path leads out of files/, whatever it says.
+func Build(s *assemble.Staged, signed *Signed) (string, error) {
+	root, err := os.OpenRoot(s.Dir)
+	if err != nil {
+		return "", fmt.Errorf("build %s: %w", s.ID, err)
+	}
+	defer root.Close()
+	b := &builder{root: root, table: signed.Manifest.Table}
+	steps := []func() error{b.directories, b.files, func() error { return b.papers(signed) }}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return "", fmt.Errorf("build %s: %w", s.ID, err)
+		}
+	}
+	return filepath.Join(s.Dir, wholeName), nil
+}
+
+type builder struct {
+	root  *os.Root
+	table *bundle.Table
+}
+
+func (b *builder) at(p bundle.Path) string { return filepath.Join(wholeName, FilesName, string(p)) }
+
+// directories makes the tree. The table has every parent before what it holds.
+func (b *builder) directories() error {
+	for _, dir := range []string{wholeName, filepath.Join(wholeName, FilesName)} {
+		if err := b.mkdir(dir); err != nil {
+			return err
+		}
+	}
+	for i := range b.table.Dirs() {
+		if err := b.mkdir(b.at(b.table.Dir(i).Path)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *builder) mkdir(name string) error {
+	err := b.root.Mkdir(name, dirMode)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
+}
+
+// files moves every staged file to its path; empty ones, which no chunk brought, are made.
+func (b *builder) files() error {
+	for n := 1; n <= b.table.Files(); n++ {
+		f := b.table.File(n)
+		if f.Size == 0 {
+			e, err := b.root.OpenFile(b.at(f.Path), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
+			if err != nil {
+				return err
+			}
+			if err := e.Close(); err != nil {
+				return err
+			}
+			continue
+		}
+		err := b.root.Rename(stagedName(n), b.at(f.Path))
+		if errors.Is(err, fs.ErrNotExist) {
+			_, err = b.root.Lstat(b.at(f.Path)) // moved by an earlier life
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// papers writes what stands beside files/. The manifest moves last: as long as it is in data/, a new life can begin again.
+func (b *builder) papers(s *Signed) error {
+	err := b.write(SignatureName, func(w *bufio.Writer) error {
+		_, err := w.Write(bundle.Armor(s.Signature))
+		return err
+	})
+	if err == nil {
+		err = b.write(SumsName, func(w *bufio.Writer) error { return bundle.WriteSums(w, b.table) })
+	}
+	if err != nil {
+		return err
+	}
+	return b.root.Rename(stagedName(0), filepath.Join(wholeName, ManifestName))
+}
+
+func (b *builder) write(name string, fill func(*bufio.Writer) error) error {
+	f, err := b.root.OpenFile(filepath.Join(wholeName, name), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
+	if err != nil {
+		return err
+	}
+	w := bufio.NewWriterSize(f, 1<<16)
+	err = fill(w)
+	if err == nil {
+		err = w.Flush()
+	}
+	return errors.Join(err, f.Close())
+}

@@ -1,0 +1,172 @@
+package quarantine
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/cespare/xxhash/v2"
+
+	"ecluse/protocol/bundle"
+	"ecluse/receiver/assemble"
+)
+
+// Names of what stands in a quarantined bundle.
+const (
+	FilesName     = "files"
+	ManifestName  = "manifest.json"
+	SignatureName = "manifest.json.sig"
+	SumsName      = "SHA256SUMS"
+)
+
+// wholeName is where a bundle is put together, inside its staging directory.
+const wholeName = "whole"
+
+// staged is a bundle under verification: its files stand by number in data/, or already by path in whole/files, where an earlier life had begun to put it together.
+type staged struct {
+	*assemble.Staged
+	root *os.Root // of the staging directory
+	m    *bundle.Manifest
+}
+
+// Verify checks everything about a bundle whose chunks are all here, except its place in the chain. It returns a *bundle.Rejection when the sender is at fault and
+// a *WrongContent when content does not match; any other error is ours.
+func Verify(s *assemble.Staged, e Expect) (*Signed, error) {
+	if err := agree(s.Offer, s.Close); err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(s.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("open staging of %s: %w", s.ID, err)
+	}
+	defer root.Close()
+	manifest, err := root.Open(stagedName(0))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, wrongManifest(s)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open manifest of %s: %w", s.ID, err)
+	}
+	defer manifest.Close()
+	signed, err := readSigned(manifest, s.Close.Signature, s.Close, e)
+	if errors.Is(err, errDigest) {
+		return nil, wrongManifest(s)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := signed.Manifest.AgreesWith(claimOf(s.Offer, s.Close)); err != nil {
+		return nil, err
+	}
+	return signed, (&staged{Staged: s, root: root, m: signed.Manifest}).content()
+}
+
+// wrongManifest has all chunks of the manifest sent again.
+func wrongManifest(s *assemble.Staged) error {
+	w := &WrongContent{Files: []uint32{0}}
+	for i := range s.Close.ManifestChunks {
+		w.Chunks = append(w.Chunks, s.Offer.Chunks+i)
+	}
+	return w
+}
+
+// stagedName is assemble.StagedPath within the staging directory.
+func stagedName(number int) string { return assemble.StagedPath("", uint32(number)) }
+
+// open opens file number of the bundle, wherever it stands.
+func (s *staged) open(number int) (*os.File, error) {
+	f, err := s.root.Open(stagedName(number))
+	if errors.Is(err, fs.ErrNotExist) {
+		f, err = s.root.Open(filepath.Join(wholeName, FilesName, string(s.m.Table.File(number).Path)))
+	}
+	return f, err
+}
+
+// content checks the size and SHA-256 of every file. What the assembler hashed as it came is not read again.
+func (s *staged) content() error {
+	var wrong []uint32
+	h, buffer := sha256.New(), make([]byte, 1<<20)
+	for n := 1; n <= s.m.Table.Files(); n++ {
+		f := s.m.Table.File(n)
+		if f.Size == 0 {
+			continue // no chunk holds it; it is made when the tree is
+		}
+		if d, ok := s.Digest(n, f.Size); ok && d == f.Digest {
+			continue
+		}
+		ok, err := s.holds(n, f, func(r io.Reader) (bundle.Digest, bool, error) { return digestOf(r, f.Size, h, buffer) })
+		if err != nil {
+			return fmt.Errorf("read staged file %d of %s: %w", n, s.ID, err)
+		}
+		if !ok {
+			wrong = append(wrong, uint32(n))
+		}
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	return s.locate(wrong)
+}
+
+func (s *staged) holds(n int, f bundle.File, digest func(io.Reader) (bundle.Digest, bool, error)) (bool, error) {
+	file, err := s.open(n)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer file.Close()
+	d, ok, err := digest(file)
+	return ok && d == f.Digest, err
+}
+
+// locate finds the wrong chunks of wrong files by their marks. Where every mark holds and the file does not, the manifest contradicts itself.
+func (s *staged) locate(wrong []uint32) error {
+	w := &WrongContent{Files: wrong}
+	layout := bundle.NewLayout(s.m.Table, s.m.ChunkSize)
+	content := make([]byte, 0, s.m.ChunkSize)
+	for {
+		chunk, runs, raw, ok := layout.Next()
+		if !ok {
+			break
+		}
+		if !slices.ContainsFunc(runs, func(r bundle.Run) bool { _, found := slices.BinarySearch(wrong, r.File); return found }) {
+			continue
+		}
+		content = content[:raw]
+		if err := s.readRuns(runs, content); err != nil {
+			if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+				return fmt.Errorf("read chunk %d of %s: %w", chunk, s.ID, err)
+			}
+			w.Chunks = append(w.Chunks, uint32(chunk))
+		} else if bundle.Mark(xxhash.Sum64(content)) != s.m.Marks[chunk] {
+			w.Chunks = append(w.Chunks, uint32(chunk))
+		}
+	}
+	if len(w.Chunks) == 0 {
+		return bundle.Reject(bundle.ReasonContentMismatch, "M-5", "%d files do not match though all their chunks do", len(wrong))
+	}
+	return w
+}
+
+func (s *staged) readRuns(runs []bundle.Run, into []byte) error {
+	for _, r := range runs {
+		f, err := s.open(int(r.File))
+		if err != nil {
+			return err
+		}
+		_, err = f.ReadAt(into[:r.Length], int64(r.Offset))
+		f.Close()
+		if err != nil {
+			return err
+		}
+		into = into[r.Length:]
+	}
+	return nil
+}
