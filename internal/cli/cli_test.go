@@ -1,0 +1,116 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ecluse/internal/config"
+	"ecluse/internal/control"
+)
+
+func tree(ends error) *cobra.Command {
+	root := &cobra.Command{Use: "prog", Short: "a program"}
+	root.AddCommand(&cobra.Command{Use: "list", Short: "lists", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return ends }})
+	return root
+}
+
+func TestEveryWayToEndHasItsCodeAndItsWords(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		args []string
+		ends error
+		code int
+		says string
+	}{
+		{"well", []string{"list"}, nil, 0, ""},
+		{"any error", []string{"list"}, errors.New("disk"), 1, "prog: disk"},
+		{"with a hint", []string{"list"}, WithHint(Fail(NotFound, "no bundle"), "list them"), 3, "hint: list them"},
+		{"told already", []string{"list"}, &Error{Code: Refused}, 4, ""},
+		{"the daemon's word", []string{"list"}, &control.Error{Code: 4, Text: "held"}, 4, "prog: held"},
+		{"a configuration", []string{"list"}, &config.Error{Name: "x.yaml", Faults: []config.Fault{{Text: "bad"}}}, 2, "x.yaml"},
+		{"an unknown command", []string{"lisst"}, nil, 2, "did you mean list"},
+		{"an unknown flag", []string{"list", "--nonsense"}, nil, 2, "nonsense"},
+		{"too many arguments", []string{"list", "x"}, nil, 2, "hint: prog list --help"},
+		{"nothing", nil, nil, 2, "list"},
+		{"escapes in an error", []string{"list"}, errors.New("a\x1b[31mb"), 1, "a\ufffd[31mb"},
+	} {
+		var out, errs bytes.Buffer
+		code := Run(tree(row.ends), row.args, Streams{Out: &out, Err: &errs})
+		if code != row.code || !strings.Contains(errs.String(), row.says) || row.says == "" && errs.Len() > 0 || out.Len() > 0 {
+			t.Errorf("%s: exit %d, out %q, err %q; want %d, %q", row.name, code, out.String(), errs.String(), row.code, row.says)
+		}
+	}
+}
+
+func TestHelpGoesToStdoutAndNamesTheExitCodes(t *testing.T) {
+	var out, errs bytes.Buffer
+	if code := Run(tree(nil), []string{"list", "--help"}, Streams{Out: &out, Err: &errs}); code != 0 || !strings.Contains(out.String(), "Exit codes:") || errs.Len() > 0 {
+		t.Errorf("exit %d, %q, %q", code, out.String(), errs.String())
+	}
+}
+
+// Threat F12.
+func TestNamesCannotDrawOnATerminal(t *testing.T) {
+	for in, want := range map[string]string{
+		"plain":      "plain",
+		"two words":  "two words",
+		" leading":   `" leading"`,
+		"":           `""`,
+		"a\nb":       `"a\nb"`,
+		"\x1b]8;;x":  `"\x1b]8;;x"`,
+		"a\u202eb":   `"a\u202eb"`,
+		"\xff":       `"\xff"`,
+		`"quoted"`:   `"\"quoted\""`,
+		"名字 👨‍👩‍👧 é": "名字 👨‍👩‍👧 é",
+	} {
+		if got := Quote(in); got != want {
+			t.Errorf("%q is shown as %s, want %s", in, got, want)
+		}
+	}
+}
+
+func TestAMeterSaysHowFastAndHowLong(t *testing.T) {
+	var m Meter
+	t0 := time.Unix(0, 0)
+	for i := range 20 {
+		m.Note(t0.Add(time.Duration(i)*time.Second), int64(i)*1000)
+	}
+	if r := m.Rate(); r < 999 || r > 1001 {
+		t.Errorf("rate %v", r)
+	}
+	line := m.Line("x", 79_000, 100)
+	for _, part := range []string{"24%", "01:00 left", "[###"} {
+		if !strings.Contains(line, part) {
+			t.Errorf("%q lacks %q", line, part)
+		}
+	}
+	if len([]rune(line)) > 100 {
+		t.Errorf("%d columns", len([]rune(line)))
+	}
+	if empty := (&Meter{}).Line("x", 0, 80); !strings.Contains(empty, "100%") {
+		t.Errorf("an empty item: %q", empty)
+	}
+}
+
+func TestTheLogIsOneObjectALine(t *testing.T) {
+	var out bytes.Buffer
+	log, err := NewLog(&out, "info")
+	if err != nil {
+		t.Fatal(err)
+	}
+	log.Debug("not this")
+	log.Sugar().Infow("a\nname", "name", "x\x1b\n")
+	var v map[string]any
+	if err := json.Unmarshal(out.Bytes(), &v); err != nil || v["message"] != "a\nname" || strings.Count(out.String(), "\n") != 1 {
+		t.Errorf("%v: %s", err, out.String())
+	}
+	if _, err := NewLog(&out, "loud"); err == nil {
+		t.Error("a level that does not exist was taken")
+	}
+}

@@ -1,0 +1,31 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// NewLog makes the daemon's log: JSON, one object a line; on a terminal a form for people. level is debug, info, warn or error.
+func NewLog(w io.Writer, level string) (*zap.Logger, error) {
+	l, err := zapcore.ParseLevel(level)
+	if err != nil {
+		return nil, fmt.Errorf("log: %w", err)
+	}
+	c := zap.NewProductionEncoderConfig()
+	c.TimeKey, c.MessageKey = "time", "message"
+	c.EncodeDuration = zapcore.StringDurationEncoder
+	c.EncodeTime = func(t time.Time, e zapcore.PrimitiveArrayEncoder) {
+		e.AppendString(t.UTC().Format("2006-01-02T15:04:05.000Z"))
+	}
+	encoder := zapcore.NewJSONEncoder(c)
+	if IsTerminal(w) {
+		c.EncodeTime = func(t time.Time, e zapcore.PrimitiveArrayEncoder) { e.AppendString(t.Local().Format("15:04:05.000")) }
+		c.EncodeLevel = zapcore.CapitalColorLevelEncoder
+		encoder = zapcore.NewConsoleEncoder(c)
+	}
+	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), l)), nil
+}
