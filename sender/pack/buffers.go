@@ -1,0 +1,222 @@
+package pack
+
+import (
+	"context"
+	"fmt"
+	"math/bits"
+	"runtime"
+	"slices"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+
+	"ecluse/protocol/bundle"
+	"ecluse/protocol/record"
+)
+
+// MinMemory is the least that Buffers may have: every class gets a chunk of the largest size within its share.
+const MinMemory = 16 << 20
+
+// DefaultMemory holds five chunks of the largest size on their way.
+const DefaultMemory = 48 << 20
+
+// Buffers is the memory of all passes together: what is read, what it is compressed to, and the compressors. A chunk takes both its buffers at once, so that no two passes
+// wait for each other's. Its methods may be called from several goroutines.
+//
+// The last quarter of the memory is not for bulk, and the last eighth for urgent bundles alone: a link that is slow to take a bulk chunk does not
+// keep an urgent one from being read.
+type Buffers struct {
+	limit    int64
+	encoders chan *zstd.Encoder // as many as there are processors; nil is one that is not made yet
+	level    zstd.EncoderLevel
+
+	mu      sync.Mutex
+	used    int64 // bytes that are lent
+	idle    int64 // bytes in free
+	free    [classes][][]byte
+	waiting []*waiter // by class, then in order
+}
+
+// A buffer's class is the power of two, from the least chunk size to the largest, whose frames fit it.
+const (
+	classes  = 11
+	leastLog = 12
+)
+
+func classOf(size int) int {
+	return max(bits.Len(uint(max(size, 1)-1))-leastLog, 0)
+}
+
+func classSize(class int) int { return record.MaxFrame(bundle.ChunkSizeMin << class) }
+
+// waiter is one request that does not fit yet.
+type waiter struct {
+	urgency bundle.Class
+	need    int64
+	granted chan struct{} // closed under the lock
+}
+
+// NewBuffers makes Buffers of at most so many bytes, not counting the compressors, of which each takes about 1 MiB. A level of 0 is zstd's fastest.
+func NewBuffers(memory int64, level zstd.EncoderLevel) *Buffers {
+	if level == 0 {
+		level = zstd.SpeedFastest
+	}
+	b := &Buffers{limit: max(memory, MinMemory), level: level, encoders: make(chan *zstd.Encoder, runtime.GOMAXPROCS(0))}
+	for range cap(b.encoders) {
+		b.encoders <- nil
+	}
+	return b
+}
+
+// share is how much of the memory a class may use.
+func (b *Buffers) share(c bundle.Class) int64 {
+	switch c {
+	case bundle.Urgent:
+		return b.limit
+	case bundle.Bulk:
+		return b.limit - b.limit/4
+	}
+	return b.limit - b.limit/8
+}
+
+// Used is the number of bytes that are lent.
+func (b *Buffers) Used() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.used
+}
+
+// take lends two buffers for a chunk of raw bytes: one to read it into, one for its frame. It waits until they fit.
+func (b *Buffers) take(ctx context.Context, c bundle.Class, raw int) (content, frame []byte, err error) {
+	class := classOf(raw)
+	need := 2 * int64(classSize(class))
+	if err := b.reserve(ctx, c, need); err != nil {
+		return nil, nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.get(class)[:raw], b.get(class)[:0], nil
+}
+
+// reserve counts bytes as lent, as soon as they fit.
+func (b *Buffers) reserve(ctx context.Context, c bundle.Class, need int64) error {
+	b.mu.Lock()
+	if !b.outranked(c) && b.used+need <= b.share(c) {
+		b.used += need
+		b.mu.Unlock()
+		return nil
+	}
+	w := &waiter{urgency: c, need: need, granted: make(chan struct{})}
+	at := len(b.waiting)
+	for at > 0 && b.waiting[at-1].urgency > c {
+		at--
+	}
+	b.waiting = slices.Insert(b.waiting, at, w)
+	b.mu.Unlock()
+	select {
+	case <-w.granted:
+		return nil
+	case <-ctx.Done():
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if at := slices.Index(b.waiting, w); at >= 0 {
+		b.waiting = slices.Delete(b.waiting, at, at+1)
+	} else { // it was granted in the same moment
+		b.used -= need
+	}
+	b.grant()
+	return ctx.Err()
+}
+
+// outranked says whether somebody of this class or a more urgent one waits already.
+func (b *Buffers) outranked(c bundle.Class) bool {
+	return len(b.waiting) > 0 && b.waiting[0].urgency <= c
+}
+
+// grant wakes those whose turn it is and for whom there is room. One who does not fit holds up what is behind him, so that large chunks get their turn.
+func (b *Buffers) grant() {
+	for len(b.waiting) > 0 {
+		w := b.waiting[0]
+		if b.used+w.need > b.share(w.urgency) {
+			return
+		}
+		b.used += w.need
+		close(w.granted)
+		b.waiting[0] = nil
+		b.waiting = b.waiting[1:]
+	}
+}
+
+// get gives a buffer that is counted already. Idle buffers of other sizes make room for a new one.
+func (b *Buffers) get(class int) []byte {
+	size := int64(classSize(class))
+	if list := b.free[class]; len(list) > 0 {
+		buffer := list[len(list)-1]
+		b.free[class] = list[:len(list)-1]
+		b.idle -= size
+		return buffer
+	}
+	for other := classes - 1; other >= 0; other-- {
+		for b.used+b.idle > b.limit && len(b.free[other]) > 0 {
+			list := b.free[other]
+			list[len(list)-1] = nil
+			b.free[other] = list[:len(list)-1]
+			b.idle -= int64(classSize(other))
+		}
+	}
+	return make([]byte, size)
+}
+
+// give takes a buffer back.
+func (b *Buffers) give(buffer []byte) {
+	class := classOf((cap(buffer) - 1024) / 129 * 128)
+	if cap(buffer) != classSize(class) {
+		panic("pack: internal error: a buffer of no class")
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	size := int64(cap(buffer))
+	b.used -= size
+	if b.used+b.idle+size <= b.limit {
+		b.free[class] = append(b.free[class], buffer[:size])
+		b.idle += size
+	}
+	b.grant()
+}
+
+// shrink moves a frame to a smaller buffer where that frees at least three quarters of what it holds: while it waits for the link, the rest serves others.
+// It never waits, because it takes less than it gives back.
+func (b *Buffers) shrink(frame []byte) []byte {
+	class := classOf(len(frame))
+	if 4*classSize(class) > cap(frame) {
+		return frame
+	}
+	b.mu.Lock()
+	b.used += int64(classSize(class))
+	small := b.get(class)
+	b.mu.Unlock()
+	small = append(small[:0], frame...)
+	b.give(frame)
+	return small
+}
+
+// compress appends one frame to dst: no dictionary, the size of the content in its header, in a single segment, without a checksum, which the block and the
+// manifest have.
+func (b *Buffers) compress(dst, content []byte) ([]byte, error) {
+	e := <-b.encoders
+	defer func() { b.encoders <- e }()
+	if e == nil {
+		var err error
+		e, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(b.level), zstd.WithEncoderCRC(false),
+			zstd.WithSingleSegment(true), zstd.WithWindowSize(bundle.ChunkSizeMax))
+		if err != nil {
+			return nil, fmt.Errorf("make a compressor: %w", err)
+		}
+	}
+	frame := e.EncodeAll(content, dst)
+	if len(frame) > record.MaxFrame(len(content)) || cap(frame) != cap(dst) {
+		return nil, fmt.Errorf("compress: %d bytes became %d", len(content), len(frame))
+	}
+	return frame, nil
+}

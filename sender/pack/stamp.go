@@ -1,0 +1,87 @@
+package pack
+
+import (
+	"errors"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// stamp is what a file or a directory was like, as far as its status tells. The kernel moves ctime with every change of content, status or name, and nobody can set
+// it back.
+type stamp struct {
+	dev, ino     uint64
+	mtime, ctime int64 // nanoseconds, modulo 2^64
+}
+
+func stampOf(st *unix.Stat_t) stamp {
+	return stamp{dev: st.Dev, ino: st.Ino, mtime: nanoseconds(st.Mtim), ctime: nanoseconds(st.Ctim)}
+}
+
+func nanoseconds(t unix.Timespec) int64 { return t.Sec*1e9 + t.Nsec }
+
+// compareFile says what happened to a file since it had this stamp and size; "" for nothing.
+func (s stamp) compareFile(st *unix.Stat_t, size int64) string {
+	switch now := stampOf(st); {
+	case st.Mode&unix.S_IFMT != unix.S_IFREG || now.dev != s.dev || now.ino != s.ino:
+		return whatReplaced
+	case st.Nlink == 0:
+		return whatGone
+	case st.Size > size:
+		return whatGrew
+	case st.Size < size:
+		return whatShrank
+	case now != s || st.Nlink != 1:
+		return whatRewritten
+	}
+	return ""
+}
+
+// compareDir says what happened to a directory since it had this stamp; "" for nothing.
+func (s stamp) compareDir(st *unix.Stat_t) string {
+	switch now := stampOf(st); {
+	case st.Mode&unix.S_IFMT != unix.S_IFDIR || now.dev != s.dev || now.ino != s.ino:
+		return whatReplaced
+	case now != s:
+		return whatListing
+	}
+	return ""
+}
+
+// tick waits until a change would show in ctime. Times of files step with the kernel's coarse clock, by up to 10 ms: what is changed twice in one step looks as if it had been
+// changed once. Once that clock has passed a file's ctime, every later change gives it another one.
+type tick struct{ coarse int64 }
+
+// tickMost is longer than any step. A ctime that is farther ahead is of another clock (a file server's), for which there is nothing to wait.
+const tickMost = 20 * time.Millisecond
+
+// pass says whether it had to wait: then what was seen before it has to be looked at again.
+func (t *tick) pass(ctime int64) (waited bool) {
+	for range 2 * tickMost / time.Millisecond {
+		if ctime < t.coarse {
+			return waited
+		}
+		var now unix.Timespec
+		if unix.ClockGettime(unix.CLOCK_REALTIME_COARSE, &now) != nil {
+			return waited
+		}
+		t.coarse = nanoseconds(now)
+		if ctime < t.coarse || ctime-t.coarse > int64(tickMost) {
+			return waited
+		}
+		time.Sleep(time.Millisecond)
+		waited = true
+	}
+	return waited
+}
+
+// writerHolds says whether somebody has the file open for writing, or mapped so: the kernel grants a read lease only where nobody has, and it is given back at once.
+// A single write of a gigabyte moves ctime when it begins, and a mapping may be written without moving it at all; so a file is read only when whoever writes it next has to
+// open it first. Where leases do not work (another's file without CAP_LEASE, NFS, FUSE) the answer is no, and what settled is trusted.
+func writerHolds(fd int) bool {
+	_, err := unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_RDLCK)
+	if err == nil {
+		_, err = unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_UNLCK)
+	}
+	return errors.Is(err, unix.EAGAIN)
+}
