@@ -1,0 +1,199 @@
+package outbox
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"ecluse/protocol/bundle"
+)
+
+// Sent puts an item away into sent/<sequence>/. It may be called again after a crash. Sequences begin anew with every epoch: what an earlier epoch has left under the same
+// number makes room and becomes <sequence>~1, <sequence>~2 ..., the highest being the latest.
+func (b *Outbox) Sent(item Item, sequence uint64) error {
+	dir := b.sentDir(sequence)
+	to := filepath.Join(dir, item.Name)
+	from := b.sendingPath(item)
+	if _, err := os.Lstat(from); errors.Is(err, os.ErrNotExist) && exists(to) {
+		return b.leave(item) // done before
+	}
+	if err := b.makeRoom(dir); err != nil {
+		return fmt.Errorf("put away what was sent as %d: %w", sequence, err)
+	}
+	if err := rename(from, to); err != nil {
+		return fmt.Errorf("put away what was sent as %d: %w", sequence, err)
+	}
+	return b.leave(item)
+}
+
+// makeRoom makes an empty directory, moving one that is not empty to the next free number behind it.
+func (b *Outbox) makeRoom(dir string) error {
+	err := os.Mkdir(dir, 0o700)
+	if !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	if err := os.Remove(dir); err != nil { // it holds something
+		for n := 1; ; n++ {
+			err := rename(dir, dir+"~"+strconv.Itoa(n))
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, os.ErrExist) {
+				return err
+			}
+		}
+	}
+	return os.Mkdir(dir, 0o700)
+}
+
+// SentPath says where an item stands that was sent in the present epoch; ok is false when it is not there any more.
+func (b *Outbox) SentPath(sequence uint64, name string) (path string, ok bool) {
+	path = filepath.Join(b.sentDir(sequence), name)
+	return path, filepath.Base(name) == name && exists(path)
+}
+
+func (b *Outbox) sentDir(sequence uint64) string {
+	return b.house(sentName, strconv.FormatUint(sequence, 10))
+}
+
+// Failed puts an item away into failed/<id>/, with the reason in REASON.txt beside it, where its operators may read both. It may be called again after a crash.
+func (b *Outbox) Failed(item Item, reason string) error {
+	dir := b.house(failedName, item.ID.String())
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("put away what failed: %w", err)
+	}
+	if gid := b.gid(); gid >= 0 {
+		b.group(dir, gid)
+	}
+	b.mode(dir, 0o750)
+	text := fmt.Sprintf("%q was not sent.\n\n%s\n\nIt stands beside this file, as it was. Correct this and drop it again.\nBundle %s, given up at %s.\n",
+		item.Name, reason, item.ID, b.o.Now().UTC().Format(time.RFC3339))
+	if err := b.put(filepath.Join(dir, reasonFor(item.Name)), text); err != nil {
+		return fmt.Errorf("put away what failed: %w", err)
+	}
+	from, to := b.sendingPath(item), filepath.Join(dir, item.Name)
+	if err := rename(from, to); err != nil && !(errors.Is(err, os.ErrNotExist) && exists(to)) {
+		return fmt.Errorf("put away what failed: %w", err)
+	}
+	return b.leave(item)
+}
+
+// reasonFor is REASON.txt, but for an item of that name.
+func reasonFor(name string) string {
+	if name == reasonFile {
+		return "REASON~1.txt"
+	}
+	return reasonFile
+}
+
+func (b *Outbox) sendingPath(item Item) string {
+	return b.house(sendingName, item.ID.String(), item.Name)
+}
+
+// leave removes the empty sending/<id>/.
+func (b *Outbox) leave(item Item) error {
+	err := os.Remove(b.house(sendingName, item.ID.String()))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("leave sending: %w", err)
+	}
+	return nil
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// Kept is a thing in sent/ or failed/ that may be purged.
+type Kept struct {
+	Path     string    // its directory
+	Names    []string  // what it holds
+	Sequence uint64    // of what was sent; 0 for what failed
+	Earlier  bool      // it was sent in an earlier epoch
+	ID       bundle.ID // of what failed
+	Since    time.Time // when it was put away
+}
+
+// partial marks what is being removed, so that a purge that was cut short is never taken for something kept.
+const partial = ".purge-"
+
+// PurgeSent removes what was put into sent/ before a time, after purge has been told of each and has said yes; this is where a warning names what was never
+// confirmed. What cannot be removed is reported and stays.
+func (b *Outbox) PurgeSent(before time.Time, purge func(Kept) bool) error {
+	return b.purge(sentName, before, purge, func(name string, k *Kept) bool {
+		number, earlier, found := strings.Cut(name, "~")
+		sequence, err := strconv.ParseUint(number, 10, 64)
+		if err != nil || found && earlier == "" {
+			return false
+		}
+		k.Sequence, k.Earlier = sequence, found
+		return true
+	})
+}
+
+// PurgeFailed is PurgeSent for failed/.
+func (b *Outbox) PurgeFailed(before time.Time, purge func(Kept) bool) error {
+	return b.purge(failedName, before, purge, func(name string, k *Kept) bool {
+		var err error
+		k.ID, err = bundle.ParseID(name)
+		return err == nil
+	})
+}
+
+func (b *Outbox) purge(place string, before time.Time, purge func(Kept) bool, parse func(string, *Kept) bool) error {
+	entries, err := os.ReadDir(b.house(place))
+	if err != nil {
+		return fmt.Errorf("purge %s: %w", place, err)
+	}
+	for _, e := range entries {
+		path := b.house(place, e.Name())
+		if strings.HasPrefix(e.Name(), partial) {
+			b.remove(path)
+			continue
+		}
+		k := Kept{Path: path}
+		if !e.IsDir() || !parse(e.Name(), &k) {
+			b.o.Report(Notice{Kind: NoticeStray, Name: path})
+			continue
+		}
+		info, err := e.Info()
+		if err != nil || !info.ModTime().Before(before) {
+			continue
+		}
+		k.Since, k.Names = info.ModTime(), namesIn(path)
+		if purge(k) {
+			gone := b.house(place, partial+e.Name())
+			if err := os.Rename(path, gone); err != nil {
+				b.o.Report(Notice{Kind: NoticePurge, Name: path, Err: err})
+				continue
+			}
+			b.remove(gone)
+		}
+	}
+	return nil
+}
+
+// remove removes a tree. os.RemoveAll goes by open directories and follows no link, whatever an operator does in it meanwhile.
+func (b *Outbox) remove(path string) {
+	if err := os.RemoveAll(path); err != nil {
+		b.o.Report(Notice{Kind: NoticePurge, Name: path, Err: err})
+	}
+}
+
+// namesIn lists what a kept directory holds, but for the reason.
+func namesIn(dir string) (names []string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil
+	}
+	for _, e := range entries {
+		if e.Name() != reasonFile || len(entries) == 1 {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
