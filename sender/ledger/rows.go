@@ -1,0 +1,81 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"io/fs"
+	"time"
+
+	"ecluse/protocol/bundle"
+)
+
+//go:embed migrations/*.sql
+var migrationFiles embed.FS
+
+func migrations() fs.FS {
+	sub, err := fs.Sub(migrationFiles, "migrations")
+	if err != nil {
+		panic("ledger: internal error: " + err.Error())
+	}
+	return sub
+}
+
+const upsert = `INSERT INTO bundles (bundle, tenant, epoch, sequence, name, state, reason, priority, files, bytes, sent_bytes, passes_done, created, finished)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (bundle) DO UPDATE SET tenant = excluded.tenant, epoch = excluded.epoch, sequence = excluded.sequence, name = excluded.name, state = excluded.state,
+reason = excluded.reason, priority = excluded.priority, files = excluded.files, bytes = excluded.bytes, sent_bytes = excluded.sent_bytes,
+passes_done = excluded.passes_done, created = excluded.created, finished = excluded.finished`
+
+// show writes records to the catalog in one transaction.
+func (l *Ledger) show(ctx context.Context, records map[bundle.ID]*Record) error {
+	if len(records) == 0 {
+		return nil
+	}
+	return l.catalog.Write(ctx, func(tx *sql.Tx) error {
+		s, err := tx.Prepare(upsert)
+		if err != nil {
+			return err
+		}
+		defer s.Close()
+		for _, r := range records {
+			if _, err := s.Exec(row(r)...); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (l *Ledger) clearRows(ctx context.Context) error {
+	return l.catalog.Write(ctx, func(tx *sql.Tx) error {
+		_, err := tx.Exec(`DELETE FROM bundles`)
+		return err
+	})
+}
+
+// row gives the columns of upsert.
+func row(r *Record) []any {
+	var sequence, finished *int64
+	if r.Sequence != nil {
+		s := int64(*r.Sequence)
+		sequence = &s
+	}
+	if r.Finished != nil {
+		n := r.Finished.UnixNano()
+		finished = &n
+	}
+	return []any{
+		r.Bundle.String(), string(r.Tenant), r.Epoch.String(), sequence, r.Name, string(r.State), r.Reason, r.Priority.String(),
+		r.Files, r.Bytes, r.SentBytes, r.PassesDone, r.Created.UnixNano(), finished,
+	}
+}
+
+// Query selects records; zero fields select nothing away.
+type Query struct {
+	State  State
+	Tenant bundle.Name
+	Since  time.Time
+	Limit  int
+	Prefix string // of the bundle's text
+}
