@@ -1,0 +1,51 @@
+#!/usr/bin/env python3
+"""Writes the test vectors of the protocol beside itself, from SPEC.md alone; with --check it says what would change and writes nothing.
+
+Each file is {"about", "vectors"}, each vector {"name", "rule", "what", "input", "expect"}, and either "values" or "reason" of section 12.
+A vector that is refused has one fault. Every run gives the same bytes.
+"""
+
+import json
+import pathlib
+import sys
+
+sys.dont_write_bytecode = True
+
+from writer import blocks, chain, layout, manifest_vectors, paths, values  # noqa: E402 (after the line that keeps the folder clean)
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+FAMILIES = {
+    "values": (values, "Ids, names, digests and marks as text (section 2)."),
+    "blocks": (blocks, "Blocks and their records (sections 6 and 7). A block's hexadecimal digits hold {xx*n} for the byte xx n times."),
+    "layout": (layout, "How files are cut into chunks (section 8). Sizes are pairs of a size and how many files of it follow; of long layouts some chunks are shown."),
+    "paths": (paths, "Paths, tables of paths and their order (section 9)."),
+    "manifests": (manifest_vectors, "Manifests, SHA256SUMS, and claims of offers and closes (section 10)."),
+    "chain": (chain, "What a receiver remembers of one sender and tenant, and the place that a verified manifest claims (section 11)."),
+}
+
+
+def text(about, vectors):
+    names = [v["name"] for v in vectors]
+    assert vectors and len(set(names)) == len(names), sorted(n for n in set(names) if names.count(n) > 1)
+    rows = ",\n".join(json.dumps(v, ensure_ascii=True) for v in vectors)
+    return '{"about": ' + json.dumps(about) + ',\n"vectors": [\n' + rows + "\n]}\n"
+
+
+def main(arguments):
+    if arguments not in ([], ["--check"]):
+        print(__doc__, file=sys.stderr)
+        return 2
+    wrong = 0
+    for name, (family, about) in FAMILIES.items():
+        path, fresh = HERE / f"{name}.json", text(about, family.vectors()).encode()
+        if not arguments:
+            path.write_bytes(fresh)
+        elif not path.exists() or path.read_bytes() != fresh:
+            print(f"{path.name} is not what generate.py writes", file=sys.stderr)
+            wrong = 1
+    return wrong
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
