@@ -1,0 +1,179 @@
+package udp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/big"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+var rates = []int64{1e6, 999_983, 900e6, 9e9, 10e9, 100e9}
+
+// still is a clock that Next does not need.
+func still() int64 { return 0 }
+
+// eachRate runs f with packets of MTU 1500, and with whole batches of MTU 9000.
+func eachRate(t *testing.T, f func(t *testing.T, p *Pacer, rate int64, bytes int)) {
+	for _, rate := range rates {
+		for _, bytes := range []int{1468, 7 * 8956} {
+			t.Run(fmt.Sprint(rate, " ", bytes), func(t *testing.T) { f(t, NewPacer(rate, still), rate, bytes) })
+		}
+	}
+}
+
+// exact is when a link has sent bytes, in nanoseconds, rounded down.
+func exact(bytes, rate int64) int64 {
+	x := new(big.Int).Mul(big.NewInt(bytes), big.NewInt(8e9))
+	return x.Div(x, big.NewInt(rate)).Int64()
+}
+
+func TestDeparturesFollowTheRateToTheNanosecond(t *testing.T) {
+	eachRate(t, func(t *testing.T, p *Pacer, rate int64, bytes int) {
+		now, booked := int64(0), int64(0)
+		for now < int64(time.Second) {
+			departure := p.Next(now, bytes)
+			if want := exact(booked, rate); departure != want {
+				t.Fatalf("after %d bytes: %d, want %d", booked, departure, want)
+			}
+			now = departure
+			booked += int64(bytes)
+		}
+		if most := rate/8 + 2*int64(bytes); booked < rate/8 || booked > most {
+			t.Errorf("%d bytes in a second, want from %d to %d", booked, rate/8, most)
+		}
+	})
+}
+
+func TestALateWakeUpLosesNoRate(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	eachRate(t, func(t *testing.T, p *Pacer, rate int64, bytes int) {
+		now, booked := int64(0), int64(0)
+		for {
+			departure := p.Next(now, bytes)
+			if departure < now {
+				t.Fatalf("departure %d is before now, %d", departure, now)
+			}
+			if departure >= int64(time.Second) {
+				break
+			}
+			booked += int64(bytes)
+			now = departure
+			if free := exact(booked, rate); free <= now && rng.IntN(3) == 0 { // late by less than the allowance, after what was booked
+				now = max(now, free+rng.Int64N(p.allowance))
+			} else if free > now && rng.IntN(3) == 0 {
+				now = free + rng.Int64N(p.allowance)
+			}
+		}
+		if least := (rate - exact(rate, 8e9)) / 8; booked < least-rate/8*p.allowance/1e9-int64(bytes) {
+			t.Errorf("%d bytes in a second, at %d bits a second", booked, rate)
+		}
+		if most := rate/8 + int64(bytes); booked > most {
+			t.Errorf("%d bytes in a second, at %d bits a second", booked, rate)
+		}
+	})
+}
+
+func TestTimeUnusedIsLostButForTheAllowance(t *testing.T) {
+	eachRate(t, func(t *testing.T, p *Pacer, rate int64, bytes int) {
+		if p.allowance < int64(leastAllowance) || p.allowance > int64(mostAllowance) {
+			t.Errorf("allowance is %d ns", p.allowance)
+		}
+		now := int64(0)
+		for range 3 {
+			now += 10 * int64(time.Second)
+			burst := int64(0)
+			for p.Next(now, bytes) == now {
+				burst += int64(bytes)
+			}
+			if most := rate/8*p.allowance/1e9 + 2*int64(bytes); burst > most {
+				t.Errorf("a burst of %d bytes, allowed are %d", burst, most)
+			}
+		}
+	})
+}
+
+func TestBatchesAreShortOnSlowLinks(t *testing.T) {
+	for _, c := range []struct {
+		rate          int64
+		segment, want int
+	}{{1e6, 1440, 1}, {100e6, 1440, 8}, {900e6, 1440, 45}, {10e9, 1440, 45}, {1e6, 8928, 1}, {900e6, 8928, 7}} {
+		if got := NewPacer(c.rate, still).Batch(c.segment); got != c.want {
+			t.Errorf("%d bit/s, %d bytes: %d, want %d", c.rate, c.segment, got, c.want)
+		}
+	}
+}
+
+// The bounds are loose: the host has other things to do as well.
+func TestWaitEndsAtTheDepartureAndNotBefore(t *testing.T) {
+	p := NewPacer(1e9, nil)
+	for _, d := range []time.Duration{-time.Second, 0, 20 * time.Microsecond, 300 * time.Microsecond, 3 * time.Millisecond, 20 * time.Millisecond} {
+		least := time.Hour
+		for range 10 {
+			departure := p.Now() + int64(d)
+			if err := p.Wait(t.Context(), departure); err != nil {
+				t.Fatal(err)
+			}
+			late := time.Duration(p.Now() - departure)
+			if late < 0 {
+				t.Fatalf("a wait of %v ended %v early", d, -late)
+			}
+			least = min(least, late)
+		}
+		if d >= 0 && least > 500*time.Microsecond {
+			t.Errorf("waits of %v ended %v late at best", d, least)
+		}
+	}
+}
+
+func TestWaitEndsWithItsContext(t *testing.T) {
+	p := NewPacer(1e9, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	if err := p.Wait(ctx, p.Now()+int64(time.Minute)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+	if d := time.Since(start); d > time.Second {
+		t.Errorf("after %v", d)
+	}
+	if err := p.Wait(ctx, p.Now()-1); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a departure that has come: %v", err)
+	}
+	if err := p.Wait(t.Context(), p.Now()+int64(10*time.Millisecond)); err != nil {
+		t.Errorf("the wait after that: %v", err)
+	}
+}
+
+func TestWaitSleeps(t *testing.T) {
+	used := func() time.Duration {
+		var u unix.Rusage
+		if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+			t.Fatal(err)
+		}
+		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	p := NewPacer(1e6, nil)
+	before := used()
+	for range 50 { // packets of MTU 1500 at 3 Mbit/s
+		if err := p.Wait(t.Context(), p.Now()+int64(4*time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if cpu := used() - before; cpu > 60*time.Millisecond {
+		t.Errorf("200 ms of waiting took %v of processor time", cpu)
+	}
+}
+
+func TestPacingAllocatesNothing(t *testing.T) {
+	p := NewPacer(1e9, nil)
+	for _, d := range []time.Duration{10 * time.Microsecond, 200 * time.Microsecond, 5 * time.Millisecond} {
+		if n := testing.AllocsPerRun(5, func() { _ = p.Wait(t.Context(), max(p.Next(p.Now(), 1), p.Now()+int64(d))) }); n != 0 {
+			t.Errorf("%v allocations in a wait of %v", n, d)
+		}
+	}
+}
