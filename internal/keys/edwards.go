@@ -23,7 +23,7 @@ var smallOrder = []*big.Int{
 	big.NewInt(1), // the neutral element
 	new(big.Int).Sub(fieldPrime, big.NewInt(1)),                                      // order 2
 	fieldElement("05fc536d880238b13933c6d305acdfd5f098eff289f4c345b027b2c28f95e826"), // order 8, both signs of x
-	fieldElement("7a03ac9277fdc74ec6cc392cfa53202a0f67100d760b3cba4fd83d3d6a7017c7"), // order 8, both signs of x
+	fieldElement("7a03ac9277fdc74ec6cc392cfa53202a0f67100d760b3cba4fd84d3d706a17c7"), // order 8, both signs of x
 }
 
 func fieldElement(hexadecimal string) *big.Int {

@@ -49,7 +49,7 @@ func parseLine(text string, local *time.Location) (l signerLine, ok bool, err er
 		return l, false, err
 	}
 	word := firstWord(text)
-	if !isKeyType(word) {
+	if word != "" && !isKeyType(word) {
 		text, err = l.optionsOff(text, local)
 		if err != nil {
 			return l, false, err
