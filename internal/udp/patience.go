@@ -1,6 +1,10 @@
 package udp
 
-import "golang.org/x/sys/unix"
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
 
 // Limits of what a Sender bears before one datagram, or one batch that goes as a whole, is given up. A call that succeeds starts
 // them anew.
@@ -10,9 +14,9 @@ const (
 	// mostDenials: the first call of a socket may be denied while a firewall makes its state; a second time it is a rule.
 	mostDenials = 1
 	// mostWaits and the time of each: at most 200 ms in all, which a watchdog and a person waiting for an exit do not notice.
-	mostWaits         = 8
-	awaitMilliseconds = 25
-	pauseMilliseconds = 2
+	mostWaits   = 8
+	awaitAtMost = 25 * time.Millisecond
+	pauseAtMost = 2 * time.Millisecond
 )
 
 // verdict is what a Sender does about an error.

@@ -3,6 +3,7 @@ package udp
 import (
 	"fmt"
 	"net"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -128,9 +129,9 @@ func (s *Sender) bear(errno unix.Errno, m mode, p *patience, size int) error {
 	switch p.judge(errno, m) {
 	case again:
 	case await:
-		s.await(unix.POLLOUT, awaitMilliseconds)
+		s.await(unix.POLLOUT, awaitAtMost)
 	case pause:
-		s.await(0, pauseMilliseconds)
+		s.await(0, pauseAtMost)
 	case descend:
 		s.mode.Store(int32(m + 1))
 	case fail:
@@ -147,10 +148,14 @@ func (s *Sender) bear(errno unix.Errno, m mode, p *patience, size int) error {
 }
 
 // await returns when the socket has come to a state, or after a time. Errors show in the next call.
-func (s *Sender) await(events int16, milliseconds int) {
+func (s *Sender) await(events int16, most time.Duration) {
 	s.calls.poll[0] = unix.PollFd{Fd: int32(s.fd), Events: events}
 	if events == 0 {
 		s.calls.poll[0].Fd = -1 // a pending error of the socket would end the wait at once
 	}
-	_, _ = unix.Poll(s.calls.poll[:], milliseconds)
+	for end := time.Now().Add(most); most > 0; most = time.Until(end) { // the runtime's signals interrupt it
+		if _, err := unix.Poll(s.calls.poll[:], int((most + time.Millisecond - 1).Milliseconds())); err == nil {
+			return
+		}
+	}
 }

@@ -68,7 +68,7 @@ func TestAQueueThatStaysFullIsAnErrorBeforeLong(t *testing.T) {
 		if n == 0 || n == 1000 || !errors.Is(err, unix.EAGAIN) {
 			t.Errorf("%v: %d taken, %v", m, n, err)
 		}
-		if d, least := time.Since(start), mostWaits*awaitMilliseconds*time.Millisecond; d < least || d > least+time.Second {
+		if d, least := time.Since(start), time.Duration(mostWaits*awaitAtMost); d < least || d > least+time.Second {
 			t.Errorf("%v: after %v", m, d)
 		}
 	}
