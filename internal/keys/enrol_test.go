@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"ecluse/protocol/bundle"
@@ -91,6 +92,26 @@ func TestPairingKeepsWhatStands(t *testing.T) {
 	}
 	if info, err := os.Stat(real); err != nil || info.Mode() != 0o640 {
 		t.Errorf("the mode became %v, %v", info.Mode(), err)
+	}
+}
+
+func TestPairingKeepsTheOwnerOfTheFile(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("ONLY ROOT CAN GIVE FILES AWAY: the owner is not checked")
+	}
+	path := write(t, filepath.Join(t.TempDir(), "allowed_signers"), "", 0o640)
+	if err := os.Chown(path, 4321, 1234); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := AppendSigner(path, "low", senderNamespaces, testKey(t, 1), ""); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st := info.Sys().(*syscall.Stat_t); st.Uid != 4321 || st.Gid != 1234 || info.Mode() != 0o640 {
+		t.Errorf("owner %d:%d, mode %v", st.Uid, st.Gid, info.Mode())
 	}
 }
 
