@@ -21,12 +21,14 @@ type Source struct {
 	Link    string
 }
 
-// Owner is told what becomes of bundles. Offered, Abandoned and Beat are called from decode workers, the others from this room's own goroutines; none may call back.
+// Owner is told what becomes of bundles. Offered, Closed, Abandoned and Beat are called from decode workers, the others from this room's own goroutines; none may call back.
 type Owner interface {
 	// Offered admits a bundle by returning nil, or refuses it. With Swallow the bundle is one that was finished before: its slices are surplus.
 	Offered(s Source, o *record.Offer, received time.Time) error
 	// Known says whether a bundle of which no offer has come in this life was finished before: its slices are surplus.
 	Known(id bundle.ID) bool
+	// Closed says how an admitted bundle ends, and with which sequence; once in a life, and not in any order with Whole.
+	Closed(c *record.Close)
 	// Whole hands a bundle over whose every chunk is on the disk. The Owner ends with Done or Wrong.
 	Whole(b *Staged)
 	// Damaged says that nothing more comes while chunks are missing; Receiving that something came after all.
@@ -229,34 +231,43 @@ func (a *Assembler) strangers() int {
 
 // offer admits a bundle, or compares a repeated offer with the first.
 func (a *Assembler) offer(s Source, o *record.Offer) error {
+	end, err := a.admit(s, o)
+	if end != nil {
+		a.options.Owner.Closed(end)
+	}
+	return err
+}
+
+// admit does it; end is the close that had come before.
+func (a *Assembler) admit(s Source, o *record.Offer) (end *record.Close, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	in := a.bundle(s, o.Bundle)
 	if in == nil {
-		return nil
+		return nil, nil
 	}
 	in.touched = a.options.Now()
 	if in.offer != nil {
 		if *in.offer != *o {
-			return errOfferConflict
+			return nil, errOfferConflict
 		}
-		return nil
+		return nil, nil
 	}
 	kept := *o
 	received := in.received
 	a.mu.Unlock()
-	err := a.options.Owner.Offered(s, &kept, received)
+	err = a.options.Owner.Offered(s, &kept, received)
 	a.mu.Lock()
 	if in.gone || in.offer != nil {
-		return nil
+		return nil, nil
 	}
 	if err != nil {
 		a.drop(in)
 		a.swallow.add(in.id)
 		if errors.Is(err, Swallow) {
-			return nil
+			return nil, nil
 		}
-		return err
+		return nil, err
 	}
 	in.offer, in.phase = &kept, receiving
 	in.hashes = newHashes(o.Files, func(file uint32, at int64, b []byte) error { return a.readBack(in.id, file, at, b) })
@@ -266,7 +277,7 @@ func (a *Assembler) offer(s Source, o *record.Offer) error {
 		}
 	}
 	a.finishIfWhole(in)
-	return nil
+	return in.close, nil
 }
 
 var (
@@ -276,24 +287,36 @@ var (
 
 // close notes how a bundle ends.
 func (a *Assembler) close(s Source, c *record.Close) error {
+	end, err := a.end(s, c)
+	if end != nil {
+		a.options.Owner.Closed(end)
+	}
+	return err
+}
+
+// end does it; closed is the close of a bundle that is admitted, the first time.
+func (a *Assembler) end(s Source, c *record.Close) (closed *record.Close, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	in := a.bundle(s, c.Bundle)
 	if in == nil {
-		return nil
+		return nil, nil
 	}
 	if in.close != nil {
 		if !sameClose(in.close, c) {
-			return errCloseConflict
+			return nil, errCloseConflict
 		}
-		return nil
+		return nil, nil
 	}
 	kept := *c
 	kept.Signature = append([]byte(nil), c.Signature...)
 	in.close = &kept
 	in.touched = a.options.Now()
 	a.finishIfWhole(in)
-	return nil
+	if in.offer == nil {
+		return nil, nil
+	}
+	return &kept, nil
 }
 
 func sameClose(a, b *record.Close) bool {

@@ -181,6 +181,9 @@ func (a *Assembler) Load(keep func(id bundle.ID, s Source, o *record.Offer, rece
 		a.bundles[in.id] = in
 		a.finishIfWhole(in)
 		a.mu.Unlock()
+		if in.close != nil {
+			a.options.Owner.Closed(in.close)
+		}
 	}
 	return nil
 }

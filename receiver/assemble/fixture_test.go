@@ -68,6 +68,7 @@ type owner struct {
 	damaged map[bundle.ID]Missing
 	back    map[bundle.ID]int
 	failed  []error
+	closed  []uint64 // sequences
 	whole   chan *Staged
 }
 
@@ -78,6 +79,11 @@ func newOwner() *owner {
 func (o *owner) Offered(Source, *record.Offer, time.Time) error { return o.refuse }
 func (o *owner) Known(id bundle.ID) bool                        { return o.known[id] }
 func (o *owner) Whole(b *Staged)                                { o.whole <- b }
+func (o *owner) Closed(c *record.Close) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.closed = append(o.closed, c.Sequence)
+}
 func (o *owner) Damaged(id bundle.ID, m Missing) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
