@@ -67,8 +67,8 @@ func TestALateWakeUpLosesNoRate(t *testing.T) {
 			}
 			booked += int64(bytes)
 			now = departure
-			if dry := exact(booked, rate); dry >= now && rng.IntN(2) == 0 {
-				now = dry + rng.Int64N(p.allowance)
+			if p.next >= now && rng.IntN(2) == 0 {
+				now = p.next + rng.Int64N(p.allowance)
 				late++
 			}
 		}
