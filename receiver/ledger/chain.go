@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,10 +15,21 @@ import (
 
 // chain is what is remembered of one sender: chains/<sender>.json.
 type chain struct {
-	Sender   bundle.Name            `json:"sender"`
-	Epoch    bundle.Epoch           `json:"epoch"`    // the paired one
-	Replaced []bundle.Epoch         `json:"replaced"` // paired once
-	Floors   map[bundle.Name]uint64 `json:"floors"`   // by tenant: sequences of the paired epoch at or below it are forgotten on purpose
+	Sender   bundle.Name                             `json:"sender"`
+	Epoch    bundle.Epoch                            `json:"epoch,omitzero"` // the paired one
+	Replaced []bundle.Epoch                          `json:"replaced"`       // paired once
+	Floors   map[bundle.Epoch]map[bundle.Name]uint64 `json:"floors"`         // by tenant: sequences at or below it are forgotten on purpose
+}
+
+// status says what the chain knows of an epoch.
+func (c *chain) status(e bundle.Epoch) bundle.EpochStatus {
+	switch {
+	case c != nil && c.Epoch == e && !e.IsZero():
+		return bundle.EpochPaired
+	case c != nil && slices.Contains(c.Replaced, e):
+		return bundle.EpochReplaced
+	}
+	return bundle.EpochUnknown
 }
 
 // place is one chain: a sender, a tenant and an epoch.
@@ -54,7 +64,7 @@ func (l *Ledger) loadChains() error {
 		}
 		var c chain
 		if err := json.Unmarshal(text, &c); err != nil || string(c.Sender) != name {
-			return fmt.Errorf("chains/%s is damaged: restore it from a backup, or pair the sender again: %w", n, errors.Join(err, errRecord))
+			return fmt.Errorf("%s is damaged: restore it from a backup: %w", filepath.Join(l.dir, "chains", n), errors.Join(err, errRecord))
 		}
 		l.chains[c.Sender] = &c
 	}
@@ -65,18 +75,19 @@ func (l *Ledger) loadChains() error {
 func (l *Ledger) Pair(ctx context.Context, sender bundle.Name, epoch bundle.Epoch) error {
 	return l.ask(ctx, &request{done: make(chan error, 1), chain: func() error {
 		l.mu.Lock()
-		old := l.chains[sender]
+		c := l.chains[sender].clone(sender)
 		l.mu.Unlock()
-		c := &chain{Sender: sender, Epoch: epoch}
-		if old != nil {
-			if old.Epoch == epoch {
-				return nil
-			}
-			c.Replaced = append(slices.Clone(old.Replaced), old.Epoch)
-		}
-		if slices.Contains(c.Replaced, epoch) {
+		switch c.status(epoch) {
+		case bundle.EpochPaired:
+			return nil
+		case bundle.EpochReplaced:
 			return bundle.Reject(bundle.ReasonSequenceRollback, "Q-2", "epoch %s of %s was paired before and has been replaced", epoch, sender)
 		}
+		if !c.Epoch.IsZero() {
+			c.Replaced = append(c.Replaced, c.Epoch)
+			delete(c.Floors, c.Epoch)
+		}
+		c.Epoch = epoch
 		return l.putChain(c)
 	}})
 }
@@ -100,7 +111,7 @@ func (l *Ledger) Paired(sender bundle.Name) (bundle.Epoch, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c := l.chains[sender]
-	if c == nil {
+	if c == nil || c.Epoch.IsZero() {
 		return bundle.Epoch{}, false
 	}
 	return c.Epoch, true
@@ -110,7 +121,10 @@ func (l *Ledger) Paired(sender bundle.Name) (bundle.Epoch, bool) {
 func (l *Ledger) Judge(sender, tenant bundle.Name, p bundle.Place) error {
 	h := &history{l: l, sender: sender, tenant: tenant}
 	err := bundle.Judge(h, p)
-	return errors.Join(h.err, err)
+	if h.err != nil {
+		return h.err // and no refusal, which would stand
+	}
+	return err
 }
 
 // history is bundle.History over the batch and the catalog. The first failure of the catalog is kept, and no judgement stands then.
@@ -122,6 +136,9 @@ type history struct {
 
 func (h *history) Held(id bundle.ID) bool {
 	r, err := h.l.look(id)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		h.err = errors.Join(h.err, err)
+	}
 	return err == nil && r.Held()
 }
 
@@ -139,14 +156,7 @@ func (h *history) HeldDigest(d bundle.Digest) bool {
 func (h *history) EpochStatus(e bundle.Epoch) bundle.EpochStatus {
 	h.l.mu.Lock()
 	defer h.l.mu.Unlock()
-	c := h.l.chains[h.sender]
-	switch {
-	case c != nil && c.Epoch == e:
-		return bundle.EpochPaired
-	case c != nil && slices.Contains(c.Replaced, e):
-		return bundle.EpochReplaced
-	}
-	return bundle.EpochUnknown
+	return h.l.chains[h.sender].status(e)
 }
 
 func (h *history) At(e bundle.Epoch, sequence uint64) (digest, previous bundle.Digest, ok bool) {
@@ -174,8 +184,8 @@ func (h *history) At(e bundle.Epoch, sequence uint64) (digest, previous bundle.D
 func (h *history) Floor(e bundle.Epoch) uint64 {
 	h.l.mu.Lock()
 	defer h.l.mu.Unlock()
-	if c := h.l.chains[h.sender]; c != nil && c.Epoch == e {
-		return c.Floors[h.tenant]
+	if c := h.l.chains[h.sender]; c != nil {
+		return c.Floors[e][h.tenant]
 	}
 	return 0
 }
@@ -199,36 +209,4 @@ func (l *Ledger) Beat(sender, tenant bundle.Name, epoch bundle.Epoch, h Head) (k
 	l.heads[p] = h
 	l.moved[p] = true
 	return false
-}
-
-// raiseFloors lifts the floors of chains to the highest sequence that is about to be forgotten.
-func (l *Ledger) raiseFloors(records []*Record) error {
-	changed := make(map[bundle.Name]*chain)
-	for _, r := range records {
-		if !r.Held() || r.Sequence == nil {
-			continue
-		}
-		l.mu.Lock()
-		c := l.chains[r.Sender]
-		l.mu.Unlock()
-		if copied := changed[r.Sender]; copied != nil {
-			c = copied
-		}
-		if c == nil || c.Epoch != r.Epoch || c.Floors[r.Tenant] >= *r.Sequence {
-			continue
-		}
-		raised := *c
-		raised.Floors = maps.Clone(c.Floors)
-		if raised.Floors == nil {
-			raised.Floors = make(map[bundle.Name]uint64)
-		}
-		raised.Floors[r.Tenant] = *r.Sequence
-		changed[r.Sender] = &raised
-	}
-	for _, c := range changed {
-		if err := l.putChain(c); err != nil {
-			return err
-		}
-	}
-	return nil
 }

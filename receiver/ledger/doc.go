@@ -1,7 +1,7 @@
 // Package ledger is what the high side knows of every bundle: its state, why, who decided what, and its place in its sender's chain.
 //
 // Each bundle that got further than being received has one record file, bundles/<xx>/<id>.json, replaced whole at each change; it stays when the bundle is gone, as
-// the tombstone that swallows what comes of it later. Each chain has one file, chains/<sender>/<tenant>.json. The catalog is a copy of both, and is made again from
+// the tombstone that swallows what comes of it later. Each sender has one file of its chains, chains/<sender>.json. The catalog is a copy of both, and is made again from
 // them, from receiving/ and from quarantine/ whenever it is missing or was not closed in order.
 //
 // It promises: a change is durable before it is reported; a change is one that the table of states allows; many changes share one sync and one transaction, and

@@ -29,8 +29,11 @@ type Disk interface {
 // ErrNotFound is returned for a bundle of which nothing is known.
 var ErrNotFound = errors.New("no such bundle")
 
-// ErrFatal wraps a sync that failed: what is on the disk is no longer known, and the process has to end.
+// ErrFatal wraps a sync that failed, or a catalog that did not take what is on the disk already: what is on the disk is no longer known, and the process has to end.
 var ErrFatal = errors.New("the disk did not keep what was written")
+
+// errEnded is returned for a change that Run did not come to before it ended.
+var errEnded = errors.New("the ledger is closed")
 
 // Ledger is the book. Its one goroutine (Run) makes all changes.
 type Ledger struct {
@@ -39,15 +42,22 @@ type Ledger struct {
 	catalog *catalog.Catalog
 	now     func() time.Time
 
-	requests chan *request
+	requests chan *request // bounded: who asks waits when it is full
+	ended    chan struct{} // closed when Run has returned, and why is set
 
 	mu     sync.Mutex // guards what follows: Run writes, all may read
 	live   map[bundle.ID]*Record
+	hidden map[bundle.ID]*Record // what Get says of the bundles whose record files are being replaced; nil: nothing is known
 	chains map[bundle.Name]*chain
 	heads  map[place]Head
 	moved  map[place]bool // heads that the catalog does not show yet
 
-	staged map[bundle.ID]*Record // the batch under way; Run's own
+	why error // of the end of Run
+
+	// The batch under way; Run's own.
+	staged map[bundle.ID]*Record
+	before map[bundle.ID]*Record // what they were; nil: nothing was known
+	texts  map[bundle.ID][]byte  // record files of those that have one
 }
 
 // request is one change on its way.
@@ -55,6 +65,7 @@ type request struct {
 	id     bundle.ID
 	change func(r *Record) error
 	chain  func() error // instead: a change of a chain
+	after  func() error // instead: something to do when the batch is durable
 	done   chan error
 	then   func(error) // instead of done
 }
@@ -84,15 +95,19 @@ func Open(ctx context.Context, dir string, disk Disk, now func() time.Time) (*Le
 	l := &Ledger{
 		dir: dir, disk: disk, catalog: c, now: now,
 		requests: make(chan *request, batchMost),
+		ended:    make(chan struct{}),
 		live:     make(map[bundle.ID]*Record),
+		hidden:   make(map[bundle.ID]*Record),
 		chains:   make(map[bundle.Name]*chain),
 		heads:    make(map[place]Head),
 		moved:    make(map[place]bool),
 		staged:   make(map[bundle.ID]*Record),
+		before:   make(map[bundle.ID]*Record),
+		texts:    make(map[bundle.ID][]byte),
 	}
 	err = l.loadChains()
-	if err == nil && c.Dirty() {
-		err = l.rebuild(ctx)
+	if err == nil {
+		err = l.refresh(ctx, c.Dirty())
 	}
 	if err == nil {
 		err = l.loadHeads(ctx)
@@ -103,18 +118,44 @@ func Open(ctx context.Context, dir string, disk Disk, now func() time.Time) (*Le
 	return l, nil
 }
 
-// Run makes changes until ctx ends and no request waits. It returns an error that wraps ErrFatal when a sync failed.
+// Run makes changes until ctx ends and no request waits; it is called once. It returns an error that wraps ErrFatal when a sync failed. What is asked for after its
+// end is not done, and gets an error.
 func (l *Ledger) Run(ctx context.Context) error {
-	flush := time.NewTicker(time.Second)
-	defer flush.Stop()
+	err := l.run(ctx)
+	l.why = errEnded
+	if err != nil {
+		l.why = err
+	}
+	close(l.ended)
 	for {
 		select {
 		case r := <-l.requests:
-			if err := l.batch(ctx, r); err != nil {
+			r.end(l.why)
+		default:
+			return err
+		}
+	}
+}
+
+// flushMost is how often in a row, once a second, the heads may fail to be shown: a full disk may have room again, and nothing is lost meanwhile.
+const flushMost = 60
+
+func (l *Ledger) run(ctx context.Context) error {
+	flush := time.NewTicker(time.Second)
+	defer flush.Stop()
+	failures := 0
+	for {
+		select {
+		case r := <-l.requests:
+			if err := l.batch(r); err != nil {
 				return err
 			}
 		case <-flush.C:
-			if err := l.flushHeads(ctx); err != nil {
+			err := l.flushHeads(context.Background())
+			if failures++; err == nil {
+				failures = 0
+			}
+			if failures > flushMost {
 				return err
 			}
 		case <-ctx.Done():
@@ -128,7 +169,7 @@ func (l *Ledger) drain() error {
 	for {
 		select {
 		case r := <-l.requests:
-			if err := l.batch(context.Background(), r); err != nil {
+			if err := l.batch(r); err != nil {
 				return err
 			}
 		default:
@@ -153,12 +194,19 @@ func (l *Ledger) Change(ctx context.Context, id bundle.ID, change func(r *Record
 
 // Post makes a change without waiting for it; what it returned goes to then, which must not block. Changes are made in the order in which they were asked for.
 func (l *Ledger) Post(id bundle.ID, change func(r *Record) error, then func(error)) {
-	l.requests <- &request{id: id, change: change, then: then}
+	select {
+	case l.requests <- &request{id: id, change: change, then: then}:
+	case <-l.ended:
+		then(l.why)
+	}
 }
 
+// ask hands a request to Run and waits for its end. When ctx ends first, the change may still be made.
 func (l *Ledger) ask(ctx context.Context, r *request) error {
 	select {
 	case l.requests <- r:
+	case <-l.ended:
+		return l.why
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -167,21 +215,30 @@ func (l *Ledger) ask(ctx context.Context, r *request) error {
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-l.ended:
+	}
+	select {
+	case err := <-r.done: // it was made, and then Run ended
+		return err
+	default:
+		return l.why
 	}
 }
 
-// batch makes the first request and all that wait behind it.
-func (l *Ledger) batch(ctx context.Context, first *request) error {
+// batch makes the first request and all that wait behind it. It knows no context: what is on the disk must reach the catalog too.
+func (l *Ledger) batch(first *request) error {
 	var accepted []*request
 	clear(l.staged)
-	stored := false
+	clear(l.before)
+	clear(l.texts)
+	sync := false
 	take := func(r *request) {
 		if err := l.stage(r); err != nil {
 			r.end(err)
 			return
 		}
 		accepted = append(accepted, r)
-		stored = stored || r.chain != nil || l.staged[r.id].State.Stored()
+		sync = sync || r.chain != nil || l.texts[r.id] != nil
 	}
 	take(first)
 	for len(accepted) < batchMost {
@@ -193,9 +250,20 @@ func (l *Ledger) batch(ctx context.Context, first *request) error {
 		}
 		break
 	}
-	err := l.commit(ctx, stored)
+	failed, err := l.commit(sync)
 	for _, r := range accepted {
-		r.end(err)
+		switch {
+		case err != nil:
+			r.end(err)
+		case r.after != nil:
+			e := r.after()
+			r.end(e)
+			if errors.Is(e, ErrFatal) {
+				err = e
+			}
+		default:
+			r.end(failed[r.id])
+		}
 	}
 	if errors.Is(err, ErrFatal) {
 		return err
@@ -203,27 +271,44 @@ func (l *Ledger) batch(ctx context.Context, first *request) error {
 	return nil
 }
 
-// stage applies one request to the batch's copy of its record.
+// stage applies one request to the batch's copy of its record. What cannot be written fails here, alone.
 func (l *Ledger) stage(r *request) error {
-	if r.chain != nil {
+	switch {
+	case r.after != nil:
+		return nil
+	case r.chain != nil:
 		return r.chain()
 	}
 	before, err := l.look(r.id)
 	if errors.Is(err, ErrNotFound) {
-		before, err = &Record{Bundle: r.id}, nil
+		before, err = nil, nil
 	}
 	if err != nil {
 		return err
 	}
-	after := before.clone()
+	after := &Record{Bundle: r.id}
+	var from State
+	if before != nil {
+		after, from = before.clone(), before.State
+	}
 	if err := r.change(after); err != nil {
 		return err
 	}
-	if err := before.State.follow(after.State); err != nil {
+	if err := from.follow(after.State); err != nil {
 		return err
 	}
-	after.Changed = l.now().UTC()
-	l.staged[r.id] = after
+	after.Bundle, after.Changed = r.id, l.now().UTC()
+	if after.State.Stored() {
+		text, err := json.Marshal(after)
+		if err != nil {
+			return fmt.Errorf("write the record of %s: %w", r.id, err)
+		}
+		l.texts[r.id] = text
+	}
+	if l.staged[r.id] == nil {
+		l.before[r.id] = before
+	}
+	l.staged[r.id] = after.clone() // change may have kept the one that it was given
 	return nil
 }
 
@@ -235,30 +320,27 @@ func (l *Ledger) look(id bundle.ID) (*Record, error) {
 	return l.Get(id)
 }
 
-// commit makes the batch durable, then visible.
-func (l *Ledger) commit(ctx context.Context, stored bool) error {
-	if len(l.staged) == 0 && !stored {
-		return nil
+// commit makes the batch durable, then visible. A record whose file cannot be written stays as it was, and fails alone.
+func (l *Ledger) commit(sync bool) (failed map[bundle.ID]error, err error) {
+	if len(l.staged) == 0 && !sync {
+		return nil, nil
 	}
-	for id, r := range l.staged {
-		if !r.State.Stored() {
-			continue
-		}
-		text, err := json.Marshal(r)
-		if err == nil {
-			err = l.disk.Put(l.path(id), text)
-		}
-		if err != nil {
-			return fmt.Errorf("write the record of %s: %w", id, err)
-		}
+	l.mu.Lock()
+	for id := range l.texts {
+		l.hidden[id] = l.before[id]
 	}
-	if stored {
+	l.mu.Unlock()
+	failed = l.putRecords()
+	if sync {
 		if err := l.disk.SyncAll(l.dir); err != nil {
-			return fmt.Errorf("%w: %w", ErrFatal, err)
+			return nil, fmt.Errorf("%w: %w", ErrFatal, err)
 		}
 	}
-	if err := l.show(ctx, l.staged); err != nil {
-		return err
+	if err := l.show(context.Background(), l.staged); err != nil {
+		if sync {
+			err = fmt.Errorf("%w: %w", ErrFatal, err) // or judgements would be made by a catalog that does not know what is on the disk
+		}
+		return nil, err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -269,7 +351,20 @@ func (l *Ledger) commit(ctx context.Context, stored bool) error {
 			l.keep(id, r)
 		}
 	}
-	return nil
+	clear(l.hidden)
+	return failed, nil
+}
+
+// putRecords writes the record files of the batch, and takes those out of it that could not be written.
+func (l *Ledger) putRecords() map[bundle.ID]error {
+	failed := make(map[bundle.ID]error)
+	for id, text := range l.texts {
+		if err := l.disk.Put(l.path(id), text); err != nil {
+			failed[id] = fmt.Errorf("write the record of %s: %w", id, err)
+			delete(l.staged, id)
+		}
+	}
+	return failed
 }
 
 // liveMost bounds the records of stored states that are kept in memory beside their files.
@@ -292,10 +387,16 @@ func (l *Ledger) keep(id bundle.ID, r *Record) {
 // Get returns a copy of a bundle's record, or ErrNotFound.
 func (l *Ledger) Get(id bundle.ID) (*Record, error) {
 	l.mu.Lock()
-	r := l.live[id]
+	r, hidden := l.hidden[id]
+	if !hidden {
+		r = l.live[id]
+	}
 	l.mu.Unlock()
-	if r != nil {
+	switch {
+	case r != nil:
 		return r.clone(), nil
+	case hidden:
+		return nil, fmt.Errorf("%w: %s", ErrNotFound, id)
 	}
 	return ReadRecord(l.disk, l.dir, id)
 }
@@ -328,45 +429,10 @@ func ReadRecord(disk Disk, state string, id bundle.ID) (*Record, error) {
 		return nil, fmt.Errorf("read the record of %s: %w", id, err)
 	}
 	var r Record
-	if err := json.Unmarshal(text, &r); err != nil || r.Bundle != id {
-		return nil, fmt.Errorf("the record of %s is damaged: %w", id, errors.Join(err, errRecord))
+	if err := json.Unmarshal(text, &r); err != nil || r.Bundle != id || !r.State.Stored() {
+		return nil, fmt.Errorf("%s is damaged: restore it from a backup: %w", RecordPath(state, id), errors.Join(err, errRecord))
 	}
 	return &r, nil
 }
 
-var errRecord = errors.New("not a record of this bundle")
-
-// Purge forgets bundles that have ended, for good. The chain keeps a floor: what lies at or below it is refused from now on, because nobody can tell any more whether
-// it has been here (rule Q-2).
-func (l *Ledger) Purge(ctx context.Context, ids []bundle.ID) error {
-	return l.ask(ctx, &request{done: make(chan error, 1), chain: func() error { return l.purge(ctx, ids) }})
-}
-
-func (l *Ledger) purge(ctx context.Context, ids []bundle.ID) error {
-	var records []*Record
-	for _, id := range ids {
-		r, err := l.look(id)
-		if errors.Is(err, ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if !r.State.Ended() {
-			return fmt.Errorf("purge %s: it is %s", id, r.State)
-		}
-		records = append(records, r)
-	}
-	if err := l.raiseFloors(records); err != nil {
-		return err
-	}
-	if err := l.disk.SyncAll(l.dir); err != nil { // the floors first
-		return fmt.Errorf("%w: %w", ErrFatal, err)
-	}
-	for _, r := range records {
-		if err := l.disk.RemoveAll(l.path(r.Bundle)); err != nil {
-			return fmt.Errorf("purge %s: %w", r.Bundle, err)
-		}
-	}
-	return l.deleteRows(ctx, records)
-}
+var errRecord = errors.New("not what should stand there")

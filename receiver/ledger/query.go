@@ -39,14 +39,18 @@ type Query struct {
 
 const columns = `bundle, tenant, sender, epoch, sequence, name, state, verdict, reason, files, bytes, missing_bytes, created, received`
 
-// missingRows are the sequences below a chain's head that nothing is known of. A head far ahead of what is held (a sender that was paired late) is cut off: its newest
-// sequences are listed.
-const missingRows = `
-WITH RECURSIVE chain(sender, tenant, epoch, head) AS (SELECT sender, tenant, epoch, sequence FROM heads),
+// gaps are the sequences up to a chain's head, but for those that were forgotten on purpose. A head far ahead of what is held (a sender that was paired late) is cut off:
+// its newest sequences are listed.
+const gaps = `WITH RECURSIVE chain(sender, tenant, epoch, head, floor) AS (
+	SELECT h.sender, h.tenant, h.epoch, h.sequence, coalesce(f.floor, 0) FROM heads h
+	LEFT JOIN floors f ON f.sender = h.sender AND f.tenant = h.tenant AND f.epoch = h.epoch),
 gap(sender, tenant, epoch, head, n) AS (
-	SELECT sender, tenant, epoch, head, max(1, head - 9999) FROM chain WHERE head > 0
+	SELECT sender, tenant, epoch, head, max(floor + 1, head - 9999) FROM chain WHERE head > floor
 	UNION ALL SELECT sender, tenant, epoch, head, n + 1 FROM gap WHERE n < head)
-SELECT NULL, g.tenant, g.sender, g.epoch, g.n, NULL, 'missing', NULL, 'never-arrived', NULL, NULL, NULL, NULL, NULL FROM gap g
+`
+
+// missingRows are the gaps of which nothing is known.
+const missingRows = `SELECT NULL, g.tenant, g.sender, g.epoch, g.n, NULL, 'missing', NULL, 'never-arrived', NULL, NULL, NULL, NULL, NULL FROM gap g
 WHERE NOT EXISTS (SELECT 1 FROM bundles b WHERE b.sender = g.sender AND b.tenant = g.tenant AND b.epoch = g.epoch AND b.sequence = g.n)`
 
 // List returns rows, oldest first by the time they were received; those that never were come last.
@@ -61,16 +65,16 @@ func List(ctx context.Context, db *sql.DB, q Query) ([]Row, error) {
 	if !q.Since.IsZero() {
 		where, args = append(where, "received >= ?"), append(args, q.Since.UnixNano())
 	}
-	from := `(SELECT ` + columns + ` FROM bundles UNION ALL ` + missingRows + `)`
+	with, from := gaps, `(SELECT `+columns+` FROM bundles UNION ALL `+missingRows+`)`
 	if q.State != "" && q.State != Missing {
-		from = `bundles`
+		with, from = ``, `bundles`
 	}
 	limit := -1
 	if q.Limit > 0 {
 		limit = q.Limit
 	}
 	// The newest are taken, and then turned round.
-	text := `SELECT ` + columns + ` FROM ` + from + ` WHERE ` + strings.Join(where, " AND ") +
+	text := with + `SELECT ` + columns + ` FROM ` + from + ` WHERE ` + strings.Join(where, " AND ") +
 		` ORDER BY received IS NULL DESC, received DESC, sequence DESC, bundle DESC LIMIT ?`
 	rows, err := db.QueryContext(ctx, text, append(args, limit)...)
 	if err != nil {

@@ -61,7 +61,21 @@ type Delivery struct {
 // clone copies a record, so that whoever reads one is not told of a change that is not durable.
 func (r *Record) clone() *Record {
 	c := *r
+	c.Sequence, c.Name, c.Verdict, c.Reason = copied(r.Sequence), copied(r.Name), copied(r.Verdict), copied(r.Reason)
+	c.Files, c.Bytes, c.MissingBytes = copied(r.Files), copied(r.Bytes), copied(r.MissingBytes)
+	c.Created, c.Received, c.Purged, c.Manifest = copied(r.Created), copied(r.Received), copied(r.Purged), copied(r.Manifest)
 	c.Decisions = append([]Decision(nil), r.Decisions...)
 	c.Deliveries = append([]Delivery(nil), r.Deliveries...)
+	for i, d := range c.Deliveries {
+		c.Deliveries[i].Done = copied(d.Done)
+	}
+	return &c
+}
+
+func copied[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	c := *p
 	return &c
 }

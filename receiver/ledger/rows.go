@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"errors"
 	"io/fs"
 	"maps"
 	"path/filepath"
@@ -76,13 +77,21 @@ func nanos(t *time.Time) *int64 {
 	return &n
 }
 
-// rebuild makes the catalog again from the record files. What is being received is added by its owner afterwards.
-func (l *Ledger) rebuild(ctx context.Context) error {
+// refresh brings the catalog in line with the disk. What is being received has no record file: it is added by its owner afterwards, also where the catalog was closed in
+// order, for its staging directory may be gone.
+func (l *Ledger) refresh(ctx context.Context, all bool) error {
 	err := l.catalog.Write(ctx, func(tx *sql.Tx) error {
-		_, err := tx.Exec(`DELETE FROM bundles`)
-		return err
+		if !all {
+			_, err := tx.Exec(`DELETE FROM bundles WHERE state IN ('receiving', 'damaged')`)
+			return err
+		}
+		_, err := tx.Exec(`DELETE FROM bundles; DELETE FROM floors`)
+		if err != nil {
+			return err
+		}
+		return l.showFloors(tx)
 	})
-	if err != nil {
+	if err != nil || !all {
 		return err
 	}
 	root := filepath.Join(l.dir, "bundles")
@@ -90,18 +99,25 @@ func (l *Ledger) rebuild(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var damaged []error
 	for _, g := range groups {
-		if err := l.rebuildGroup(ctx, filepath.Join(root, g)); err != nil {
+		errs, err := l.rebuildGroup(ctx, filepath.Join(root, g))
+		if err != nil {
 			return err
 		}
+		damaged = append(damaged, errs...)
 	}
-	return nil
+	return errors.Join(damaged[:min(len(damaged), damagedMost)]...)
 }
 
-func (l *Ledger) rebuildGroup(ctx context.Context, dir string) error {
+// damagedMost bounds how many damaged record files are named at once.
+const damagedMost = 10
+
+// rebuildGroup shows the records of one directory. Those that cannot be read are named: without them nobody can tell any more what has been here.
+func (l *Ledger) rebuildGroup(ctx context.Context, dir string) (damaged []error, err error) {
 	names, err := l.disk.ReadDir(dir)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	records := make(map[bundle.ID]*Record)
 	for _, n := range names {
@@ -112,11 +128,12 @@ func (l *Ledger) rebuildGroup(ctx context.Context, dir string) error {
 		}
 		r, err := ReadRecord(l.disk, l.dir, id)
 		if err != nil {
-			return err
+			damaged = append(damaged, err)
+			continue
 		}
 		records[id] = r
 	}
-	return l.show(ctx, records)
+	return damaged, l.show(ctx, records)
 }
 
 // loadHeads takes the heads up where the catalog has them.
@@ -144,8 +161,8 @@ func (l *Ledger) loadHeads(ctx context.Context) error {
 	return rows.Err()
 }
 
-// flushHeads shows the heads that moved.
-func (l *Ledger) flushHeads(ctx context.Context) error {
+// flushHeads shows the heads that moved. Where it fails they have still moved.
+func (l *Ledger) flushHeads(ctx context.Context) (err error) {
 	l.mu.Lock()
 	moved := make(map[place]Head, len(l.moved))
 	for p := range maps.Keys(l.moved) {
@@ -156,6 +173,15 @@ func (l *Ledger) flushHeads(ctx context.Context) error {
 	if len(moved) == 0 {
 		return nil
 	}
+	defer func() {
+		if err != nil {
+			l.mu.Lock()
+			for p := range moved {
+				l.moved[p] = true
+			}
+			l.mu.Unlock()
+		}
+	}()
 	now := l.now().UnixNano()
 	return l.catalog.Write(ctx, func(tx *sql.Tx) error {
 		for p, h := range moved {
@@ -163,17 +189,6 @@ func (l *Ledger) flushHeads(ctx context.Context) error {
 				ON CONFLICT (sender, tenant, epoch) DO UPDATE SET sequence = excluded.sequence, digest = excluded.digest, changed = excluded.changed`,
 				string(p.Sender), string(p.Tenant), p.Epoch.String(), int64(h.Sequence), h.Digest.String(), now)
 			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-func (l *Ledger) deleteRows(ctx context.Context, records []*Record) error {
-	return l.catalog.Write(ctx, func(tx *sql.Tx) error {
-		for _, r := range records {
-			if _, err := tx.Exec(`DELETE FROM bundles WHERE bundle = ?`, r.Bundle.String()); err != nil {
 				return err
 			}
 		}

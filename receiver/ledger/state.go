@@ -58,7 +58,7 @@ func (s State) Stored() bool {
 
 // follow returns an error unless to may follow s. A state may follow itself: its reason or verdict changes.
 func (s State) follow(to State) error {
-	if s == to && !s.Ended() || slices.Contains(next[s], to) {
+	if s == to && s != "" && !s.Ended() || slices.Contains(next[s], to) {
 		return nil
 	}
 	return &StateError{From: s, To: to}
@@ -68,7 +68,10 @@ func (s State) follow(to State) error {
 type StateError struct{ From, To State }
 
 func (e *StateError) Error() string {
-	return fmt.Sprintf("a bundle that is %s cannot become %s", e.From, e.To)
+	if e.From == "" {
+		return fmt.Sprintf("a bundle of which nothing is known cannot become %q", string(e.To))
+	}
+	return fmt.Sprintf("a bundle that is %s cannot become %q", e.From, string(e.To))
 }
 
 // Verdict is what inspection says of a quarantined bundle.

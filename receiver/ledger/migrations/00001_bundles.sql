@@ -21,7 +21,8 @@ CREATE TABLE bundles (
 ) WITHOUT ROWID;
 CREATE INDEX bundles_by_received ON bundles (received, bundle);
 CREATE INDEX bundles_by_state ON bundles (state, received);
-CREATE INDEX bundles_by_place ON bundles (sender, tenant, epoch, sequence) WHERE held = 1;
+CREATE INDEX bundles_by_change ON bundles (state, changed);
+CREATE INDEX bundles_by_place ON bundles (sender, tenant, epoch, sequence);
 CREATE INDEX bundles_by_digest ON bundles (digest) WHERE held = 1;
 
 CREATE TABLE heads (
@@ -34,6 +35,15 @@ CREATE TABLE heads (
     PRIMARY KEY (sender, tenant, epoch)
 ) WITHOUT ROWID;
 
+CREATE TABLE floors (
+    sender TEXT NOT NULL,
+    tenant TEXT NOT NULL,
+    epoch  TEXT NOT NULL,
+    floor  INTEGER NOT NULL,
+    PRIMARY KEY (sender, tenant, epoch)
+) WITHOUT ROWID;
+
 -- +goose Down
+DROP TABLE floors;
 DROP TABLE heads;
 DROP TABLE bundles;

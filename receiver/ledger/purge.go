@@ -1,0 +1,129 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"maps"
+
+	"ecluse/protocol/bundle"
+)
+
+// Purge forgets bundles that have ended, for good. The chain keeps a floor: what lies at or below it is refused from now on, because nobody can tell any more whether
+// it has been here (rule Q-2).
+func (l *Ledger) Purge(ctx context.Context, ids []bundle.ID) error {
+	return l.ask(ctx, &request{done: make(chan error, 1), after: func() error { return l.purge(ids) }})
+}
+
+// purge runs behind the batch it came in, so that nothing of that batch brings back what it removes.
+func (l *Ledger) purge(ids []bundle.ID) error {
+	var records []*Record
+	var gone []bundle.ID
+	var unreadable []error // they stay, and hold up nobody
+	for _, id := range ids {
+		r, err := l.Get(id)
+		switch {
+		case errors.Is(err, ErrNotFound): // an earlier purge was cut short
+		case err != nil:
+			unreadable = append(unreadable, err)
+			continue
+		case !r.State.Ended():
+			return fmt.Errorf("purge %s: it is %s", id, r.State)
+		default:
+			records = append(records, r)
+		}
+		gone = append(gone, id)
+	}
+	if err := l.raiseFloors(records); err != nil {
+		return err
+	}
+	if err := l.disk.SyncAll(l.dir); err != nil { // the floors first
+		return fmt.Errorf("%w: %w", ErrFatal, err)
+	}
+	for _, r := range records {
+		if err := l.disk.RemoveAll(l.path(r.Bundle)); err != nil {
+			return fmt.Errorf("purge %s: %w", r.Bundle, err)
+		}
+	}
+	return errors.Join(l.hide(context.Background(), gone), errors.Join(unreadable...))
+}
+
+// raiseFloors lifts the floors of chains to the highest sequences that are about to be forgotten. Epochs that nobody has paired have floors too: somebody may.
+func (l *Ledger) raiseFloors(records []*Record) error {
+	changed := make(map[bundle.Name]*chain)
+	for _, r := range records {
+		if !r.Held() || r.Sequence == nil {
+			continue
+		}
+		c := changed[r.Sender]
+		if c == nil {
+			l.mu.Lock()
+			c = l.chains[r.Sender].clone(r.Sender)
+			l.mu.Unlock()
+		}
+		if c.raise(r.Epoch, r.Tenant, *r.Sequence) {
+			changed[r.Sender] = c
+		}
+	}
+	for _, c := range changed {
+		if err := l.putChain(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// clone copies a chain, or begins one.
+func (c *chain) clone(sender bundle.Name) *chain {
+	if c == nil {
+		return &chain{Sender: sender, Floors: make(map[bundle.Epoch]map[bundle.Name]uint64)}
+	}
+	copied := &chain{Sender: c.Sender, Epoch: c.Epoch, Replaced: append([]bundle.Epoch(nil), c.Replaced...), Floors: make(map[bundle.Epoch]map[bundle.Name]uint64)}
+	for e, floors := range c.Floors {
+		copied.Floors[e] = maps.Clone(floors)
+	}
+	return copied
+}
+
+// raise lifts one floor, and says whether it was lower.
+func (c *chain) raise(e bundle.Epoch, tenant bundle.Name, sequence uint64) bool {
+	if c.status(e) == bundle.EpochReplaced || c.Floors[e][tenant] >= sequence {
+		return false // nothing of a replaced epoch is taken anyway
+	}
+	if c.Floors[e] == nil {
+		c.Floors[e] = make(map[bundle.Name]uint64)
+	}
+	c.Floors[e][tenant] = sequence
+	return true
+}
+
+// hide takes bundles out of the catalog, and shows the floors instead.
+func (l *Ledger) hide(ctx context.Context, ids []bundle.ID) error {
+	return l.catalog.Write(ctx, func(tx *sql.Tx) error {
+		for _, id := range ids {
+			if _, err := tx.Exec(`DELETE FROM bundles WHERE bundle = ?`, id.String()); err != nil {
+				return err
+			}
+		}
+		return l.showFloors(tx)
+	})
+}
+
+// showFloors has the catalog know which sequences are not missing but forgotten.
+func (l *Ledger) showFloors(tx *sql.Tx) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.chains {
+		for e, floors := range c.Floors {
+			for tenant, floor := range floors {
+				_, err := tx.Exec(`INSERT INTO floors (sender, tenant, epoch, floor) VALUES (?, ?, ?, ?)
+					ON CONFLICT (sender, tenant, epoch) DO UPDATE SET floor = excluded.floor`, string(c.Sender), string(tenant), e.String(), int64(floor))
+				if err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}

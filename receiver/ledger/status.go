@@ -1,0 +1,58 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"ecluse/protocol/bundle"
+)
+
+// missingCount is how many rows missingRows has, without making them.
+const missingCount = `
+WITH chain(sender, tenant, epoch, head, first) AS (
+	SELECT h.sender, h.tenant, h.epoch, h.sequence, max(coalesce(f.floor, 0) + 1, h.sequence - 9999) FROM heads h
+	LEFT JOIN floors f ON f.sender = h.sender AND f.tenant = h.tenant AND f.epoch = h.epoch)
+SELECT coalesce(sum(max(0, c.head - c.first + 1 - (
+	SELECT count(DISTINCT b.sequence) FROM bundles b
+	WHERE b.sender = c.sender AND b.tenant = c.tenant AND b.epoch = c.epoch AND b.sequence BETWEEN c.first AND c.head))), 0) FROM chain c`
+
+// CountAll is Counts, with the bundles that are known only by their sequence.
+func CountAll(ctx context.Context, db *sql.DB) (map[State]int64, error) {
+	m, err := Counts(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	var n int64
+	if err := db.QueryRowContext(ctx, missingCount).Scan(&n); err != nil {
+		return nil, fmt.Errorf("count bundles: %w", err)
+	}
+	if n > 0 {
+		m[Missing] = n
+	}
+	return m, nil
+}
+
+// Counts returns how many bundles are in each state.
+func (l *Ledger) Counts(ctx context.Context) (map[State]int64, error) {
+	return CountAll(ctx, l.catalog.DB())
+}
+
+// Failing returns how many approved bundles have a reason why they are not delivered.
+func (l *Ledger) Failing(ctx context.Context) (n int64, err error) {
+	const q = `SELECT count(*) FROM bundles WHERE state = 'approved' AND reason IS NOT NULL AND reason <> 'not-inspected'`
+	if err := l.catalog.DB().QueryRowContext(ctx, q).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count bundles: %w", err)
+	}
+	return n, nil
+}
+
+// List is the function List over the open catalog.
+func (l *Ledger) List(ctx context.Context, q Query) ([]Row, error) {
+	return List(ctx, l.catalog.DB(), q)
+}
+
+// Find is the function Find over the open catalog.
+func (l *Ledger) Find(ctx context.Context, s string) (bundle.ID, error) {
+	return Find(ctx, l.catalog.DB(), s)
+}
