@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"embed"
 	"io/fs"
-	"time"
 
 	"ecluse/protocol/bundle"
 )
@@ -21,7 +20,7 @@ func migrations() fs.FS {
 	return sub
 }
 
-const upsert = `INSERT INTO bundles (bundle, tenant, epoch, sequence, name, state, reason, priority, files, bytes, sent_bytes, passes_done, created, finished)
+const upsert = `INSERT INTO bundles (` + columns + `)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (bundle) DO UPDATE SET tenant = excluded.tenant, epoch = excluded.epoch, sequence = excluded.sequence, name = excluded.name, state = excluded.state,
 reason = excluded.reason, priority = excluded.priority, files = excluded.files, bytes = excluded.bytes, sent_bytes = excluded.sent_bytes,
@@ -69,13 +68,4 @@ func row(r *Record) []any {
 		r.Bundle.String(), string(r.Tenant), r.Epoch.String(), sequence, r.Name, string(r.State), r.Reason, r.Priority.String(),
 		r.Files, r.Bytes, r.SentBytes, r.PassesDone, r.Created.UnixNano(), finished,
 	}
-}
-
-// Query selects records; zero fields select nothing away.
-type Query struct {
-	State  State
-	Tenant bundle.Name
-	Since  time.Time
-	Limit  int
-	Prefix string // of the bundle's text
 }

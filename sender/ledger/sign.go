@@ -4,24 +4,15 @@ import (
 	"bufio"
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
+	"time"
 
 	"ecluse/protocol/bundle"
 )
-
-// Link is the newest end of one tenant's chain: chain/<tenant>.json.
-type Link struct {
-	Tenant   bundle.Name   `json:"tenant"`
-	Epoch    bundle.Epoch  `json:"epoch"`
-	Sequence uint64        `json:"sequence"`
-	Digest   bundle.Digest `json:"digest"`
-}
 
 // Signed is a manifest that is durable with its signature: from now on these bytes are the bundle's, in every pass.
 type Signed struct {
@@ -39,24 +30,31 @@ type Signer interface {
 }
 
 // Sign gives a bundle its place in the chain, writes and signs its manifest, and returns when all of it is durable. m lacks sequence and previous; everything else
-// is there. Bundles of all tenants share the sync.
+// is there. Bundles of all tenants share the sync. After an error the bundle has no place, and nothing of its manifest may leave.
 func (l *Ledger) Sign(ctx context.Context, s Signer, m *bundle.Manifest) (*Signed, error) {
 	var signed *Signed
-	err := l.Change(ctx, m.Bundle, func(r *Record) error {
+	err := l.ask(ctx, &request{id: m.Bundle, change: func(r *Record) (link *Link, err error) {
 		if r.Sequence != nil {
-			return fmt.Errorf("bundle %s is signed already", r.Bundle)
+			return nil, fmt.Errorf("bundle %s is signed already", r.Bundle)
 		}
-		last := l.Head(m.Tenant)
+		if r.State != Waiting && r.State != Sending {
+			return nil, fmt.Errorf("bundle %s is %q: it cannot be signed", r.Bundle, r.State)
+		}
+		if r.Tenant != m.Tenant {
+			return nil, fmt.Errorf("bundle %s is of tenant %q, its manifest of %q", r.Bundle, r.Tenant, m.Tenant)
+		}
+		last := l.newest(m.Tenant)
 		m.Epoch, m.Sequence, m.Previous = l.epoch, last.Sequence+1, last.Digest
-		var err error
 		if signed, err = l.write(s, m); err != nil {
-			return err
+			return nil, err
 		}
-		sequence := m.Sequence
-		r.Sequence = &sequence
-		return l.extend(Link{Tenant: m.Tenant, Epoch: l.epoch, Sequence: m.Sequence, Digest: signed.Digest})
-	})
-	return signed, err
+		r.Epoch, r.Sequence = l.epoch, copied(&signed.Sequence)
+		return &Link{Tenant: m.Tenant, Epoch: l.epoch, Sequence: m.Sequence, Digest: signed.Digest}, nil
+	}})
+	if err != nil {
+		return nil, err
+	}
+	return signed, nil
 }
 
 // write puts manifest and signature in place, not yet durable.
@@ -119,6 +117,9 @@ func (c *counter) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// errOther says that a manifest is not the one that the record counts.
+var errOther = errors.New("it is the manifest of another bundle or sequence")
+
 // Signed reads back what Sign made in an earlier life; it returns nil when the bundle is not signed.
 func (l *Ledger) Signed(r *Record) (*Signed, error) {
 	if r.Sequence == nil {
@@ -136,9 +137,8 @@ func (l *Ledger) Signed(r *Record) (*Signed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read manifest of %s: %w", r.Bundle, err)
 	}
-	info, err := f.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("read manifest of %s: %w", r.Bundle, err)
+	if m.Bundle != r.Bundle || m.Tenant != r.Tenant || m.Epoch != r.Epoch || m.Sequence != *r.Sequence {
+		return nil, fmt.Errorf("read manifest of %s: %w", r.Bundle, errOther)
 	}
 	armored, err := l.disk.ReadFile(filepath.Join(dir, signatureName), recordLimit)
 	if err != nil {
@@ -148,8 +148,10 @@ func (l *Ledger) Signed(r *Record) (*Signed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read signature of %s: %w", r.Bundle, err)
 	}
-	return &Signed{Sequence: m.Sequence, Previous: m.Previous, Digest: bundle.Digest(sum.Sum(nil)), Size: info.Size(), Signature: blob, Path: path}, nil
+	return &Signed{Sequence: m.Sequence, Previous: m.Previous, Digest: bundle.Digest(sum.Sum(nil)), Size: m.Size, Signature: blob, Path: path}, nil
 }
+
+func unixTime(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }
 
 // Manifest parses a signed bundle's manifest.
 func (l *Ledger) Manifest(id bundle.ID) (*bundle.Manifest, error) {
@@ -163,52 +165,4 @@ func (l *Ledger) Manifest(id bundle.ID) (*bundle.Manifest, error) {
 		return nil, fmt.Errorf("read manifest of %s: %w", id, err)
 	}
 	return m, nil
-}
-
-// Head returns the end of a tenant's chain in this epoch.
-func (l *Ledger) Head(tenant bundle.Name) Link {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if c := l.chains[tenant]; c.Epoch == l.epoch {
-		return c
-	}
-	return Link{Tenant: tenant, Epoch: l.epoch}
-}
-
-// extend puts the new end of a chain in place. It counts from here on within the batch; should the sync fail, the process ends.
-func (l *Ledger) extend(c Link) error {
-	text, err := json.Marshal(c)
-	if err == nil {
-		err = l.disk.Put(filepath.Join(l.dir, "chain", string(c.Tenant)+".json"), text)
-	}
-	if err != nil {
-		return fmt.Errorf("write the chain of %s: %w", c.Tenant, err)
-	}
-	l.mu.Lock()
-	l.chains[c.Tenant] = c
-	l.mu.Unlock()
-	return nil
-}
-
-func (l *Ledger) loadChains() error {
-	names, err := l.disk.ReadDir(filepath.Join(l.dir, "chain"))
-	if err != nil {
-		return err
-	}
-	for _, n := range names {
-		name, ok := strings.CutSuffix(n, ".json")
-		if !ok {
-			continue
-		}
-		text, err := l.disk.ReadFile(filepath.Join(l.dir, "chain", n), recordLimit)
-		if err != nil {
-			return err
-		}
-		var c Link
-		if err := json.Unmarshal(text, &c); err != nil || string(c.Tenant) != name {
-			return fmt.Errorf("chain/%s is damaged: a sequence could be used twice; run init in a new place and pair anew: %w", n, errors.Join(err, errors.New("not the chain of this tenant")))
-		}
-		l.chains[c.Tenant] = c
-	}
-	return nil
 }

@@ -17,7 +17,7 @@ const (
 // next lists the states that may follow. Sent goes back to sending when somebody asks for it again.
 var next = map[State][]State{
 	Waiting:   {Sending, Failed},
-	Sending:   {Sending, Sent, Failed},
+	Sending:   {Sent, Failed},
 	Sent:      {Sending, Confirmed},
 	Confirmed: {},
 	Failed:    {},
@@ -34,12 +34,15 @@ func ParseState(s string) (State, error) {
 // Final says that the daemon has nothing left to do for the bundle by itself.
 func (s State) Final() bool { return s == Sent || s == Confirmed || s == Failed }
 
-// follow returns an error unless to may follow s.
+// follow returns an error unless to may follow s. A bundle that is not known begins by waiting; one that stays what it is may change in other ways.
 func (s State) follow(to State) error {
+	if s == "" && to == Waiting || s == to && s != "" {
+		return nil
+	}
 	for _, n := range next[s] {
 		if n == to {
 			return nil
 		}
 	}
-	return fmt.Errorf("a bundle that is %s cannot become %s", s, to)
+	return fmt.Errorf("a bundle that is %q cannot become %q", s, to)
 }

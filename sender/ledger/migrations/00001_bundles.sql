@@ -17,6 +17,7 @@ CREATE TABLE bundles (
 ) WITHOUT ROWID;
 CREATE INDEX bundles_by_created ON bundles (created, bundle);
 CREATE INDEX bundles_by_state ON bundles (state, created);
+CREATE INDEX bundles_by_finished ON bundles (state, finished);
 CREATE INDEX bundles_by_sequence ON bundles (tenant, epoch, sequence);
 
 -- +goose Down

@@ -1,0 +1,207 @@
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"ecluse/protocol/bundle"
+)
+
+// recordFile is a record's text as it shall be, and as it was; the latter is nil where there was none.
+type recordFile struct{ text, before []byte }
+
+// batch makes the changes that wait, up to a bound, with one sync. Only an error that ends the process is returned; the others went to those who asked.
+func (l *Ledger) batch(first *request) error {
+	clear(l.staged)
+	clear(l.before)
+	clear(l.links)
+	clear(l.texts)
+	var accepted, purges []*request
+	take := func(r *request) {
+		if r.change == nil {
+			purges = append(purges, r)
+			return
+		}
+		if err := l.stage(r); err != nil {
+			r.end(err)
+			return
+		}
+		accepted = append(accepted, r)
+	}
+	take(first)
+	for len(accepted) < batchMost && len(purges) == 0 && len(l.requests) > 0 {
+		take(<-l.requests)
+	}
+	err := l.commit()
+	for _, r := range accepted {
+		r.end(err)
+	}
+	for _, r := range purges {
+		if !errors.Is(err, ErrFatal) {
+			err = l.purge(r.purge)
+		}
+		r.end(err)
+	}
+	if errors.Is(err, ErrFatal) {
+		return err
+	}
+	return nil
+}
+
+// stage makes one change in memory. Nothing that was there before is touched on the disk.
+func (l *Ledger) stage(r *request) error {
+	now := l.staged[r.id]
+	var known *Record
+	if now == nil {
+		var err error
+		known, err = l.Get(r.id)
+		if errors.Is(err, ErrNotFound) {
+			known, err = nil, nil
+		}
+		if err != nil {
+			return err
+		}
+		if now = known; now == nil {
+			now = &Record{Bundle: r.id}
+		}
+	}
+	after := now.clone()
+	link, err := r.change(after)
+	if err != nil {
+		return err
+	}
+	if after.Bundle != r.id {
+		return fmt.Errorf("internal error: a change of %s made it %s", r.id, after.Bundle)
+	}
+	if err := now.State.follow(after.State); err != nil {
+		return err
+	}
+	after.normalize()
+	if l.staged[r.id] == nil {
+		l.before[r.id] = known
+	}
+	l.staged[r.id] = after
+	if link != nil {
+		l.links[link.Tenant] = *link
+	}
+	return nil
+}
+
+// commit makes the batch durable. Manifests stand there already and mean nothing without a record that counts them; records come before the chains, so that a crash in between leaves
+// sequences that are beyond the end of their chain, which Open takes back; then one sync, and then the catalog.
+func (l *Ledger) commit() error {
+	if len(l.staged) == 0 {
+		return nil
+	}
+	if err := l.encode(); err != nil {
+		return err
+	}
+	l.pin()
+	if err := l.put(); err != nil {
+		return err
+	}
+	if err := l.disk.SyncAll(l.dir); err != nil {
+		return fmt.Errorf("%w: %w", ErrFatal, err)
+	}
+	if err := l.show(context.Background(), l.staged); err != nil {
+		return fmt.Errorf("%w: %w", ErrFatal, err) // the disk is ahead of the catalog: only a start makes them agree again
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for tenant, c := range l.links {
+		l.chains[tenant] = c
+	}
+	for id, r := range l.staged {
+		l.live[id] = r
+	}
+	l.thin()
+	return nil
+}
+
+func (l *Ledger) encode() error {
+	for id, r := range l.staged {
+		text, err := json.Marshal(r)
+		if err != nil {
+			return fmt.Errorf("write the record of %s: %w", id, err)
+		}
+		f := recordFile{text: text}
+		if b := l.before[id]; b != nil {
+			if f.before, err = json.Marshal(b); err != nil {
+				return fmt.Errorf("write the record of %s: %w", id, err)
+			}
+		}
+		l.texts[id] = f
+	}
+	return nil
+}
+
+// pin keeps what the records were in memory, so that Get does not tell what is not durable yet.
+func (l *Ledger) pin() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id, b := range l.before {
+		if b != nil {
+			l.live[id] = b
+		}
+	}
+}
+
+// thin makes room in memory, under the lock: bundles that have ended are read from the disk when somebody asks for them.
+func (l *Ledger) thin() {
+	if len(l.live) <= liveMost {
+		return
+	}
+	for id, r := range l.live {
+		if r.State.Final() {
+			delete(l.live, id)
+		}
+	}
+}
+
+// put writes the files of the batch. When one cannot be written, those that were are put back; when that fails too, what is on the disk is open, and only a start can settle it.
+func (l *Ledger) put() error {
+	var undo []func() error
+	fail := func(err error) error {
+		for _, u := range undo {
+			if failed := u(); failed != nil {
+				return fmt.Errorf("%w: %w, and taking it back: %w", ErrFatal, err, failed)
+			}
+		}
+		return err
+	}
+	for id, f := range l.texts {
+		dir := l.bundleDir(id)
+		path := filepath.Join(dir, claimName)
+		if f.before == nil {
+			undo = append(undo, func() error { return l.disk.RemoveAll(dir) })
+			if err := l.disk.MkdirAll(dir); err != nil {
+				return fail(fmt.Errorf("write the record of %s: %w", id, err))
+			}
+		}
+		if err := l.disk.Put(path, f.text); err != nil {
+			return fail(fmt.Errorf("write the record of %s: %w", id, err))
+		}
+		if f.before != nil {
+			undo = append(undo, func() error { return l.disk.Put(path, f.before) })
+		}
+	}
+	for _, c := range l.links {
+		back, err := l.putLink(c)
+		if err != nil {
+			return fail(err)
+		}
+		undo = append(undo, back)
+	}
+	return nil
+}
+
+// newest is the end of a tenant's chain as the batch under way leaves it.
+func (l *Ledger) newest(tenant bundle.Name) Link {
+	if c, ok := l.links[tenant]; ok {
+		return c
+	}
+	return l.Head(tenant)
+}

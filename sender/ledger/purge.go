@@ -1,0 +1,87 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"ecluse/protocol/bundle"
+)
+
+// Older returns some of the bundles in a state that ended before a time, the oldest first. The ends of the chains are not among them: they stay.
+func (l *Ledger) Older(ctx context.Context, s State, before time.Time) ([]bundle.ID, error) {
+	all, err := l.ids(ctx, `SELECT bundle FROM bundles WHERE state = ? AND finished < ? ORDER BY finished, bundle LIMIT 1000`, string(s), before.UnixNano())
+	if err != nil {
+		return nil, err
+	}
+	list := all[:0]
+	for _, id := range all {
+		r, err := l.Get(id)
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if r.State.Final() && !l.isHead(r) {
+			list = append(list, id)
+		}
+	}
+	return list, nil
+}
+
+// isHead says that a bundle is the end of its chain: its manifest is what the next one names, and what the chain is found by again.
+func (l *Ledger) isHead(r *Record) bool {
+	return r.Sequence != nil && r.Epoch == l.epoch && *r.Sequence >= l.Head(r.Tenant).Sequence
+}
+
+// Purge forgets bundles that have ended, for good: record, manifest, row. It leaves those that have not ended, perhaps because somebody has asked for them again meanwhile,
+// and the ends of the chains.
+func (l *Ledger) Purge(ctx context.Context, ids []bundle.ID) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	return l.ask(ctx, &request{purge: ids})
+}
+
+// purge runs behind the batch it came in. Files go first: rows without files are swept by the next start, files without rows would stay for ever.
+func (l *Ledger) purge(ids []bundle.ID) error {
+	var gone []bundle.ID
+	var unreadable []error // they stay, and hold up no other
+	for _, id := range ids {
+		r, err := l.Get(id)
+		switch {
+		case errors.Is(err, ErrNotFound): // an earlier purge was cut short
+		case err != nil:
+			unreadable = append(unreadable, err)
+			continue
+		case !r.State.Final() || l.isHead(r):
+			continue
+		}
+		if err := l.disk.RemoveAll(l.bundleDir(id)); err != nil {
+			unreadable = append(unreadable, fmt.Errorf("purge %s: %w", id, err))
+			continue
+		}
+		l.mu.Lock()
+		delete(l.live, id)
+		l.mu.Unlock()
+		gone = append(gone, id)
+	}
+	if err := l.disk.SyncAll(l.dir); err != nil {
+		return fmt.Errorf("%w: %w", ErrFatal, err)
+	}
+	err := l.catalog.Write(context.Background(), func(tx *sql.Tx) error {
+		for _, id := range gone {
+			if _, err := tx.Exec(`DELETE FROM bundles WHERE bundle = ?`, id.String()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrFatal, err)
+	}
+	return errors.Join(unreadable...)
+}

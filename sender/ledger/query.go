@@ -1,0 +1,174 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"ecluse/protocol/bundle"
+)
+
+// Query selects records; zero fields select nothing away.
+type Query struct {
+	State  State
+	Tenant bundle.Name
+	Since  time.Time // created at or after
+	Limit  int       // the newest that many
+	Prefix string    // of the bundle's text
+}
+
+const columns = `bundle, tenant, epoch, sequence, name, state, reason, priority, files, bytes, sent_bytes, passes_done, created, finished`
+
+// List returns records, oldest first by the time they were claimed: what `list --json` prints.
+func List(ctx context.Context, db *sql.DB, q Query) ([]Record, error) {
+	where, args := []string{"1 = 1"}, []any{}
+	if q.State != "" {
+		where, args = append(where, "state = ?"), append(args, string(q.State))
+	}
+	if q.Tenant != "" {
+		where, args = append(where, "tenant = ?"), append(args, string(q.Tenant))
+	}
+	if !q.Since.IsZero() {
+		where, args = append(where, "created >= ?"), append(args, q.Since.UnixNano())
+	}
+	if q.Prefix != "" {
+		where, args = append(where, "bundle >= ? AND bundle < ?"), append(args, q.Prefix, q.Prefix+"~")
+	}
+	limit := -1
+	if q.Limit > 0 {
+		limit = q.Limit
+	}
+	// The newest are taken, and then turned round.
+	text := `SELECT ` + columns + ` FROM bundles WHERE ` + strings.Join(where, " AND ") + ` ORDER BY created DESC, bundle DESC LIMIT ?`
+	rows, err := db.QueryContext(ctx, text, append(args, limit)...)
+	if err != nil {
+		return nil, fmt.Errorf("list bundles: %w", err)
+	}
+	defer rows.Close()
+	list := []Record{}
+	for rows.Next() {
+		r, err := scanRecord(rows)
+		if err != nil {
+			return nil, fmt.Errorf("list bundles: %w", err)
+		}
+		list = append(list, r)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("list bundles: %w", err)
+	}
+	slices.Reverse(list)
+	return list, nil
+}
+
+func scanRecord(rows *sql.Rows) (r Record, err error) {
+	var id, epoch, priority string
+	var created int64
+	var finished *int64
+	err = rows.Scan(&id, &r.Tenant, &epoch, &r.Sequence, &r.Name, &r.State, &r.Reason, &priority, &r.Files, &r.Bytes, &r.SentBytes, &r.PassesDone, &created, &finished)
+	if err == nil {
+		r.Bundle, err = bundle.ParseID(id)
+	}
+	if err == nil {
+		r.Epoch, err = bundle.ParseEpoch(epoch)
+	}
+	if err == nil {
+		r.Priority, err = bundle.ParseClass(priority)
+	}
+	r.Created = time.Unix(0, created).UTC()
+	if finished != nil {
+		t := time.Unix(0, *finished).UTC()
+		r.Finished = &t
+	}
+	return r, err
+}
+
+// ErrAmbiguous is returned for a prefix that several bundles share.
+var ErrAmbiguous = errors.New("several bundles begin like this")
+
+// leastPrefix is the shortest prefix of a bundle's name that is taken for it.
+const leastPrefix = 6
+
+// Find returns the bundle whose text is s, or begins with s where that is unique. It returns ErrNotFound, or ErrAmbiguous.
+func Find(ctx context.Context, db *sql.DB, s string) (bundle.ID, error) {
+	if len(s) < leastPrefix || strings.Trim(s, "abcdefghijklmnopqrstuvwxyz234567") != "" {
+		return bundle.ID{}, fmt.Errorf("%w: %q is neither a bundle nor at least %d characters of one", ErrNotFound, s, leastPrefix)
+	}
+	found, err := ids(ctx, db, `SELECT bundle FROM bundles WHERE bundle >= ? AND bundle < ? LIMIT 2`, s, s+"~")
+	switch {
+	case err != nil:
+		return bundle.ID{}, fmt.Errorf("find bundle: %w", err)
+	case len(found) == 0:
+		return bundle.ID{}, fmt.Errorf("%w: %s", ErrNotFound, s)
+	case len(found) > 1:
+		return bundle.ID{}, fmt.Errorf("%w: %s", ErrAmbiguous, s)
+	}
+	return found[0], nil
+}
+
+// Counts returns how many bundles are in each state.
+func Counts(ctx context.Context, db *sql.DB) (map[State]int64, error) {
+	rows, err := db.QueryContext(ctx, `SELECT state, count(*) FROM bundles GROUP BY state`)
+	if err != nil {
+		return nil, fmt.Errorf("count bundles: %w", err)
+	}
+	defer rows.Close()
+	m := make(map[State]int64)
+	for rows.Next() {
+		var s State
+		var n int64
+		if err := rows.Scan(&s, &n); err != nil {
+			return nil, fmt.Errorf("count bundles: %w", err)
+		}
+		m[s] = n
+	}
+	return m, rows.Err()
+}
+
+// Unfinished returns the records of all bundles that the daemon still has to do something for, oldest first.
+func (l *Ledger) Unfinished(ctx context.Context) ([]*Record, error) {
+	found, err := l.ids(ctx, `SELECT bundle FROM bundles WHERE state IN ('waiting', 'sending') ORDER BY created, bundle`)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]*Record, 0, len(found))
+	for _, id := range found {
+		r, err := l.Get(id)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, r)
+	}
+	return list, nil
+}
+
+func (l *Ledger) ids(ctx context.Context, query string, args ...any) ([]bundle.ID, error) {
+	list, err := ids(ctx, l.catalog.DB(), query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("ask the catalog: %w", err)
+	}
+	return list, nil
+}
+
+func ids(ctx context.Context, db *sql.DB, query string, args ...any) (list []bundle.ID, err error) {
+	rows, err := db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			return nil, err
+		}
+		id, err := bundle.ParseID(text)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, id)
+	}
+	return list, rows.Err()
+}

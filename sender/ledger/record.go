@@ -1,0 +1,111 @@
+package ledger
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"time"
+
+	"ecluse/protocol/bundle"
+)
+
+// Record is all that is known of one bundle: claim.json, and what the commands print.
+type Record struct {
+	Bundle     bundle.ID    `json:"bundle"`
+	Tenant     bundle.Name  `json:"tenant"`
+	Epoch      bundle.Epoch `json:"epoch"`
+	Sequence   *uint64      `json:"sequence"`
+	Name       string       `json:"name"`
+	State      State        `json:"state"`
+	Reason     *string      `json:"reason"`
+	Priority   bundle.Class `json:"priority"`
+	Files      *int64       `json:"files"`
+	Bytes      *int64       `json:"bytes"`
+	SentBytes  int64        `json:"sent_bytes"`
+	PassesDone int          `json:"passes_done"`
+	Created    time.Time    `json:"created"`
+	Finished   *time.Time   `json:"finished"`
+	Chunks     *int64       `json:"chunks,omitempty"`
+	Dirs       *int64       `json:"dirs,omitempty"`
+}
+
+// clone copies a record, so that whoever reads one is not told of a change that is not durable.
+func (r *Record) clone() *Record {
+	c := *r
+	c.Sequence, c.Reason, c.Finished = copied(r.Sequence), copied(r.Reason), copied(r.Finished)
+	c.Files, c.Bytes, c.Chunks, c.Dirs = copied(r.Files), copied(r.Bytes), copied(r.Chunks), copied(r.Dirs)
+	return &c
+}
+
+func copied[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	c := *p
+	return &c
+}
+
+// normalize gives a record the one form in which it is kept: times in UTC, and a priority.
+func (r *Record) normalize() {
+	r.Created = r.Created.UTC()
+	if r.Finished != nil {
+		t := r.Finished.UTC()
+		r.Finished = &t
+	}
+	if r.Priority == 0 {
+		r.Priority = bundle.Normal
+	}
+}
+
+const (
+	claimName   = "claim.json"
+	recordLimit = 1 << 20
+)
+
+// BundleDir is where a bundle's papers stand under the state directory.
+func BundleDir(state string, id bundle.ID) string {
+	return filepath.Join(state, "bundles", id.String())
+}
+
+func (l *Ledger) bundleDir(id bundle.ID) string { return BundleDir(l.dir, id) }
+
+// errTorn says that a file holds nothing: a power cut came between its rename and its content, before the sync that would have made both durable.
+var errTorn = errors.New("the file is torn")
+
+func torn(text []byte) bool { return len(bytes.Trim(text, "\x00")) == 0 }
+
+// ReadRecord reads a bundle's claim.json, or returns ErrNotFound.
+func ReadRecord(disk Disk, state string, id bundle.ID) (*Record, error) {
+	text, err := disk.ReadFile(filepath.Join(BundleDir(state, id), claimName), recordLimit)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %s", ErrNotFound, id)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the record of %s: %w", id, err)
+	}
+	if torn(text) {
+		return nil, fmt.Errorf("read the record of %s: %w", id, errTorn)
+	}
+	var r Record
+	if err := json.Unmarshal(text, &r); err != nil {
+		return nil, fmt.Errorf("the record of %s is damaged: %w", id, err)
+	}
+	if _, err := ParseState(string(r.State)); err != nil || r.Bundle != id {
+		return nil, fmt.Errorf("the record of %s is damaged: it is of bundle %s, state %q", id, r.Bundle, r.State)
+	}
+	return &r, nil
+}
+
+// Get returns a copy of a bundle's record, or ErrNotFound.
+func (l *Ledger) Get(id bundle.ID) (*Record, error) {
+	l.mu.Lock()
+	r := l.live[id]
+	l.mu.Unlock()
+	if r != nil {
+		return r.clone(), nil
+	}
+	return ReadRecord(l.disk, l.dir, id)
+}
