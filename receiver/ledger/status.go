@@ -56,3 +56,27 @@ func (l *Ledger) List(ctx context.Context, q Query) ([]Row, error) {
 func (l *Ledger) Find(ctx context.Context, s string) (bundle.ID, error) {
 	return Find(ctx, l.catalog.DB(), s)
 }
+
+// FromCatalog returns what the catalog says of a bundle that has no record file: one that is coming in, or is damaged.
+func FromCatalog(ctx context.Context, db *sql.DB, id bundle.ID) (*Record, error) {
+	rows, err := db.QueryContext(ctx, `SELECT `+columns+` FROM bundles WHERE bundle = ?`, id.String())
+	if err != nil {
+		return nil, fmt.Errorf("find bundle: %w", err)
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		return nil, ErrNotFound
+	}
+	row, err := scanRow(rows)
+	if err != nil {
+		return nil, fmt.Errorf("find bundle: %w", err)
+	}
+	epoch, err := bundle.ParseEpoch(row.Epoch)
+	if err != nil {
+		return nil, fmt.Errorf("find bundle: %w", err)
+	}
+	return &Record{
+		Bundle: id, Tenant: bundle.Name(row.Tenant), Sender: bundle.Name(row.Sender), Epoch: epoch, Sequence: row.Sequence, Name: row.Name, State: row.State,
+		Verdict: row.Verdict, Reason: row.Reason, Files: row.Files, Bytes: row.Bytes, MissingBytes: row.MissingBytes, Created: row.Created, Received: row.Received,
+	}, rows.Err()
+}

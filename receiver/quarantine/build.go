@@ -29,7 +29,7 @@ func Build(s *assemble.Staged, signed *Signed) (string, error) {
 	}
 	defer root.Close()
 	b := &builder{root: root, table: signed.Manifest.Table}
-	steps := []func() error{b.directories, b.files, func() error { return b.papers(signed) }}
+	steps := []func() error{b.directories, b.files, func() error { return b.papers(signed) }, b.nothingElse}
 	for _, step := range steps {
 		if err := step(); err != nil {
 			return "", fmt.Errorf("build %s: %w", s.ID, err)
@@ -41,6 +41,7 @@ func Build(s *assemble.Staged, signed *Signed) (string, error) {
 type builder struct {
 	root  *os.Root
 	table *bundle.Table
+	begun bool // an earlier life had begun
 }
 
 func (b *builder) at(p bundle.Path) string { return filepath.Join(wholeName, FilesName, string(p)) }
@@ -63,6 +64,7 @@ func (b *builder) directories() error {
 func (b *builder) mkdir(name string) error {
 	err := b.root.Mkdir(name, dirMode)
 	if errors.Is(err, fs.ErrExist) {
+		b.begun = true
 		return nil
 	}
 	return err
@@ -82,18 +84,36 @@ func (b *builder) files() error {
 			}
 			continue
 		}
-		err := b.root.Rename(stagedName(n), b.at(f.Path))
-		if errors.Is(err, fs.ErrNotExist) {
-			_, err = b.root.Lstat(b.at(f.Path)) // moved by an earlier life
-		}
-		if err != nil {
+		if err := b.move(n, b.at(f.Path)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// papers writes what stands beside files/. The manifest moves last: as long as it is in data/, a new life can begin again.
+// move puts a staged file in its place, unless an earlier life has.
+func (b *builder) move(number int, to string) error {
+	err := b.root.Rename(stagedName(number), to)
+	if errors.Is(err, fs.ErrNotExist) {
+		_, err = b.root.Lstat(to)
+	}
+	return err
+}
+
+// nothingElse holds what was built against the manifest where this life did not build all of it.
+func (b *builder) nothingElse() error {
+	if !b.begun {
+		return nil
+	}
+	whole, err := b.root.OpenRoot(wholeName)
+	if err != nil {
+		return err
+	}
+	defer whole.Close()
+	return checkExtra(whole, b.table)
+}
+
+// papers writes what stands beside files/. The manifest moves last: where it stands, all else does.
 func (b *builder) papers(s *Signed) error {
 	err := b.write(SignatureName, func(w *bufio.Writer) error {
 		_, err := w.Write(bundle.Armor(s.Signature))
@@ -105,7 +125,7 @@ func (b *builder) papers(s *Signed) error {
 	if err != nil {
 		return err
 	}
-	return b.root.Rename(stagedName(0), filepath.Join(wholeName, ManifestName))
+	return b.move(0, filepath.Join(wholeName, ManifestName))
 }
 
 func (b *builder) write(name string, fill func(*bufio.Writer) error) error {

@@ -11,6 +11,8 @@ import (
 	"path"
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
+
 	"ecluse/protocol/bundle"
 )
 
@@ -65,15 +67,16 @@ func Check(dir string, e Expect) (*Signed, error) {
 	return signed, CheckFiles(root, FilesName, signed.Manifest.Table)
 }
 
-// mismatch makes a refusal of what is not there or is no regular file; other errors are ours.
+// mismatch makes a refusal of what is not there, or has no directory where it should; other errors are ours.
 func mismatch(err error, what string) error {
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
 		return bundle.Reject(bundle.ReasonContentMismatch, "M-6", "%s is missing", what)
 	}
 	return err
 }
 
-// openRegular opens a regular file and nothing else.
+// openRegular opens a regular file and nothing else: os.Root would follow a link to another file of the bundle, and a pipe would wait for its other end. What was looked
+// at is what was opened, also where somebody swaps it in between.
 func openRegular(root *os.Root, name string) (*os.File, error) {
 	info, err := root.Lstat(name)
 	if err != nil {
@@ -82,7 +85,18 @@ func openRegular(root *os.Root, name string) (*os.File, error) {
 	if !info.Mode().IsRegular() {
 		return nil, bundle.Reject(bundle.ReasonContentMismatch, "M-6", "%q is not a regular file", name)
 	}
-	return root.Open(name)
+	f, err := root.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	opened, err := f.Stat()
+	if err == nil && !os.SameFile(info, opened) {
+		err = bundle.Reject(bundle.ReasonContentMismatch, "M-6", "%q is being changed", name)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 func readSmall(root *os.Root, name string, limit int64) ([]byte, error) {
@@ -137,8 +151,15 @@ func checkExtra(root *os.Root, t *bundle.Table) error {
 //
 // The table and the walk are in the same order, so no set of names is held: each entry must be the next of its kind.
 func CheckTree(root *os.Root, base string, t *bundle.Table) error {
+	info, err := root.Lstat(base)
+	if err != nil {
+		return mismatch(err, base)
+	}
+	if !info.IsDir() {
+		return bundle.Reject(bundle.ReasonContentMismatch, "M-6", "%q is not a directory", base)
+	}
 	files, dirs := 0, 0
-	err := walk(root, base, func(name string, e fs.DirEntry) error {
+	err = walk(root, base, func(name string, e fs.DirEntry) error {
 		switch {
 		case e.IsDir() && dirs < t.Dirs() && string(t.Dir(dirs).Path) == name:
 			dirs++

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -27,15 +28,18 @@ const (
 // wholeName is where a bundle is put together, inside its staging directory.
 const wholeName = "whole"
 
-// staged is a bundle under verification: its files stand by number in data/, or already by path in whole/files, where an earlier life had begun to put it together.
+// staged is a bundle under verification: its files stand by number in data/, or already by path in whole/, where an earlier life had begun to put it together.
 type staged struct {
 	*assemble.Staged
-	root *os.Root // of the staging directory
-	m    *bundle.Manifest
+	root   *os.Root // of the staging directory
+	m      *bundle.Manifest
+	hash   hash.Hash
+	buffer []byte
 }
 
 // Verify checks everything about a bundle whose chunks are all here, except its place in the chain. It returns a *bundle.Rejection when the sender is at fault and
-// a *WrongContent when content does not match; any other error is ours.
+// a *WrongContent when content does not match; any other error is ours. What an earlier life had put together and is wrong stands in data/ again afterwards, where
+// repairs are written.
 func Verify(s *assemble.Staged, e Expect) (*Signed, error) {
 	if err := agree(s.Offer, s.Close); err != nil {
 		return nil, err
@@ -45,25 +49,46 @@ func Verify(s *assemble.Staged, e Expect) (*Signed, error) {
 		return nil, fmt.Errorf("open staging of %s: %w", s.ID, err)
 	}
 	defer root.Close()
-	manifest, err := root.Open(stagedName(0))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, wrongManifest(s)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open manifest of %s: %w", s.ID, err)
-	}
-	defer manifest.Close()
-	signed, err := readSigned(manifest, s.Close.Signature, s.Close, e)
-	if errors.Is(err, errDigest) {
-		return nil, wrongManifest(s)
-	}
+	signed, err := manifest(root, s, e)
 	if err != nil {
 		return nil, err
 	}
 	if err := signed.Manifest.AgreesWith(claimOf(s.Offer, s.Close)); err != nil {
 		return nil, err
 	}
-	return signed, (&staged{Staged: s, root: root, m: signed.Manifest}).content()
+	return signed, (&staged{Staged: s, root: root, m: signed.Manifest, hash: sha256.New(), buffer: make([]byte, 1<<20)}).content()
+}
+
+// manifest reads the manifest that the close names, in data/ or where an earlier life had moved it.
+func manifest(root *os.Root, s *assemble.Staged, e Expect) (*Signed, error) {
+	moved := filepath.Join(wholeName, ManifestName)
+	for _, name := range []string{stagedName(0), moved} {
+		f, err := root.Open(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("open manifest of %s: %w", s.ID, err)
+		}
+		signed, err := readSigned(f, s.Close.Signature, s.Close, e)
+		f.Close()
+		switch {
+		case errors.Is(err, errDigest):
+			continue
+		case err == nil && name == moved:
+			err = remove(root, stagedName(0))
+		}
+		return signed, err
+	}
+	return nil, wrongManifest(s)
+}
+
+// remove removes what stands in data/ beside the right content.
+func remove(root *os.Root, name string) error {
+	if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // wrongManifest has all chunks of the manifest sent again.
@@ -78,11 +103,16 @@ func wrongManifest(s *assemble.Staged) error {
 // stagedName is assemble.StagedPath within the staging directory.
 func stagedName(number int) string { return assemble.StagedPath("", uint32(number)) }
 
+// treeName is where a file stands once the bundle is being put together.
+func (s *staged) treeName(number int) string {
+	return filepath.Join(wholeName, FilesName, string(s.m.Table.File(number).Path))
+}
+
 // open opens file number of the bundle, wherever it stands.
 func (s *staged) open(number int) (*os.File, error) {
 	f, err := s.root.Open(stagedName(number))
 	if errors.Is(err, fs.ErrNotExist) {
-		f, err = s.root.Open(filepath.Join(wholeName, FilesName, string(s.m.Table.File(number).Path)))
+		f, err = s.root.Open(s.treeName(number))
 	}
 	return f, err
 }
@@ -90,16 +120,12 @@ func (s *staged) open(number int) (*os.File, error) {
 // content checks the size and SHA-256 of every file. What the assembler hashed as it came is not read again.
 func (s *staged) content() error {
 	var wrong []uint32
-	h, buffer := sha256.New(), make([]byte, 1<<20)
 	for n := 1; n <= s.m.Table.Files(); n++ {
 		f := s.m.Table.File(n)
 		if f.Size == 0 {
 			continue // no chunk holds it; it is made when the tree is
 		}
-		if d, ok := s.Digest(n, f.Size); ok && d == f.Digest {
-			continue
-		}
-		ok, err := s.holds(n, f, func(r io.Reader) (bundle.Digest, bool, error) { return digestOf(r, f.Size, h, buffer) })
+		ok, err := s.stands(n, f)
 		if err != nil {
 			return fmt.Errorf("read staged file %d of %s: %w", n, s.ID, err)
 		}
@@ -113,8 +139,45 @@ func (s *staged) content() error {
 	return s.locate(wrong)
 }
 
-func (s *staged) holds(n int, f bundle.File, digest func(io.Reader) (bundle.Digest, bool, error)) (bool, error) {
-	file, err := s.open(n)
+// stands says whether file n is what was signed. An earlier life may have moved it, and chunks that it did not remember may have come again since: then both places hold
+// something, and the right one is kept.
+func (s *staged) stands(n int, f bundle.File) (bool, error) {
+	if s.hashed(n, f) {
+		return true, nil
+	}
+	ok, err := s.holds(stagedName(n), f)
+	if ok || err != nil {
+		return ok, err
+	}
+	ok, err = s.holds(s.treeName(n), f)
+	switch {
+	case err != nil:
+		return false, err
+	case ok:
+		return true, remove(s.root, stagedName(n))
+	}
+	_, err = s.root.Lstat(stagedName(n))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = s.root.Rename(s.treeName(n), stagedName(n))
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil // it is nowhere: all of it is missing
+	}
+	return false, err
+}
+
+// hashed says whether the assembler saw the right content come, and nothing was written beyond its end.
+func (s *staged) hashed(n int, f bundle.File) bool {
+	d, ok := s.Digest(n, f.Size)
+	if !ok || d != f.Digest {
+		return false
+	}
+	info, err := s.root.Lstat(stagedName(n))
+	return err == nil && info.Size() == f.Size
+}
+
+func (s *staged) holds(name string, f bundle.File) (bool, error) {
+	file, err := s.root.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -122,7 +185,7 @@ func (s *staged) holds(n int, f bundle.File, digest func(io.Reader) (bundle.Dige
 		return false, err
 	}
 	defer file.Close()
-	d, ok, err := digest(file)
+	d, ok, err := digestOf(file, f.Size, s.hash, s.buffer)
 	return ok && d == f.Digest, err
 }
 

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"crypto/sha256"
 	"crypto/sha512"
-	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -94,18 +93,14 @@ func verifySignature(blob []byte, namespace string, message [sha512.Size]byte, e
 	if err := s.Verify(message); err != nil {
 		return nil, err
 	}
-	key, err := ssh.ParsePublicKey(s.PublicKey)
-	if err != nil {
-		return nil, bundle.Reject(bundle.ReasonSignatureFormat, "G-1", "its public key does not parse")
-	}
-	who, err := e.Signers.Principal(key, namespace, e.Received)
+	who, err := e.Signers.Principal(s.Key(), namespace, e.Received)
 	if err != nil {
 		return nil, err
 	}
 	if who != e.Sender {
 		return nil, bundle.Reject(bundle.ReasonSignerOther, "G-2", "signed by %q, the session was opened by %q", who, e.Sender)
 	}
-	return key, nil
+	return s.Key(), nil
 }
 
 // sums reads a text once for both digests.
@@ -158,10 +153,4 @@ func agree(o *record.Offer, c *record.Close) error {
 		return bundle.Reject(bundle.ReasonManifestMismatch, "M-7", "offer and close contradict each other")
 	}
 	return nil
-}
-
-// isRejection says whether an error is the sender's fault, and not ours.
-func isRejection(err error) bool {
-	var r *bundle.Rejection
-	return errors.As(err, &r)
 }
