@@ -122,6 +122,13 @@ func (b *Bar) Show(now time.Time, label string, done, total int64) {
 	}
 }
 
+// Idle says on a terminal that there is nothing to show.
+func (b *Bar) Idle(text string) {
+	if b.terminal {
+		fmt.Fprintf(b.w, "\r\x1b[K%s", text)
+	}
+}
+
 // End leaves the line.
 func (b *Bar) End() {
 	if b.terminal {

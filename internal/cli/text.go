@@ -88,3 +88,18 @@ func Number[T int64 | uint64](n *T) string {
 	}
 	return fmt.Sprint(*n)
 }
+
+// Since reads a point in time: an age (24h, 7d) or an RFC 3339 time. Nothing stands for the beginning.
+func Since(s string, now time.Time) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	if age, err := config.ParseDuration(s); err == nil {
+		return now.Add(-age.Std()), nil
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return t, Fail(Usage, "--since %q is neither an age (24h, 7d) nor a time (2026-01-31T08:00:00Z)", s)
+	}
+	return t, nil
+}

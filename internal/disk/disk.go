@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -199,4 +200,35 @@ func (s *system) sync(fd int) error {
 			done <- shared
 		}
 	}
+}
+
+// ReplaceLike is Replace for a file that people keep: the new one gets the old one's mode and, where that is allowed, its owner.
+func ReplaceLike(path string, content []byte, like fs.FileInfo) error {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
+	}
+	d := New()
+	temp := path + ".new"
+	if err := d.Replace(temp, content); err != nil {
+		return err
+	}
+	if st, ok := like.Sys().(*syscall.Stat_t); ok {
+		_ = os.Chown(temp, int(st.Uid), int(st.Gid)) // only root may give files away, and only root edits what is another's
+	}
+	if err := os.Chmod(temp, like.Mode().Perm()); err != nil {
+		return fmt.Errorf("replace %s: %w", path, err)
+	}
+	if err := os.Rename(temp, path); err != nil {
+		return fmt.Errorf("replace %s: %w", path, err)
+	}
+	return d.SyncAll(filepath.Dir(path))
+}
+
+// Device is the number of the file system that holds a path.
+func Device(path string) (uint64, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return 0, fmt.Errorf("look at %s: %w", path, err)
+	}
+	return st.Dev, nil
 }

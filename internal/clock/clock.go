@@ -1,0 +1,81 @@
+// Package clock is a wall clock that never runs back, not even across restarts.
+//
+// Whether a key is valid is judged by this clock. So setting the machine's clock back makes no key valid again that had expired, and no machine whose clock was lost
+// believes a key that is over. A clock that was set ahead and right again stays ahead until time has caught up; removing the file, with the daemon stopped, resets it.
+package clock
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Files is what a Clock needs of a disk.
+type Files interface {
+	ReadFile(path string, limit int64) ([]byte, error)
+	Replace(path string, content []byte) error // durable on return
+}
+
+// Clock is the clock. Its methods may be called from several goroutines.
+type Clock struct {
+	files Files
+	path  string
+	wall  func() time.Time // with a monotonic reading
+
+	mu    sync.Mutex
+	start time.Time // of this process, for the monotonic part
+	base  time.Time // what the clock said at start
+	last  time.Time
+}
+
+// Open takes the clock up where an earlier life has left it.
+func Open(files Files, path string, wall func() time.Time) (*Clock, error) {
+	c := &Clock{files: files, path: path, wall: wall, start: wall()}
+	c.base = c.start
+	text, err := files.ReadFile(path, 64)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, fmt.Errorf("read the clock: %w", err)
+	default:
+		at, err := time.Parse(time.RFC3339, strings.TrimSpace(string(text)))
+		if err != nil {
+			return nil, fmt.Errorf("read the clock: %s holds %q, which is no time; with the right time set, remove it", path, text)
+		}
+		if at.After(c.base) {
+			c.base = at
+		}
+	}
+	c.last = c.base
+	return c, nil
+}
+
+// Now is the time: at least what it ever was, and as much later as has passed.
+func (c *Clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	wall := c.wall()
+	now := c.base.Add(wall.Sub(c.start)) // monotonic
+	for _, t := range []time.Time{wall, c.last} {
+		if t.After(now) {
+			now = t
+		}
+	}
+	c.last = now.Round(0)
+	return c.last
+}
+
+// Ahead is how far the clock is before the machine's.
+func (c *Clock) Ahead() time.Duration { return c.Now().Sub(c.wall().Round(0)) }
+
+// Save keeps the time for the next life.
+func (c *Clock) Save() error {
+	text := c.Now().UTC().Format(time.RFC3339)
+	if err := c.files.Replace(c.path, []byte(text+"\n")); err != nil {
+		return fmt.Errorf("keep the clock: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,61 @@
+package clock
+
+import (
+	"io/fs"
+	"testing"
+	"time"
+)
+
+// shelf is a disk in memory.
+type shelf map[string][]byte
+
+func (s shelf) ReadFile(path string, _ int64) ([]byte, error) {
+	if b, ok := s[path]; ok {
+		return b, nil
+	}
+	return nil, fs.ErrNotExist
+}
+
+func (s shelf) Replace(path string, b []byte) error { s[path] = b; return nil }
+
+// Threats K8 and R9.
+func TestTheClockNeverRunsBack(t *testing.T) {
+	files := shelf{}
+	day := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	wall := day
+	c, err := Open(files, "clock", func() time.Time { return wall })
+	if err != nil {
+		t.Fatal(err)
+	}
+	wall = day.Add(time.Hour)
+	if got := c.Now(); !got.Equal(wall) {
+		t.Errorf("it says %v at %v", got, wall)
+	}
+	wall = day.Add(-10 * 365 * 24 * time.Hour)
+	if got := c.Now(); got.Before(day.Add(time.Hour)) {
+		t.Errorf("set back, it says %v", got)
+	}
+	if err := c.Save(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Open(files, "clock", func() time.Time { return wall })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := again.Now(); got.Before(day.Add(time.Hour)) {
+		t.Errorf("after a restart it says %v", got)
+	}
+	if again.Ahead() < 9*365*24*time.Hour {
+		t.Errorf("it does not know that it is ahead: %v", again.Ahead())
+	}
+	wall = wall.Add(time.Minute)
+	if got := again.Now(); got.Before(day.Add(time.Hour + time.Minute)) {
+		t.Errorf("ahead of the machine it stands still: %v", got)
+	}
+}
+
+func TestAClockThatCannotBeReadIsAnError(t *testing.T) {
+	if _, err := Open(shelf{"clock": []byte("soon")}, "clock", time.Now); err == nil {
+		t.Error("it was taken")
+	}
+}

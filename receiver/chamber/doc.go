@@ -1,0 +1,12 @@
+// Package chamber is the lock between the two gates: it admits what is offered, closes behind what is whole, has it verified and held, lets people decide, and opens
+// the second gate for what was released.
+//
+//	offer --> admitted, or refused           (tenant, quota, disk)
+//	whole --> verified --> quarantined       (quarantine.Verify, ledger.Judge), or refused, or damaged again
+//	      --> inspected: no inspector yet, so clean / not-inspected
+//	      --> approved: automatic, or by one or two people (release.Decide)
+//	      --> delivered --> imported         (deliver), retried while a destination fails
+//
+// Every arrow is one durable change of the ledger. The chamber holds no state of its own that a restart would miss: what was approved and not delivered is found in
+// the ledger, what was whole and not quarantined in the staging directory.
+package chamber

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/user"
+
+	"github.com/spf13/cobra"
+
+	"ecluse/internal/cli"
+	"ecluse/internal/config"
+	"ecluse/internal/control"
+	"ecluse/receiver/ledger"
+)
+
+func approveCommand() *cobra.Command {
+	c := decideCommand(true)
+	c.Use, c.Short = "approve [flags] BUNDLE...", "Release bundles from quarantine"
+	c.Long = `Release bundles from quarantine. Each is verified once more before it counts: what no longer holds is refused for good. A tenant with release: two needs two
+different people. What is released is delivered by the daemon; until that has worked it stays approved.`
+	c.Example = `  ecluse-receiver approve --reason "ticket 4711" 3f7k2q`
+	return c
+}
+
+func rejectCommand() *cobra.Command {
+	c := decideCommand(false)
+	c.Use, c.Short = "reject [flags] --reason TEXT BUNDLE...", "Reject bundles in quarantine"
+	c.Long = `Reject bundles that are in quarantine, or approved and not delivered yet. It is final. The content stays for keep.rejected, the papers as long as the row.`
+	c.Example = `  ecluse-receiver reject --reason "wrong register" 3f7k2q`
+	return c
+}
+
+func decideCommand(approve bool) *cobra.Command {
+	var path, reason string
+	var asJSON bool
+	c := &cobra.Command{
+		Args: cobra.MinimumNArgs(1), ValidArgsFunction: completeBundles(&path),
+		RunE: func(c *cobra.Command, args []string) error {
+			conf, err := config.Load(path, defaults())
+			if err != nil {
+				return &cli.Error{Code: cli.Usage, Err: err}
+			}
+			return eachBundle(c, args, asJSON,
+				func(ctx context.Context, text string) (*decisionAnswer, error) {
+					return decideBundle(ctx, conf, decisionRequest{Bundle: text, Approve: approve, Reason: reason})
+				},
+				func(w io.Writer, a *decisionAnswer) { printDecision(w, a) })
+		},
+	}
+	configFlag(c, &path)
+	jsonFlag(c, &asJSON)
+	c.Flags().StringVar(&reason, "reason", "", "why, for the record: `TEXT`")
+	return c
+}
+
+// decideBundle asks the daemon, or decides where none runs: the lock is taken, and the person is who runs the command.
+func decideBundle(ctx context.Context, conf Config, in decisionRequest) (*decisionAnswer, error) {
+	var a decisionAnswer
+	err := control.Call(ctx, conf.State, "decide", in, &a)
+	if !errors.Is(err, control.ErrNoDaemon) {
+		return &a, err
+	}
+	var out *decisionAnswer
+	err = atRest(ctx, conf, func(ctx context.Context, h *house) (err error) {
+		out, err = h.decide(ctx, in, uint32(os.Getuid()), userName())
+		return err
+	})
+	return out, err
+}
+
+func userName() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return fmt.Sprintf("uid:%d", os.Getuid())
+}
+
+func printDecision(w io.Writer, a *decisionAnswer) {
+	note := ""
+	if a.State == ledger.Quarantined {
+		note = fmt.Sprintf("  (%d more must approve)", a.Missing)
+	}
+	fmt.Fprintf(w, "%s  %s  %s%s\n", a.Bundle, a.State, cli.Or(a.Name), note)
+}
+
+func deliverCommand() *cobra.Command {
+	var path string
+	var asJSON bool
+	c := &cobra.Command{
+		Use: "deliver [flags] [BUNDLE...]", Short: "Try again to deliver what is approved", ValidArgsFunction: completeBundles(&path),
+		Long: `Try again now to deliver approved bundles, all of them where none is named. The daemon tries by itself too, at growing distances.`,
+		Example: `  ecluse-receiver deliver
+  ecluse-receiver deliver 3f7k2q`,
+		RunE: func(c *cobra.Command, args []string) error {
+			conf, err := config.Load(path, defaults())
+			if err != nil {
+				return &cli.Error{Code: cli.Usage, Err: err}
+			}
+			if len(args) == 0 {
+				rows, err := readRows(c.Context(), conf, ledger.Query{State: ledger.Approved})
+				if err != nil {
+					return err
+				}
+				for _, r := range rows {
+					args = append(args, *r.Bundle)
+				}
+			}
+			return eachBundle(c, args, asJSON,
+				func(ctx context.Context, text string) (*ledger.Record, error) { return deliverBundle(ctx, conf, text) },
+				func(w io.Writer, r *ledger.Record) {
+					fmt.Fprintf(w, "%s  %s  %s\n", r.Bundle, r.State, cli.Or(r.Name))
+				})
+		},
+	}
+	configFlag(c, &path)
+	jsonFlag(c, &asJSON)
+	return c
+}
+
+func deliverBundle(ctx context.Context, conf Config, text string) (*ledger.Record, error) {
+	var r ledger.Record
+	err := control.Call(ctx, conf.State, "deliver", bundleRequest{text}, &r)
+	if !errors.Is(err, control.ErrNoDaemon) {
+		return &r, err
+	}
+	var out *ledger.Record
+	err = atRest(ctx, conf, func(ctx context.Context, h *house) error {
+		id, err := h.ledger.Find(ctx, text)
+		if err == nil {
+			err = h.chamber.Deliver(ctx, id)
+		}
+		if err == nil {
+			out, err = h.ledger.Get(id)
+		}
+		return answerable(err)
+	})
+	return out, err
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"ecluse/internal/cli"
+	"ecluse/internal/config"
+	"ecluse/internal/disk"
+	"ecluse/internal/keys"
+	"ecluse/protocol/bundle"
+	"ecluse/receiver/release"
+)
+
+// initFlags are what init is told.
+type initFlags struct {
+	dir, name, release string
+	listen             config.AddrPort
+}
+
+func initCommand() *cobra.Command {
+	var f initFlags
+	c := &cobra.Command{
+		Use: "init --dir DIR --listen ADDR [flags]", Short: "Lay out a complete receiver below a directory", Args: cobra.NoArgs,
+		Long: `Lay out a complete receiver below a directory: keys, configuration, allowed_signers, an import directory for one tenant named default, and
+receiver.pair, the card to carry to the low side. A directory that holds keys is refused.`,
+		Example: `  ecluse-receiver init --dir /etc/ecluse/high --listen 10.77.0.2:4600
+  ecluse-receiver init --dir ./high --listen 127.0.0.1:4600 --release automatic`,
+		RunE: func(c *cobra.Command, _ []string) error { return initReceiver(c, f) },
+	}
+	c.Flags().StringVar(&f.dir, "dir", "", "the `DIR` to make (required)")
+	c.Flags().Var(&f.listen, "listen", "address and port on the diode's interface (required)")
+	c.Flags().StringVar(&f.release, "release", release.ModeOne.String(), "who releases: automatic, one or two")
+	c.Flags().StringVar(&f.name, "name", cli.HostName("receiver"), "what the low side calls this receiver")
+	_ = c.MarkFlagRequired("dir")
+	_ = c.MarkFlagRequired("listen")
+	_ = c.MarkFlagDirname("dir")
+	_ = c.RegisterFlagCompletionFunc("release", cobra.FixedCompletions([]string{"automatic", "one", "two"}, cobra.ShellCompDirectiveNoFileComp))
+	return c
+}
+
+func initReceiver(c *cobra.Command, f initFlags) error {
+	name, err := bundle.ParseName(f.name)
+	if err != nil {
+		return &cli.Error{Code: cli.Usage, Err: err, Hint: "--name NAME"}
+	}
+	if _, err := release.ParseMode(f.release); err != nil {
+		return &cli.Error{Code: cli.Usage, Err: err}
+	}
+	dir, err := filepath.Abs(f.dir)
+	if err != nil {
+		return err
+	}
+	path := func(parts ...string) string { return filepath.Join(append([]string{dir}, parts...)...) }
+	if err := cli.RefuseUsed(dir, "receiver.key", "receiver.yaml", "receiver.pair"); err != nil {
+		return err
+	}
+	if err := cli.StateDir(path("state")); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(path("import", "default"), 0o750); err != nil {
+		return fmt.Errorf("lay out %s: %w", dir, err)
+	}
+	key, err := keys.GenerateReceiverKey(path("receiver.key"))
+	if err != nil {
+		return err
+	}
+	public, err := keys.ParseReceiverPublic(key.Public())
+	if err != nil {
+		return err
+	}
+	pair, err := keys.NewReceiverPair(name, public)
+	if err != nil {
+		return err
+	}
+	if err := keys.WritePair(path("receiver.pair"), pair); err != nil {
+		return err
+	}
+	d := disk.New()
+	if err := d.Replace(path("allowed_signers"), []byte(signersHead)); err != nil {
+		return err
+	}
+	text := strings.NewReplacer("{dir}", dir, "{name}", string(name), "{listen}", f.listen.String(), "{release}", f.release).Replace(initialConfig)
+	if err := d.Replace(path("receiver.yaml"), []byte(text)); err != nil {
+		return err
+	}
+	for file, mode := range map[string]os.FileMode{"allowed_signers": 0o644, "receiver.yaml": 0o640} {
+		if err := os.Chmod(path(file), mode); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(c.OutOrStdout(), "%s\n%s\n", path("receiver.pair"), pair.Fingerprint())
+	fmt.Fprintf(c.ErrOrStderr(), `The receiver %s stands in %s. Next:
+  1. carry receiver.pair to the low side, and read its fingerprint over the telephone:
+       ecluse-sender pair --config DIR/sender.yaml receiver.pair
+  2. bring sender.pair here:  ecluse-receiver pair --config %s sender.pair
+  3. ecluse-receiver run --config %s
+`, name, dir, path("receiver.yaml"), path("receiver.yaml"))
+	return nil
+}
+
+const signersHead = `# Who may sign: OpenSSH's allowed_signers (ssh-keygen(1)). ecluse-receiver pair adds a line; a valid-before ends a key, removing its line revokes it.
+`
+
+const initialConfig = `# Ecluse, high side. All keys and their meaning: configs/receiver.yaml, or README.md.
+name: {name}
+state: {dir}/state
+identity: {dir}/receiver.key
+allowed_signers: {dir}/allowed_signers
+links:
+  - name: a
+    listen: {listen}
+senders:
+tenants:
+  - name: default
+    release: {release}
+    deliver:
+      - directory: {dir}/import/default
+`

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"ecluse/internal/cli"
+	"ecluse/internal/config"
+	"ecluse/internal/control"
+	"ecluse/internal/disk"
+	"ecluse/internal/keys"
+	"ecluse/protocol/bundle"
+	"ecluse/receiver/ledger"
+)
+
+// pairFlags are what pair is told.
+type pairFlags struct {
+	config, fingerprint string
+	yes                 bool
+	tenants             []string
+}
+
+func pairCommand() *cobra.Command {
+	var f pairFlags
+	c := &cobra.Command{
+		Use: "pair [flags] FILE", Short: "Enrol a sender by its card", Args: cobra.ExactArgs(1),
+		Long: `Enrol a sender by its card, a .pair file that was carried over: its key goes into allowed_signers, its name and tenants into the configuration, and its
+epoch becomes the accepted one. A sender that was restored or installed anew is paired again: then its former epoch is never accepted any more, and what is
+held as epoch-new may be released. A running daemon takes it up at once.`,
+		Example: `  ecluse-receiver pair sender.pair
+  ecluse-receiver pair --fingerprint SHA256:qzk... --tenant cssf --tenant cnpf sender.pair`,
+		RunE: func(c *cobra.Command, args []string) error { return pairSender(c, f, args[0]) },
+	}
+	configFlag(c, &f.config)
+	c.Flags().BoolVar(&f.yes, "yes", false, "the fingerprint was compared already")
+	c.Flags().StringVar(&f.fingerprint, "fingerprint", "", "refuse a card that has not this `F`")
+	c.Flags().StringArrayVar(&f.tenants, "tenant", nil, "a `TENANT` that the sender may use; may be repeated (the only tenant where there is one)")
+	return c
+}
+
+// signerNamespaces are what a sender's key may sign.
+var signerNamespaces = []string{bundle.NamespaceBundle, bundle.NamespaceSession, bundle.NamespaceAbandon}
+
+func pairSender(c *cobra.Command, f pairFlags, path string) error {
+	conf, err := config.Load(f.config, defaults())
+	if err != nil {
+		return &cli.Error{Code: cli.Usage, Err: err}
+	}
+	p, err := keys.ReadPair(path)
+	if err != nil {
+		return &cli.Error{Code: cli.Usage, Err: err, Hint: "pair takes the file sender.pair that `ecluse-sender init` made"}
+	}
+	if p.Kind != keys.PairSender {
+		return &cli.Error{Code: cli.Usage, Err: fmt.Errorf("pair: %s is the card of a %s, and this is a receiver", path, p.Kind), Hint: "take sender.pair"}
+	}
+	tenants, err := pairTenants(conf, p.Name, f.tenants)
+	if err != nil {
+		return err
+	}
+	out := c.ErrOrStderr()
+	fmt.Fprintf(out, "sender       %s\nkey          %s\nepoch        %s\ntenants      %s\nfingerprint  %s\n",
+		p.Name, keys.Fingerprint(p.Signer), p.Epoch, strings.Join(tenants, ", "), p.Fingerprint())
+	if err := cli.Confirm(c.InOrStdin(), out, p.Fingerprint(), f.fingerprint, f.yes); err != nil {
+		return err
+	}
+	if _, err := keys.AppendSigner(conf.AllowedSigners, p.Name, signerNamespaces, p.Signer, "ecluse "+string(p.Name)); err != nil {
+		return fmt.Errorf("pair: %w", err)
+	}
+	if err := addSender(f.config, conf, p.Name, tenants); err != nil {
+		return err
+	}
+	if err := acceptEpoch(c.Context(), f.config, p); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%s is paired.\n", p.Name)
+	return nil
+}
+
+// pairTenants are the tenants that a sender is to have: those asked for, else what it has, else the only one.
+func pairTenants(conf Config, sender bundle.Name, asked []string) ([]string, error) {
+	var all []string
+	for _, t := range conf.Tenants {
+		all = append(all, t.Name)
+	}
+	for _, t := range asked {
+		if !slices.Contains(all, t) {
+			return nil, cli.Fail(cli.Usage, "there is no tenant %q; there are: %s", t, strings.Join(all, ", "))
+		}
+	}
+	for _, s := range conf.Senders {
+		if s.Name == string(sender) && len(asked) == 0 {
+			return s.Tenants, nil
+		}
+	}
+	if len(asked) == 0 && len(all) == 1 {
+		return all, nil
+	}
+	if len(asked) == 0 {
+		return nil, &cli.Error{Code: cli.Usage, Err: errors.New("which tenants may it use?"), Hint: "--tenant, once for each of: " + strings.Join(all, ", ")}
+	}
+	return asked, nil
+}
+
+// addSender writes a sender into the configuration, where everything else stays as it is.
+func addSender(path string, conf Config, sender bundle.Name, tenants []string) error {
+	for _, s := range conf.Senders {
+		if s.Name != string(sender) {
+			continue
+		}
+		for _, t := range tenants {
+			if !slices.Contains(s.Tenants, t) {
+				return &cli.Error{Code: cli.Usage, Err: fmt.Errorf("sender %s stands in %s already, without tenant %s", sender, path, t), Hint: "add it there by hand, and pair again without --tenant"}
+			}
+		}
+		return nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("read the configuration: %w", err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("read the configuration: %w", err)
+	}
+	entry := "name: " + string(sender) + "\ntenants:\n"
+	for _, t := range tenants {
+		entry += "  - " + t + "\n"
+	}
+	changed, err := config.AddEntry(text, "senders", entry)
+	if err != nil {
+		return &cli.Error{Code: cli.Usage, Err: err}
+	}
+	if _, err := config.Parse(path, changed, defaults()); err != nil {
+		return fmt.Errorf("the configuration would not hold with the sender in it: %w", err)
+	}
+	return disk.ReplaceLike(path, changed, info)
+}
+
+// acceptEpoch tells the daemon, or does it where none runs.
+func acceptEpoch(ctx context.Context, path string, p *keys.Pair) error {
+	conf, err := config.Load(path, defaults())
+	if err != nil {
+		return err
+	}
+	err = control.Call(ctx, conf.State, "pair", pairRequest{p.Name, p.Epoch}, nil)
+	if !errors.Is(err, control.ErrNoDaemon) {
+		return err
+	}
+	return atRest(ctx, conf, func(ctx context.Context, h *house) error {
+		err := h.ledger.Pair(ctx, p.Name, p.Epoch)
+		if err == nil {
+			err = h.chamber.Recheck(ctx)
+		}
+		return answerable(err)
+	})
+}
+
+// atRest opens the state, does something in it, and closes it: what commands do where no daemon runs.
+func atRest(ctx context.Context, conf Config, do func(context.Context, *house) error) (err error) {
+	ctx, fatal := context.WithCancelCause(ctx)
+	defer fatal(nil)
+	h, err := openHouse(ctx, conf, zap.NewNop(), fatal)
+	if err != nil {
+		return err
+	}
+	book, end := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan error, 1)
+	go func() { ended <- h.ledger.Run(book) }()
+	work, stop := context.WithCancel(ctx)
+	err = h.chamber.Rest(work)
+	if err == nil {
+		err = do(ctx, h)
+	}
+	stop()
+	h.chamber.Wait()
+	end()
+	broken := <-ended
+	if errors.Is(broken, ledger.ErrFatal) {
+		err = errors.Join(err, broken)
+	}
+	return errors.Join(err, h.close(broken == nil))
+}

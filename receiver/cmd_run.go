@@ -1,0 +1,37 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"ecluse/internal/cli"
+	"ecluse/internal/config"
+)
+
+func runCommand() *cobra.Command {
+	var path string
+	c := &cobra.Command{
+		Use: "run [flags]", Short: "Receive, in the foreground, until SIGTERM", Args: cobra.NoArgs,
+		Long: `Receive, in the foreground, until SIGTERM. Logs go to stderr: JSON, or a readable form on a terminal. systemd is told when it is ready, and its watchdog is fed
+by the drains of the links.`,
+		Example: "  ecluse-receiver run --config /etc/ecluse/receiver.yaml",
+		RunE: func(c *cobra.Command, _ []string) error {
+			conf, err := config.Load(path, defaults())
+			if err != nil {
+				return &cli.Error{Code: cli.Usage, Err: err}
+			}
+			log, err := cli.NewLog(c.ErrOrStderr(), conf.Log)
+			if err != nil {
+				return err
+			}
+			cli.LimitMemory(memoryLimit(conf))
+			return runDaemon(c.Context(), conf, path, log)
+		},
+	}
+	configFlag(c, &path)
+	return c
+}
+
+// memoryLimit is what the process aims to stay below: its own buffers, and room for tables of files.
+func memoryLimit(c Config) int64 {
+	return int64(c.Memory)*int64(len(c.Links)) + assembleMemory + 64<<20
+}

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"ecluse/internal/cli"
+	"ecluse/internal/config"
+	"ecluse/internal/control"
+	"ecluse/internal/disk"
+	"ecluse/protocol/bundle"
+	"ecluse/receiver/chamber"
+	"ecluse/receiver/ledger"
+)
+
+func showCommand() *cobra.Command {
+	var path string
+	var asJSON bool
+	c := &cobra.Command{
+		Use: "show [flags] BUNDLE...", Short: "Show all that is known of bundles", Args: cobra.MinimumNArgs(1),
+		Long: `Show all that is known of bundles: who sent them, what was found, who decided what, where they went; and the commands with which anybody checks them with
+OpenSSH and coreutils alone. A BUNDLE may be cut to 6 characters.`,
+		Example:           "  ecluse-receiver show 3f7k2q",
+		ValidArgsFunction: completeBundles(&path),
+		RunE: func(c *cobra.Command, args []string) error {
+			conf, err := config.Load(path, defaults())
+			if err != nil {
+				return &cli.Error{Code: cli.Usage, Err: err}
+			}
+			return eachBundle(c, args, asJSON, func(ctx context.Context, text string) (*ledger.Record, error) { return readRecord(ctx, conf, text) },
+				func(w io.Writer, r *ledger.Record) { printRecord(w, conf, r) })
+		},
+	}
+	configFlag(c, &path)
+	jsonFlag(c, &asJSON)
+	return c
+}
+
+// eachBundle tries something for each argument: each is told of, and the worst end counts. JSON is one value: of one argument the thing itself, of several an array.
+func eachBundle[T any](c *cobra.Command, args []string, asJSON bool, do func(context.Context, string) (T, error), print func(io.Writer, T)) error {
+	var worst cli.Worst
+	all := []T{}
+	for _, text := range args {
+		v, err := do(c.Context(), text)
+		worst.Add(err)
+		switch {
+		case err != nil:
+			fmt.Fprintf(c.ErrOrStderr(), "%s: %s\n", cli.Quote(text), cli.Clean(err.Error()))
+			var e *cli.Error
+			if errors.As(err, &e) && e.Hint != "" {
+				fmt.Fprintf(c.ErrOrStderr(), "hint: %s\n", cli.Clean(e.Hint))
+			}
+		case asJSON:
+			all = append(all, v)
+		default:
+			print(c.OutOrStdout(), v)
+		}
+	}
+	var value any = all
+	switch {
+	case !asJSON, len(args) == 1 && len(all) == 0:
+		return worst.Err()
+	case len(args) == 1:
+		value = all[0]
+	}
+	if err := cli.PrintJSON(c.OutOrStdout(), value); err != nil {
+		return err
+	}
+	return worst.Err()
+}
+
+// readRecord finds one bundle and reads its record, or asks the daemon.
+func readRecord(ctx context.Context, conf Config, text string) (*ledger.Record, error) {
+	db, err := openCatalog(conf)
+	if errors.Is(err, os.ErrPermission) {
+		var r ledger.Record
+		err := control.Call(ctx, conf.State, "show", bundleRequest{text}, &r)
+		return &r, noDaemon(err, conf)
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, cli.Fail(cli.NotFound, "no bundle begins with %q: nothing was received yet", text)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close()
+	id, err := ledger.Find(ctx, db, text)
+	if err != nil {
+		return nil, codeOf(err)
+	}
+	r, err := ledger.ReadRecord(disk.New(), conf.State, id)
+	if !errors.Is(err, ledger.ErrNotFound) {
+		return r, err
+	}
+	return ledger.FromCatalog(ctx, db, id)
+}
+
+// codeOf is answerable for a command that asks nobody.
+func codeOf(err error) error {
+	var a *control.Error
+	if errors.As(answerable(err), &a) {
+		return &cli.Error{Code: a.Code, Err: err}
+	}
+	return err
+}
+
+func printRecord(w io.Writer, conf Config, r *ledger.Record) {
+	line := func(key, format string, args ...any) { fmt.Fprintf(w, "%-12s%s\n", key, fmt.Sprintf(format, args...)) }
+	line("bundle", "%s", r.Bundle)
+	line("name", "%s", cli.Or(r.Name))
+	line("state", "%s", r.State)
+	line("verdict", "%s", cli.Or(r.Verdict))
+	line("reason", "%s", cli.Or(r.Reason))
+	if r.Detail != "" {
+		line("", "%s", cli.Clean(r.Detail))
+	}
+	line("tenant", "%s", r.Tenant)
+	line("sender", "%s, epoch %s, sequence %s", r.Sender, r.Epoch, cli.Number(r.Sequence))
+	if r.Key != "" {
+		line("key", "%s", r.Key)
+	}
+	line("content", "%s files, %s", cli.Number(r.Files), cli.Size(r.Bytes))
+	if r.MissingBytes != nil && *r.MissingBytes > 0 {
+		line("missing", "%s", cli.Size(r.MissingBytes))
+	}
+	line("created", "%s", cli.Local(r.Created))
+	line("received", "%s", cli.Local(r.Received))
+	for _, d := range r.Decisions {
+		verb := "rejected"
+		if d.Approve {
+			verb = "approved"
+		}
+		line(verb, "by %s (uid %d), %s%s", cli.Quote(d.Who), d.UID, cli.Local(&d.At), because(d.Reason))
+	}
+	for _, d := range r.Deliveries {
+		switch {
+		case d.Done != nil:
+			line("delivered", "%s/%s, %s", d.Destination, cli.Quote(d.Name), cli.Local(d.Done))
+		default:
+			line("to deliver", "%s", d.Destination)
+		}
+	}
+	if r.Manifest != nil && r.Received != nil {
+		printCheck(w, conf, r)
+	}
+}
+
+func because(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return ": " + cli.Clean(reason)
+}
+
+// printCheck prints how anybody checks the bundle without this program.
+func printCheck(w io.Writer, conf Config, r *ledger.Record) {
+	dir := chamber.Dir(conf.State, r.Tenant, r.Bundle)
+	if _, err := os.Lstat(dir); errors.Is(err, os.ErrNotExist) {
+		return
+	}
+	fmt.Fprintf(w, `
+Checked with stock tools, as the daemon's user or root:
+  cd %s
+  ssh-keygen -Y verify -f %s -I %s -n %s -Overify-time=%s -s manifest.json.sig < manifest.json
+  echo "$(jq -r .sums manifest.json)  SHA256SUMS" | sha256sum -c
+`, shellQuote(dir), shellQuote(conf.AllowedSigners), r.Sender, bundle.NamespaceBundle, r.Received.UTC().Format("20060102150405Z"))
+	if r.State == ledger.Quarantined || r.State == ledger.Approved {
+		fmt.Fprintln(w, "  sha256sum -c --quiet SHA256SUMS")
+	}
+}
+
+func shellQuote(s string) string {
+	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+=:@") == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// completeBundles completes bundles for a shell.
+func completeBundles(path *string) func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return func(c *cobra.Command, _ []string, typed string) (list []string, _ cobra.ShellCompDirective) {
+		conf, err := config.Load(*path, defaults())
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		rows, err := readRows(c.Context(), conf, ledger.Query{Limit: 1000})
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		for _, r := range rows {
+			if r.Bundle != nil && strings.HasPrefix(*r.Bundle, typed) {
+				list = append(list, *r.Bundle+"\t"+string(r.State)+" "+cli.Or(r.Name))
+			}
+		}
+		return list, cobra.ShellCompDirectiveNoFileComp
+	}
+}

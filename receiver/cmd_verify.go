@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"ecluse/internal/cli"
+	"ecluse/internal/config"
+	"ecluse/internal/control"
+	"ecluse/internal/keys"
+	"ecluse/protocol/bundle"
+	"ecluse/receiver/chamber"
+	"ecluse/receiver/ledger"
+	"ecluse/receiver/quarantine"
+)
+
+// verified is what verify prints.
+type verified struct {
+	Bundle bundle.ID    `json:"bundle"`
+	Name   *string      `json:"name"`
+	State  ledger.State `json:"state"`
+	Valid  bool         `json:"valid"`
+	Files  *int64       `json:"files"`
+	Bytes  *int64       `json:"bytes"`
+}
+
+func verifyCommand() *cobra.Command {
+	var path string
+	var asJSON bool
+	c := &cobra.Command{
+		Use: "verify [flags] BUNDLE...", Short: "Check signature and every byte of bundles in quarantine", Args: cobra.MinimumNArgs(1),
+		Long: `Check bundles in quarantine: the signature and who may sign, the manifest's form, SHA256SUMS, every file's size and SHA-256; nothing may be missing, nothing
+extra, and nothing may be anything but a regular file or a directory. It changes nothing, and may run beside the daemon.`,
+		Example:           "  ecluse-receiver verify 3f7k2q || echo do not release",
+		ValidArgsFunction: completeBundles(&path),
+		RunE: func(c *cobra.Command, args []string) error {
+			conf, err := config.Load(path, defaults())
+			if err != nil {
+				return &cli.Error{Code: cli.Usage, Err: err}
+			}
+			return eachBundle(c, args, asJSON,
+				func(ctx context.Context, text string) (*verified, error) { return verifyBundle(ctx, conf, text) },
+				func(w io.Writer, v *verified) {
+					fmt.Fprintf(w, "%s  ok  %s  %s files, %s\n", v.Bundle, cli.Or(v.Name), cli.Number(v.Files), cli.Size(v.Bytes))
+				})
+		},
+	}
+	configFlag(c, &path)
+	jsonFlag(c, &asJSON)
+	return c
+}
+
+// verifyBundle reads the quarantine itself where it may, and asks the daemon otherwise.
+func verifyBundle(ctx context.Context, conf Config, text string) (*verified, error) {
+	r, err := readRecord(ctx, conf, text)
+	if err != nil {
+		return nil, err
+	}
+	if r.State != ledger.Quarantined && r.State != ledger.Approved {
+		return nil, cli.Fail(cli.Refused, "it is %s: there is nothing in quarantine to verify", r.State)
+	}
+	err = checkBundle(conf, r)
+	if errors.Is(err, os.ErrPermission) {
+		err = noDaemon(control.Call(ctx, conf.State, "verify", bundleRequest{r.Bundle.String()}, nil), conf)
+	}
+	if err != nil {
+		return nil, codeOf(err)
+	}
+	return &verified{r.Bundle, r.Name, r.State, true, r.Files, r.Bytes}, nil
+}
+
+func checkBundle(conf Config, r *ledger.Record) error {
+	dir := chamber.Dir(conf.State, r.Tenant, r.Bundle)
+	if _, err := os.ReadDir(dir); errors.Is(err, os.ErrPermission) {
+		return err
+	}
+	key, err := keys.LoadReceiverKey(conf.Identity)
+	if err != nil {
+		return err
+	}
+	signers, err := keys.LoadAllowedSigners(conf.AllowedSigners)
+	if err != nil {
+		return err
+	}
+	expect := quarantine.Expect{Signers: signers, Sender: r.Sender, Receiver: key.ID(), Received: *r.Received}
+	for _, t := range conf.Tenants {
+		if t.Name == string(r.Tenant) {
+			if expect.Names, err = bundle.ParseNamePolicy(t.Names); err != nil {
+				return err
+			}
+		}
+	}
+	_, err = quarantine.Check(dir, expect)
+	return err
+}

@@ -1,0 +1,212 @@
+package main
+
+import (
+	"path/filepath"
+	"time"
+
+	"ecluse/internal/config"
+	"ecluse/protocol/bundle"
+	"ecluse/receiver/collect"
+	"ecluse/receiver/deliver"
+	"ecluse/receiver/release"
+)
+
+// Config is receiver.yaml.
+type Config struct {
+	Name           string          `yaml:"name"`
+	State          string          `yaml:"state"`
+	Identity       string          `yaml:"identity"`
+	AllowedSigners string          `yaml:"allowed_signers"`
+	Links          []LinkConfig    `yaml:"links"`
+	Memory         config.Bytes    `yaml:"memory"`
+	Senders        []SenderConfig  `yaml:"senders"`
+	Tenants        []TenantConfig  `yaml:"tenants"`
+	Keep           KeepConfig      `yaml:"keep"`
+	Disk           DiskConfig      `yaml:"disk"`
+	Silence        config.Duration `yaml:"silence"`
+	Idle           config.Duration `yaml:"idle"`
+	Log            string          `yaml:"log"`
+}
+
+// LinkConfig is one link: where it is heard. Everything else is told by the packets.
+type LinkConfig struct {
+	Name          string          `yaml:"name"`
+	Listen        config.AddrPort `yaml:"listen"`
+	ReceiveBuffer config.Bytes    `yaml:"receive_buffer"`
+}
+
+// SetDefaults is for keys that are not there.
+func (l *LinkConfig) SetDefaults() { *l = LinkConfig{ReceiveBuffer: 32 << 20} }
+
+// SenderConfig is one sender and the tenants that it may use.
+type SenderConfig struct {
+	Name    string   `yaml:"name"`
+	Tenants []string `yaml:"tenants"`
+}
+
+// TenantConfig is one tenant.
+type TenantConfig struct {
+	Name    string          `yaml:"name"`
+	Release string          `yaml:"release"`
+	Names   string          `yaml:"names"`
+	Quota   config.Bytes    `yaml:"quota"`
+	Deliver []DeliverConfig `yaml:"deliver"`
+}
+
+// SetDefaults is for keys that are not there.
+func (t *TenantConfig) SetDefaults() {
+	*t = TenantConfig{Release: release.ModeOne.String(), Names: bundle.Linux.String()}
+}
+
+// DeliverConfig is one destination.
+type DeliverConfig struct {
+	Directory string     `yaml:"directory"`
+	Clash     string     `yaml:"clash"`
+	Mode      ModeConfig `yaml:"mode"`
+}
+
+// SetDefaults is for keys that are not there.
+func (d *DeliverConfig) SetDefaults() {
+	*d = DeliverConfig{
+		Clash: deliver.KeepBoth.String(),
+		Mode:  ModeConfig{Files: config.Mode(deliver.DefaultFileMode), Directories: config.Mode(deliver.DefaultDirMode)},
+	}
+}
+
+// ModeConfig says what group and others may do with what is delivered.
+type ModeConfig struct {
+	Files       config.Mode `yaml:"files"`
+	Directories config.Mode `yaml:"directories"`
+}
+
+// KeepConfig says how long things stay.
+type KeepConfig struct {
+	Imported config.Duration `yaml:"imported"`
+	Rejected config.Duration `yaml:"rejected"`
+	Damaged  config.Duration `yaml:"damaged"`
+	Rows     config.Duration `yaml:"rows"`
+}
+
+// DiskConfig says what no bundle may take.
+type DiskConfig struct {
+	Reserve config.Size `yaml:"reserve"`
+}
+
+const (
+	defaultPath = "/etc/ecluse/receiver.yaml"
+	day         = config.Duration(24 * time.Hour)
+
+	minMemory  = 16 << 20 // for blocks: the window of a slow link
+	minSilence = config.Duration(3 * time.Second)
+)
+
+// defaults are what a key says that is not there.
+func defaults() Config {
+	return Config{
+		State:          "/var/lib/ecluse-receiver",
+		Identity:       "/etc/ecluse/receiver.key",
+		AllowedSigners: "/etc/ecluse/allowed_signers",
+		Memory:         collect.DefaultMemory,
+		Keep:           KeepConfig{Rejected: 30 * day, Damaged: 30 * day, Rows: 400 * day},
+		Disk:           DiskConfig{Reserve: config.Size{Part: 0.05}},
+		Silence:        config.Duration(10 * time.Second),
+		Idle:           config.Duration(15 * time.Second),
+		Log:            "info",
+	}
+}
+
+// Validate names every fault at once.
+func (c *Config) Validate(f *config.Faults) {
+	if c.Name != "" {
+		if _, err := bundle.ParseName(c.Name); err != nil {
+			f.Add("name", "%v", err)
+		}
+	}
+	for key, path := range map[string]string{"state": c.State, "identity": c.Identity, "allowed_signers": c.AllowedSigners} {
+		if !filepath.IsAbs(path) {
+			f.Add(key, "%q is not an absolute path", path)
+		}
+	}
+	if len(c.Links) == 0 {
+		f.Add("links", "there is none: add one with name and listen")
+	}
+	for i, l := range c.Links {
+		l.validate(f.In("links[%d]", i))
+	}
+	if c.Memory < minMemory {
+		f.Add("memory", "%v is below %v", c.Memory, config.Bytes(minMemory))
+	}
+	if c.Silence < minSilence {
+		f.Add("silence", "%v is below %v: a heartbeat comes every second", c.Silence, minSilence)
+	}
+	if c.Disk.Reserve.Part >= 1 {
+		f.Add("disk.reserve", "%v leaves nothing", c.Disk.Reserve)
+	}
+	tenants := map[string]bool{}
+	for i, t := range c.Tenants {
+		tenants[t.Name] = true
+		t.validate(f.In("tenants[%d]", i))
+	}
+	if len(c.Tenants) == 0 {
+		f.Add("tenants", "there is none: add one with name, release and deliver")
+	}
+	for i, s := range c.Senders {
+		s.validate(f.In("senders[%d]", i), tenants)
+	}
+	switch c.Log {
+	case "debug", "info", "warn", "error":
+	default:
+		f.Add("log", "%q is none of debug, info, warn, error", c.Log)
+	}
+}
+
+func (l *LinkConfig) validate(f *config.Faults) {
+	if !l.Listen.IsValid() {
+		f.Add("listen", "is missing: the address and port on the diode's interface")
+		return
+	}
+	if l.Listen.Port() == 0 {
+		f.Add("listen", "port 0 is no port that a sender could know")
+	}
+	if l.ReceiveBuffer < 1<<18 {
+		f.Add("receive_buffer", "%v is below 256KiB", l.ReceiveBuffer)
+	}
+}
+
+func (s *SenderConfig) validate(f *config.Faults, tenants map[string]bool) {
+	if _, err := bundle.ParseName(s.Name); err != nil {
+		f.Add("name", "%v", err)
+	}
+	for i, t := range s.Tenants {
+		if !tenants[t] {
+			f.In("tenants[%d]", i).Add("", "there is no tenant %q below tenants", t)
+		}
+	}
+}
+
+func (t *TenantConfig) validate(f *config.Faults) {
+	if _, err := bundle.ParseName(t.Name); err != nil {
+		f.Add("name", "%v", err)
+	}
+	if _, err := release.ParseMode(t.Release); err != nil {
+		f.Add("release", "%v", err)
+	}
+	if _, err := bundle.ParseNamePolicy(t.Names); err != nil {
+		f.Add("names", "%v", err)
+	}
+	seen := map[string]bool{}
+	for i, d := range t.Deliver {
+		in := f.In("deliver[%d]", i)
+		if !filepath.IsAbs(d.Directory) {
+			in.Add("directory", "%q is not an absolute path", d.Directory)
+		}
+		if clean := filepath.Clean(d.Directory); seen[clean] {
+			in.Add("directory", "%q stands twice", d.Directory)
+		} else {
+			seen[clean] = true
+		}
+		if _, err := deliver.ParseClash(d.Clash); err != nil {
+			in.Add("clash", "%v", err)
+		}
+	}
+}

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+
+	"go.uber.org/zap"
+
+	"ecluse/internal/cli"
+	"ecluse/internal/config"
+	"ecluse/internal/control"
+	"ecluse/protocol/bundle"
+	"ecluse/receiver/chamber"
+	"ecluse/receiver/ledger"
+)
+
+// Groups of people. root and the daemon's own user may do everything.
+const (
+	viewGroup    = "ecluse-view"    // may look
+	releaseGroup = "ecluse-release" // may look, approve, reject and deliver
+)
+
+// bundleRequest names one bundle, by its text or a prefix of it.
+type bundleRequest struct {
+	Bundle string `json:"bundle"`
+}
+
+// decisionRequest is what approve and reject ask for.
+type decisionRequest struct {
+	Bundle  string `json:"bundle"`
+	Approve bool   `json:"approve"`
+	Reason  string `json:"reason"`
+}
+
+// decisionAnswer is what became of it.
+type decisionAnswer struct {
+	Bundle  bundle.ID    `json:"bundle"`
+	Name    *string      `json:"name"`
+	State   ledger.State `json:"state"`
+	Missing int          `json:"missing"` // people that have to approve yet
+}
+
+// pairRequest makes an epoch the accepted one.
+type pairRequest struct {
+	Sender bundle.Name  `json:"sender"`
+	Epoch  bundle.Epoch `json:"epoch"`
+}
+
+func isOwner(p control.Peer) bool { return p.UID == 0 || p.UID == uint32(os.Geteuid()) }
+
+// member allows the owner and the members of groups.
+func member(groups ...string) control.Allow {
+	return func(p control.Peer) bool {
+		if isOwner(p) {
+			return true
+		}
+		for _, name := range groups {
+			if gid, ok := control.GroupID(name); ok && p.In(gid) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// handle registers what commands may ask for.
+func (d *daemon) handle(s *control.Server) {
+	view, decide := member(viewGroup, releaseGroup), member(releaseGroup)
+	s.Handle("status", view, false, func(ctx context.Context, _ control.Peer, _ json.RawMessage) (any, error) { return d.status(ctx) })
+	s.Handle("progress", view, false, func(context.Context, control.Peer, json.RawMessage) (any, error) { return d.assembler.Progress(), nil })
+	s.Handle("show", view, false, func(ctx context.Context, _ control.Peer, m json.RawMessage) (any, error) {
+		id, err := d.bundleOf(ctx, m)
+		if err != nil {
+			return nil, err
+		}
+		r, err := d.ledger.Get(id)
+		return r, answerable(err)
+	})
+	s.Handle("list", view, false, func(ctx context.Context, _ control.Peer, m json.RawMessage) (any, error) {
+		var q ledger.Query
+		if err := control.Decode(m, &q); err != nil {
+			return nil, err
+		}
+		return d.ledger.List(ctx, q)
+	})
+	s.Handle("verify", view, false, func(ctx context.Context, _ control.Peer, m json.RawMessage) (any, error) {
+		id, err := d.bundleOf(ctx, m)
+		if err != nil {
+			return nil, err
+		}
+		r, err := d.chamber.Verify(id)
+		return r, answerable(err)
+	})
+	s.Handle("decide", decide, true, func(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) {
+		var in decisionRequest
+		if err := control.Decode(m, &in); err != nil {
+			return nil, err
+		}
+		return d.decide(ctx, in, p.UID, p.Name())
+	})
+	s.Handle("deliver", decide, true, func(ctx context.Context, _ control.Peer, m json.RawMessage) (any, error) {
+		id, err := d.bundleOf(ctx, m)
+		if err != nil {
+			return nil, err
+		}
+		if err := d.chamber.Deliver(ctx, id); err != nil {
+			return nil, answerable(err)
+		}
+		return d.ledger.Get(id)
+	})
+	s.Handle("pair", isOwner, true, func(ctx context.Context, _ control.Peer, m json.RawMessage) (any, error) {
+		var in pairRequest
+		if err := control.Decode(m, &in); err != nil {
+			return nil, err
+		}
+		return nil, d.pair(ctx, in)
+	})
+	s.Handle("reload", isOwner, true, func(ctx context.Context, _ control.Peer, _ json.RawMessage) (any, error) { return nil, d.reload(ctx) })
+}
+
+// bundleOf reads which bundle a request is about.
+func (d *daemon) bundleOf(ctx context.Context, m json.RawMessage) (bundle.ID, error) {
+	var in bundleRequest
+	if err := control.Decode(m, &in); err != nil {
+		return bundle.ID{}, err
+	}
+	id, err := d.ledger.Find(ctx, in.Bundle)
+	return id, answerable(err)
+}
+
+// answerable gives an error the exit code that the command shall end with.
+func answerable(err error) error {
+	var known *control.Error
+	var no *chamber.RefusedError
+	_, rejected := bundle.ReasonOf(err)
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &known):
+		return err
+	case errors.Is(err, ledger.ErrNotFound):
+		return &control.Error{Code: cli.NotFound, Text: err.Error()}
+	case errors.Is(err, ledger.ErrAmbiguous):
+		return &control.Error{Code: cli.Usage, Text: err.Error()}
+	case errors.As(err, &no), rejected:
+		return &control.Error{Code: cli.Refused, Text: err.Error()}
+	}
+	return &control.Error{Code: cli.Failed, Text: err.Error()}
+}
+
+// decide takes a person's decision, from the socket or from a command that holds the lock.
+func (h *house) decide(ctx context.Context, in decisionRequest, uid uint32, who string) (*decisionAnswer, error) {
+	id, err := h.ledger.Find(ctx, in.Bundle)
+	if err != nil {
+		return nil, answerable(err)
+	}
+	r, err := h.chamber.Decide(ctx, id, ledger.Decision{Approve: in.Approve, Who: who, UID: uid, Reason: in.Reason, At: h.clock.Now().UTC()})
+	if err != nil {
+		return nil, answerable(err)
+	}
+	return &decisionAnswer{Bundle: id, Name: r.Name, State: r.State, Missing: h.chamber.Undecided(r)}, nil
+}
+
+// pair makes an epoch the accepted one, and reads the configuration again: the command has just written it.
+func (d *daemon) pair(ctx context.Context, in pairRequest) error {
+	if err := d.ledger.Pair(ctx, in.Sender, in.Epoch); err != nil {
+		return answerable(err)
+	}
+	return d.reload(ctx)
+}
+
+// reload reads who may sign and which sender may use which tenant. Everything else of the configuration is taken up by a restart.
+func (d *daemon) reload(ctx context.Context) error {
+	c, err := config.Load(d.path, defaults())
+	if err != nil {
+		return &control.Error{Code: cli.Usage, Text: err.Error()}
+	}
+	d.mu.Lock()
+	err = d.loadTrust(c)
+	if err == nil {
+		d.c.Senders = c.Senders
+	}
+	d.mu.Unlock()
+	if err != nil {
+		return &control.Error{Code: cli.Usage, Text: fmt.Sprintf("the trust is as it was: %v", err)}
+	}
+	d.verifier.Enrol(d.signers)
+	d.collector.Recheck()
+	d.log.Info("trust was read again", zap.Int("senders", len(c.Senders)))
+	return d.chamber.Recheck(ctx)
+}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"ecluse/protocol/bundle"
+	"ecluse/receiver/ledger"
+	"ecluse/receiver/watch"
+)
+
+// status gathers what all rooms know.
+func (d *daemon) status(ctx context.Context) (*watch.Status, error) {
+	snap := d.collector.Snapshot()
+	since := d.since.UTC()
+	s := &watch.Status{
+		Version: version, Running: true, Since: &since, Clock: d.clock.Now().UTC(),
+		Links: watch.LinksOf(&snap), Sessions: snap.Rows(),
+	}
+	for i := range s.Links {
+		s.Links[i].Listen, s.Links[i].Mode = d.sockets[i].Addr().String(), d.sockets[i].Mode()
+	}
+	var err error
+	if s.Bundles, err = d.ledger.Counts(ctx); err != nil {
+		return nil, err
+	}
+	counts := d.assembler.Counts()
+	s.Records = watch.Records{Refused: counts.Refused, Dropped: counts.Dropped}
+	s.Senders = d.senders()
+	if s.Disk, err = d.diskStatus(); err != nil {
+		return nil, err
+	}
+	undone, err := d.ledger.Failing(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var stuck []string
+	if who := d.stalled(5 * time.Second); who != "" {
+		stuck = append(stuck, who)
+	}
+	s.Alarms = watch.Alarms(s, watch.Facts{
+		Silence: d.c.Silence.Std(), Up: time.Since(d.since), Expecting: len(s.Senders) > 0, Undone: undone, Ahead: d.clock.Ahead(), Stuck: stuck,
+	})
+	return s, nil
+}
+
+func (d *daemon) diskStatus() (watch.Disk, error) {
+	free, inodes, err := d.space()
+	return watch.Disk{Free: free, Reserve: d.reserve(), Inodes: inodes}, err
+}
+
+// senders lists everybody in the configuration, with what they last said of themselves.
+func (d *daemon) senders() []watch.Sender {
+	list := []watch.Sender{}
+	hearts := d.chamber.Hearts()
+	for _, name := range d.senderNames() {
+		_, paired := d.ledger.Paired(name)
+		row := watch.Sender{Sender: name, Paired: paired}
+		if h, ok := hearts[name]; ok {
+			at, ahead := h.At.UTC(), h.Clock.Sub(h.At).Seconds()
+			row.Heartbeat, row.ClockAhead, row.Waiting, row.WaitingBytes = &at, &ahead, &h.Waiting, &h.Bytes
+		}
+		list = append(list, row)
+	}
+	return list
+}
+
+func (d *daemon) senderNames() []bundle.Name {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var names []bundle.Name
+	for _, s := range d.c.Senders {
+		names = append(names, bundle.Name(s.Name))
+	}
+	return names
+}
+
+// statusAtRest is what can be said when no daemon runs.
+func statusAtRest(ctx context.Context, c Config) (*watch.Status, error) {
+	s := &watch.Status{Version: version, Clock: time.Now().UTC(), Links: []watch.Link{}, Senders: []watch.Sender{}, Bundles: map[ledger.State]int64{}, Disk: watch.Disk{Free: -1, Inodes: -1}}
+	s.Sessions = nil
+	db, err := openCatalog(c)
+	if err == nil {
+		defer db.Close()
+		if s.Bundles, err = ledger.CountAll(ctx, db); err != nil {
+			return nil, err
+		}
+	}
+	s.Alarms = watch.Alarms(s, watch.Facts{})
+	return s, nil
+}

@@ -1,0 +1,177 @@
+// Package watch says what is wrong on the high side: it turns what all rooms count into the status that people and monitoring read, and into alarms.
+//
+// It is pure. An alarm stands as long as its cause does; its text names the thing and the next step. Whoever has no alarm has nothing to do.
+package watch
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"ecluse/protocol/bundle"
+	"ecluse/receiver/collect"
+	"ecluse/receiver/ledger"
+)
+
+// Status is what `status --json` prints.
+type Status struct {
+	Version  string                 `json:"version"`
+	Running  bool                   `json:"running"`
+	Since    *time.Time             `json:"since"`
+	Clock    time.Time              `json:"clock"` // by which keys are judged
+	Links    []Link                 `json:"links"`
+	Sessions []collect.SessionRow   `json:"sessions"`
+	Senders  []Sender               `json:"senders"`
+	Bundles  map[ledger.State]int64 `json:"bundles"`
+	Disk     Disk                   `json:"disk"`
+	Records  Records                `json:"records"`
+	Alarms   []Alarm                `json:"alarms"`
+}
+
+// Link is one link. Ages are in seconds, null for what has not happened.
+type Link struct {
+	Name          string                   `json:"name"`
+	Listen        string                   `json:"listen"`
+	Mode          string                   `json:"mode"`
+	PacketRate    float64                  `json:"packets_per_second"`
+	BitRate       float64                  `json:"bits_per_second"`
+	LastPacket    *float64                 `json:"last_packet_seconds"`
+	LastHeartbeat *float64                 `json:"last_heartbeat_seconds"`
+	Packets       collect.PacketCounts     `json:"packets"`
+	Blocks        collect.BlockCounts      `json:"blocks"`
+	Refused       map[bundle.Reason]uint64 `json:"refused"`
+	Lost          collect.Loss             `json:"lost"`
+	Memory        collect.Memory           `json:"memory"`
+}
+
+// Sender is what a sender's heartbeats say.
+type Sender struct {
+	Sender       bundle.Name `json:"sender"`
+	Paired       bool        `json:"paired"`
+	Heartbeat    *time.Time  `json:"heartbeat"` // by our clock
+	ClockAhead   *float64    `json:"clock_ahead_seconds"`
+	Waiting      *uint32     `json:"waiting_bundles"`
+	WaitingBytes *uint64     `json:"waiting_bytes"`
+}
+
+// Disk is what the state's disk has left.
+type Disk struct {
+	Free    int64 `json:"free_bytes"`
+	Reserve int64 `json:"reserve_bytes"`
+	Inodes  int64 `json:"free_inodes"` // -1 where the file system does not count them
+}
+
+// Records counts what blocks brought and what came of it.
+type Records struct {
+	Refused map[bundle.Reason]uint64 `json:"refused"`
+	Dropped uint64                   `json:"dropped_frames"` // given up because a disk was slow
+}
+
+// Alarm is one thing that is wrong.
+type Alarm struct {
+	Name string `json:"name"` // stable
+	Text string `json:"text"`
+}
+
+// Facts are what alarms are made of, beside the Status itself.
+type Facts struct {
+	Silence   time.Duration // of a link
+	Up        time.Duration // since this process began to listen
+	Expecting bool          // a sender is enrolled
+	Undone    int64         // approved bundles whose delivery has failed
+	Ahead     time.Duration // of our clock before the machine's
+	Stuck     []string      // goroutines that stand still
+}
+
+// aheadMost is how far our clock may be before the machine's: a second is what the file of the clock rounds to.
+const aheadMost = 5 * time.Second
+
+// Alarms are what is wrong, in a stable order.
+func Alarms(s *Status, f Facts) []Alarm {
+	alarms := []Alarm{}
+	add := func(name, format string, args ...any) {
+		alarms = append(alarms, Alarm{name, fmt.Sprintf(format, args...)})
+	}
+	if !s.Running {
+		add("stopped", "the daemon is not running: nothing is received (systemctl status ecluse-receiver)")
+	}
+	for _, l := range s.Links {
+		quiet := f.Up
+		if l.LastHeartbeat != nil {
+			quiet = time.Duration(*l.LastHeartbeat * float64(time.Second))
+		}
+		if f.Expecting && quiet > f.Silence {
+			add("silence", "link %s: no heartbeat for %v (is the sender running, is the light on?)", l.Name, quiet.Round(time.Second))
+		}
+		if here := l.Lost.Kernel + l.Lost.Queue; here > 0 && here*100 > l.Packets.Accepted {
+			add("overload", "link %s: %d packets were lost in this host, not on the link (doctor looks at the socket's buffer)", l.Name, here)
+		}
+	}
+	for _, who := range f.Stuck {
+		add("stuck", "%s stands still", who)
+	}
+	if n := s.Bundles[ledger.Missing]; n > 0 {
+		add("missing", "%d bundles were sent and nothing of them is here (list --state missing)", n)
+	}
+	if n := s.Bundles[ledger.Damaged]; n > 0 {
+		add("damaged", "%d bundles lack parts (list --state damaged; send them again on the low side)", n)
+	}
+	if f.Undone > 0 {
+		add("delivery", "%d approved bundles cannot be delivered (list --state approved says why)", f.Undone)
+	}
+	if s.Disk.Free >= 0 && s.Disk.Free < s.Disk.Reserve {
+		add("disk", "%d bytes are free, below the reserve of %d: nothing is admitted", s.Disk.Free, s.Disk.Reserve)
+	}
+	if f.Ahead > aheadMost {
+		add("clock", "the machine's clock is %v behind what it was: keys are judged by the later time", f.Ahead.Round(time.Second))
+	}
+	return alarms
+}
+
+// LinksOf makes links of what the collector shows.
+func LinksOf(s *collect.Snapshot) []Link {
+	links := []Link{}
+	for _, l := range s.Links {
+		links = append(links, Link{
+			Name: l.Name, PacketRate: l.PacketRate, BitRate: 8 * l.ByteRate, LastPacket: seconds(l.LastPacket), LastHeartbeat: seconds(l.LastHeartbeat),
+			Packets: l.Packets, Blocks: l.Blocks, Refused: l.Refused, Lost: l.Loss, Memory: l.Memory,
+		})
+	}
+	return links
+}
+
+func seconds(age time.Duration) *float64 {
+	if age == collect.Never {
+		return nil
+	}
+	s := age.Seconds()
+	return &s
+}
+
+// Changes compares alarms by name and text-free identity: what is new, and what is over. A text that only counts on is neither.
+func Changes(before, now []Alarm) (began, ended []Alarm) {
+	has := func(list []Alarm, a Alarm) bool {
+		return slices.ContainsFunc(list, func(b Alarm) bool { return identity(a) == identity(b) })
+	}
+	for _, a := range now {
+		if !has(before, a) {
+			began = append(began, a)
+		}
+	}
+	for _, a := range before {
+		if !has(now, a) {
+			ended = append(ended, a)
+		}
+	}
+	return began, ended
+}
+
+// identity is an alarm's name and what it is about: the part of its text before the first colon, where there is one.
+func identity(a Alarm) string {
+	subject, _, ok := strings.Cut(a.Text, ":")
+	if !ok || a.Name == "stopped" {
+		return a.Name
+	}
+	return a.Name + " " + subject
+}

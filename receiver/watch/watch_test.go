@@ -1,0 +1,61 @@
+package watch
+
+import (
+	"testing"
+	"time"
+
+	"ecluse/receiver/collect"
+	"ecluse/receiver/ledger"
+)
+
+// healthy is a status without an alarm.
+func healthy() (*Status, Facts) {
+	beat := 0.5
+	return &Status{
+		Running: true,
+		Links:   []Link{{Name: "a", LastHeartbeat: &beat, Packets: collect.PacketCounts{Accepted: 1e6}}},
+		Bundles: map[ledger.State]int64{ledger.Imported: 7},
+		Disk:    Disk{Free: 100, Reserve: 10, Inodes: -1},
+	}, Facts{Silence: 10 * time.Second, Up: time.Hour, Expecting: true}
+}
+
+func TestEachFaultHasItsAlarmAndHealthHasNone(t *testing.T) {
+	late := 11.0
+	for _, row := range []struct {
+		name  string
+		wrong func(*Status, *Facts)
+		want  string
+	}{
+		{"health", func(*Status, *Facts) {}, ""},
+		{"stopped", func(s *Status, _ *Facts) { s.Running = false }, "stopped"},
+		{"a late heartbeat", func(s *Status, _ *Facts) { s.Links[0].LastHeartbeat = &late }, "silence"},
+		{"no heartbeat ever", func(s *Status, _ *Facts) { s.Links[0].LastHeartbeat = nil }, "silence"},
+		{"no heartbeat yet", func(s *Status, f *Facts) { s.Links[0].LastHeartbeat, f.Up = nil, time.Second }, ""},
+		{"nobody is enrolled", func(s *Status, f *Facts) { s.Links[0].LastHeartbeat, f.Expecting = nil, false }, ""},
+		{"loss in this host", func(s *Status, _ *Facts) { s.Links[0].Lost.Kernel = 20_000 }, "overload"},
+		{"loss on the link", func(s *Status, _ *Facts) { s.Links[0].Lost.Link = 500_000 }, ""},
+		{"missing", func(s *Status, _ *Facts) { s.Bundles[ledger.Missing] = 1 }, "missing"},
+		{"damaged", func(s *Status, _ *Facts) { s.Bundles[ledger.Damaged] = 1 }, "damaged"},
+		{"undelivered", func(_ *Status, f *Facts) { f.Undone = 1 }, "delivery"},
+		{"a full disk", func(s *Status, _ *Facts) { s.Disk.Free = 9 }, "disk"},
+		{"the clock set back", func(_ *Status, f *Facts) { f.Ahead = time.Hour }, "clock"},
+		{"a stuck drain", func(_ *Status, f *Facts) { f.Stuck = []string{"the drain"} }, "stuck"},
+	} {
+		s, f := healthy()
+		row.wrong(s, &f)
+		got := Alarms(s, f)
+		switch {
+		case row.want == "" && len(got) > 0, row.want != "" && (len(got) != 1 || got[0].Name != row.want):
+			t.Errorf("%s: %v, want %q", row.name, got, row.want)
+		}
+	}
+}
+
+func TestAnAlarmBeginsAndEndsOnceWhateverItCounts(t *testing.T) {
+	before := []Alarm{{"silence", "link a: no heartbeat for 11s"}, {"missing", "1 bundles"}}
+	now := []Alarm{{"silence", "link a: no heartbeat for 12s"}, {"silence", "link b: no heartbeat for 12s"}}
+	began, ended := Changes(before, now)
+	if len(began) != 1 || began[0].Text != now[1].Text || len(ended) != 1 || ended[0].Name != "missing" {
+		t.Errorf("began %v, ended %v", began, ended)
+	}
+}
