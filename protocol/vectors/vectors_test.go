@@ -22,6 +22,7 @@ type vector struct {
 	Expect string          `json:"expect"`
 	Values json.RawMessage `json:"values"`
 	Reason string          `json:"reason"`
+	Also   []string        `json:"also"` // further rules that it holds
 }
 
 // load reads a family of vectors. It fails when there are none: a test that holds nothing against nothing passes.
