@@ -123,31 +123,21 @@ func TestRunEndsWithWhatWaits(t *testing.T) {
 
 func TestMemoryHoldsNoMoreThanItMay(t *testing.T) {
 	b := open(t, t.TempDir())
-	done := make(chan error, 1)
-	const n = liveMost + 600
-	go func() {
-		var err error
-		for i := range n {
-			b.Post(id(i), func(r *Record) error {
-				*r = Record{Bundle: id(i), Tenant: "default", Epoch: thisEpoch, State: Waiting, Created: start}
-				return nil
-			}, func(error) {})
-			b.Post(id(i), func(r *Record) error { r.State = Failed; return nil }, func(e error) {
-				if err = errors.Join(err, e); i == n-1 {
-					done <- err
-				}
-			})
-		}
-	}()
-	must(t, <-done)
+	must(t, b.claim(0))
+	b.mu.Lock()
+	for n := 1; n < liveMost; n++ {
+		b.live[id(n)] = &Record{Bundle: id(n), State: Sent}
+	}
+	b.mu.Unlock()
+	must(t, b.claim(liveMost))
 	b.mu.Lock()
 	live := len(b.live)
 	b.mu.Unlock()
-	if live > liveMost {
+	if live != 2 {
 		t.Errorf("%d records in memory", live)
 	}
-	if s := b.state(0); s != Failed {
-		t.Errorf("the oldest is %q", s)
+	if s := b.state(0); s != Waiting {
+		t.Errorf("what waits is %q", s)
 	}
 	must(t, b.end(true))
 }
