@@ -11,7 +11,7 @@ import sys
 
 sys.dont_write_bytecode = True
 
-from writer import blocks, chain, codes, derived, layout, manifest_vectors, packets, paths, sessions, signatures, values, windows  # noqa: E402 (after the line that keeps the folder clean)
+from writer import blocks, chain, codes, derived, layout, leopard, manifest_vectors, packets, paths, sessions, signatures, values, windows  # noqa: E402 (after the line that keeps the folder clean)
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -22,6 +22,8 @@ FAMILIES = {
     "sessions": (sessions, "Announcements as datagrams, and what is signed and derived from (section 4). A vector that is sent out of order says in which."),
     "derived": (derived, "Whole sessions: a receiver's seed, an announcement, the keys of its links, and packets under them (sections 3 and 4)."),
     "codes": (codes, "Codes of forward error correction (section 5)."),
+    "parity": (leopard, "Parity and repair (section 5). Shards have 1,408 bytes; byte j of every 64 in data shard i is (3ii + 5ij + 7j + floor(i/7) + 1) mod 256, "
+                        "and 64 bytes of each parity shard are given, which repeat alike."),
     "blocks": (blocks, "Blocks and their records (sections 6 and 7). A block's hexadecimal digits hold {xx*n} for the byte xx n times."),
     "layout": (layout, "How files are cut into chunks (section 8). Sizes are pairs of a size and how many files of it follow; of long layouts some chunks are shown."),
     "paths": (paths, "Paths, tables of paths and their order (section 9)."),
