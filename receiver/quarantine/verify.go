@@ -149,8 +149,12 @@ func claimOf(o *record.Offer, c *record.Close) bundle.Claim {
 
 // agree holds offer and close against each other before the manifest is asked.
 func agree(o *record.Offer, c *record.Close) error {
-	if o.Epoch != c.Epoch || o.Tenant != c.Tenant || o.Chunks != c.Chunks {
+	if o.Bundle != c.Bundle || o.Epoch != c.Epoch || o.Tenant != c.Tenant || o.Chunks != c.Chunks {
 		return bundle.Reject(bundle.ReasonManifestMismatch, "M-7", "offer and close contradict each other")
+	}
+	size := uint64(o.ChunkSize) // at least 1: the record was parsed
+	if want := (c.ManifestSize + size - 1) / size; uint64(c.ManifestChunks) != want { // C-2
+		return bundle.Reject(bundle.ReasonManifestMismatch, "M-7", "a manifest of %d bytes in %d chunks of %d", c.ManifestSize, c.ManifestChunks, size)
 	}
 	return nil
 }
