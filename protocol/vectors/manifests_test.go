@@ -14,6 +14,7 @@ import (
 type manifestInput struct {
 	Text, Hex string
 	Claim     *claim
+	Limits    bundle.Limits // a receiver's own
 }
 
 // claim is what an offer and a close said of a bundle.
@@ -123,7 +124,7 @@ func (w manifestValues) make(t *testing.T) *bundle.Manifest {
 func TestManifestsOfSection10(t *testing.T) {
 	each(t, "manifests", func(t *testing.T, v vector, in manifestInput) {
 		text := in.Text + string(unhex(t, in.Hex))
-		m, err := bundle.ParseManifest(strings.NewReader(text), bundle.Limits{})
+		m, err := bundle.ParseManifest(strings.NewReader(text), in.Limits)
 		if in.Claim != nil {
 			if err != nil {
 				t.Fatal(err)

@@ -112,7 +112,7 @@ def of_bodies():
     yield from limits("offer", r.an_offer, names + [
         ("class below", {"class": 1}, {"class": 0}), ("class", {"class": 3}, {"class": 4}), ("files", {"files": 1000000}, {"files": 1000001}),
         ("directories", {"dirs": 1000000}, {"dirs": 1000001}), ("bytes", {"bytes": 1 << 46}, {"bytes": (1 << 46) + 1}),
-        ("chunks", {"chunks": 1 << 24}, {"chunks": (1 << 24) + (1 << 18) + 1}), ("chunk size below", {"chunk_size": 4096}, {"chunk_size": 2048}),
+        ("chunks", {"chunks": 1 << 24}, {"chunks": (1 << 24) + 1}), ("chunk size below", {"chunk_size": 4096}, {"chunk_size": 2048}),
         ("chunk size", {"chunk_size": 1 << 22}, {"chunk_size": 1 << 23}), ("chunk size between", None, {"chunk_size": 4097}),
         ("created below", {"created": 0}, {"created": -1}), ("created", {"created": 253402300799}, {"created": 253402300800}),
         ("name", {"name": "n" * 255}, {"name": "n" * 256}), ("name below", None, {"name": ""}), ("name of two components", None, {"name": "a/b"}),
@@ -123,8 +123,8 @@ def of_bodies():
         ("sequence below", {"sequence": 1, "previous": ZERO32}, {"sequence": 0}), ("sequence", {"sequence": MAX53}, {"sequence": MAX53 + 1}),
         ("previous of sequence 1", None, {"sequence": 1}), ("previous of a later sequence", None, {"previous": ZERO32}),
         ("manifest size", {"manifest_size": 536870912, "manifest_chunks": 128}, {"manifest_size": 536870913}), ("manifest size below", None, {"manifest_size": 0}),
-        ("content chunks", {"chunks": 1 << 24}, {"chunks": (1 << 24) + (1 << 18)}),
-        ("manifest chunks", None, {"manifest_chunks": (1 << 24) + (1 << 18)}), ("manifest chunks below", None, {"manifest_chunks": 0})], k=7)
+        ("content chunks", {"chunks": 1 << 24}, {"chunks": (1 << 24) + 1}),
+        ("manifest chunks", {"manifest_chunks": 1 << 17, "manifest_size": 1 << 29}, {"manifest_chunks": (1 << 24) + (1 << 18)}), ("manifest chunks below", None, {"manifest_chunks": 0})], k=7)
     yield from limits("abandon", r.an_abandon, names + signatures + [
         ("reason", {"reason": "r" * 255}, None), ("reason below", {"reason": "r"}, {"reason": ""}), ("reason with a control", None, {"reason": "a\nb"}),
         ("reason with a no-break space", None, {"reason": "a\u00a0b"}), ("reason with a bidirectional control", None, {"reason": "a\u202eb"}),
@@ -161,6 +161,12 @@ def of_slices():
         ("frame", {"frame": incompressible}, {"frame": incompressible + 1}),
         ("frame of an odd chunk", {"raw": 4095, "frame": 4095 + 31 + 1024}, {"raw": 4095, "frame": 4095 + 31 + 1025}),
         ("the last byte of a frame", {"offset": 99, "data": "01"}, None)])
+    top = 1 << 46
+    yield good("slice, the last byte of a bundle", "R-3", "A run may end at the limit of a bundle's bytes.", r.a_slice(runs=[[2, top - 4096, 4096]]))
+    yield good("slice, the last byte of a manifest", "R-3", "A run may end at the limit of a manifest.", r.a_slice(runs=[[0, (1 << 29) - 4096, 4096]]))
+    for name, run in (("a file above the limit", [1000001, 0, 4096]), ("a run beyond a bundle's bytes", [2, top - 4095, 4096]), ("a run that wraps 64 bits", [2, (1 << 64) - 1, 4096]),
+                      ("a run beyond a manifest", [0, (1 << 29) - 4095, 4096])):
+        yield bad("slice, " + name, "R-3", "A value outside section 1.", "record-body", r.of(r.a_slice(runs=[run])))
     yield good("slice, the largest file number", "R-6", "Files are numbered up to 1,000,000.", r.a_slice(raw=1, runs=[[1000000, 0, 1]]))
     yield good("slice of the manifest", "R-8", "A chunk of the manifest holds one run, of file 0.", r.a_slice(runs=[[0, 4096, 4096]]))
     for name, change, rule in (

@@ -16,11 +16,14 @@ def given(t):
         return {"hex": t.hex()}
 
 
+def _values(m, seconds):
+    values = {k: m[k] for k in ("bundle", "sender", "receiver", "tenant", "epoch", "sequence", "previous", "name", "labels", "sums", "files", "dirs", "chunk_size", "marks", "total")}
+    return values | {"created": seconds, "sha256sums": sums(m["files"]), "digest": hashlib.sha256(text(m).encode()).hexdigest()}
+
+
 def good(name, rule, what, seconds=CREATED, /, **change):
     m = manifest(**change)
-    values = {k: m[k] for k in ("bundle", "sender", "receiver", "tenant", "epoch", "sequence", "previous", "name", "labels", "sums", "files", "dirs", "chunk_size", "marks", "total")}
-    b = text(m).encode()
-    return accept(name, rule, what, given(b), values | {"created": seconds, "sha256sums": sums(m["files"]), "digest": hashlib.sha256(b).hexdigest()})
+    return accept(name, rule, what, given(text(m)), _values(m, seconds))
 
 
 def bad(name, rule, reason, what, /, **change):
@@ -196,5 +199,13 @@ def agreement():
         yield refuse("a claim of another manifest's " + key, "M-7", "These are other bytes than the close says.", given(t) | {"claim": good_claim | {key: value}}, "manifest-digest")
 
 
+def limits():
+    m, t = manifest(), text(manifest())
+    size, own = len(t.encode()), "A receiver's own, lower limits."
+    for key, at in (("files", len(m["files"])), ("dirs", len(m["dirs"])), ("bytes", m["total"]), ("manifest", size)):
+        yield accept(f"a receiver's limit of {key}", "M-2", own, given(t) | {"limits": {key: at}}, _values(m, CREATED))
+        yield refuse(f"a receiver's limit of {key}, one too many", "M-2", own, given(t) | {"limits": {key: at - 1}}, "limit")
+
+
 def vectors():
-    return [*accepted(), *syntax(), *field(), *tree(), *totals(), *agreement()]
+    return [*accepted(), *syntax(), *field(), *tree(), *totals(), *agreement(), *limits()]
