@@ -52,9 +52,16 @@ func readPapers(root *os.Root, e Expect) (*Signed, error) {
 
 // Check verifies a quarantined bundle whole: papers, every file's bytes, nothing missing, nothing extra. A *bundle.Rejection says what does not hold.
 func Check(dir string, e Expect) (*Signed, error) {
-	root, err := os.OpenRoot(dir)
+	info, err := os.Lstat(dir)
 	if err != nil {
 		return nil, mismatch(err, "the bundle")
+	}
+	if !info.IsDir() {
+		return nil, bundle.Reject(bundle.ReasonContentMismatch, "M-6", "the bundle is not a directory")
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open bundle: %w", err)
 	}
 	defer root.Close()
 	signed, err := readPapers(root, e)

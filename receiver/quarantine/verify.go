@@ -152,7 +152,7 @@ func agree(o *record.Offer, c *record.Close) error {
 	if o.Bundle != c.Bundle || o.Epoch != c.Epoch || o.Tenant != c.Tenant || o.Chunks != c.Chunks {
 		return bundle.Reject(bundle.ReasonManifestMismatch, "M-7", "offer and close contradict each other")
 	}
-	size := uint64(o.ChunkSize) // at least 1: the record was parsed
+	size := uint64(o.ChunkSize)                                                       // at least 1: the record was parsed
 	if want := (c.ManifestSize + size - 1) / size; uint64(c.ManifestChunks) != want { // C-2
 		return bundle.Reject(bundle.ReasonManifestMismatch, "M-7", "a manifest of %d bytes in %d chunks of %d", c.ManifestSize, c.ManifestChunks, size)
 	}
