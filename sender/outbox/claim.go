@@ -17,6 +17,9 @@ import (
 // An error that wraps ErrGone says that the item is not there any more. After any other error it stays where it is with the reason beside it, and Watch offers it again
 // later; what the operator can do about it stands in the reason.
 func (b *Outbox) Claim(c Candidate, id bundle.ID) (Item, error) {
+	if !oneName(c.Name) || c.As != "" && !oneName(c.As) || id.IsZero() {
+		return Item{}, fmt.Errorf("claim %q as %q: not one name, or no id", c.Name, c.As)
+	}
 	item, err := b.claim(c, id)
 	if err == nil || errors.Is(err, ErrGone) {
 		b.removeReason(c.Name)
@@ -27,6 +30,11 @@ func (b *Outbox) Claim(c Candidate, id bundle.ID) (Item, error) {
 	return item, err
 }
 
+// oneName tells a name in the outbox from a path, and from our own house.
+func oneName(name string) bool {
+	return name != "" && name != "." && name != ".." && name != houseName && filepath.Base(name) == name
+}
+
 func (b *Outbox) claim(c Candidate, id bundle.ID) (Item, error) {
 	item := Item{Tenant: b.o.Tenant, Outbox: b.o.Dir, Name: c.As, ID: id, Class: c.Class}
 	if item.Name == "" {
@@ -34,9 +42,6 @@ func (b *Outbox) claim(c Candidate, id bundle.ID) (Item, error) {
 	}
 	if item.Class == 0 {
 		item.Class = bundle.Normal
-	}
-	if filepath.Base(c.Name) != c.Name || filepath.Base(item.Name) != item.Name || id.IsZero() {
-		return Item{}, fmt.Errorf("claim %q as %q: not one name, or no id", c.Name, item.Name)
 	}
 	if err := b.same(c); err != nil {
 		return Item{}, err
