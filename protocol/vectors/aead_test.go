@@ -116,8 +116,8 @@ func TestEverySingleFaultOfAPacketHasItsReason(t *testing.T) {
 		bundle.ReasonPacketReserved: {func(p *plainPacket) { p.zero = 1 }, func(p *plainPacket) { p.zero = 0x8000 }},
 		bundle.ReasonPacketLength: {func(p *plainPacket) { p.shard = p.shard[:1344] }, func(p *plainPacket) { p.shard = p.shard[:1407] },
 			func(p *plainPacket) { p.shard = append(slices.Clone(p.shard), 0) }, func(p *plainPacket) { p.shard = make([]byte, 9152) }},
-		bundle.ReasonPacketCode: {func(p *plainPacket) { p.k = 0 }, func(p *plainPacket) { p.m = 0 }, func(p *plainPacket) { p.k = 2049 }, func(p *plainPacket) { p.k, p.m = 2048, 2049 },
-			func(p *plainPacket) { p.index = 6 }, func(p *plainPacket) { p.m = 129 }},
+		bundle.ReasonPacketCode: {func(p *plainPacket) { p.k = 0 }, func(p *plainPacket) { p.m = 0 }, func(p *plainPacket) { p.k = 2049 },
+			func(p *plainPacket) { p.k, p.m = 2048, 2049 }, func(p *plainPacket) { p.index = 6 }, func(p *plainPacket) { p.m = 129 }},
 	}
 	for _, reason := range []bundle.Reason{bundle.ReasonPacketVersion, bundle.ReasonPacketKind, bundle.ReasonPacketTag, bundle.ReasonPacketReserved,
 		bundle.ReasonPacketLength, bundle.ReasonPacketCode} {
@@ -173,7 +173,8 @@ func TestKeysAreDerivedAsSection4Says(t *testing.T) {
 		t.Fatal(err)
 	}
 	receiver, sender := private.PublicKey().Bytes(), []byte("a sender's key in its wire form")
-	a := &packet.Announcement{Number: 42, Epoch: bundle.Epoch{15: 3}, Sender: packet.KeyID(sender), Receiver: packet.KeyID(receiver), Links: 16, Signature: make([]byte, 184)}
+	a := &packet.Announcement{Number: 42, Epoch: bundle.Epoch{15: 3}, Sender: packet.KeyID(sender), Receiver: packet.KeyID(receiver), Links: 16,
+		Signature: make([]byte, 184)}
 	rand.Read(a.Signature)
 	info := handInfo(sender, receiver, a.Number, a.Epoch, a.Links)
 	same(t, "info", packet.Info(sender, receiver, a.Number, a.Epoch, a.Links), info)
@@ -189,7 +190,8 @@ func TestKeysAreDerivedAsSection4Says(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	high, err := hpke.NewRecipient(back.Encapsulation, private, hpke.HKDFSHA256(), hpke.ExportOnly(), packet.Info(sender, receiver, back.Number, back.Epoch, back.Links))
+	again := packet.Info(sender, receiver, back.Number, back.Epoch, back.Links)
+	high, err := hpke.NewRecipient(back.Encapsulation, private, hpke.HKDFSHA256(), hpke.ExportOnly(), again)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,8 +19,8 @@ import (
 // together. A rule stands here only where no vector can hold it, or where a vector holds but half of it.
 var keepers = map[string][]string{
 	"P-3":  {"receiver/collect.TestTwoSessionsMayShareATag"},
-	"P-5":  {"protocol/vectors.TestEverySingleFaultOfAPacketHasItsReason"},
 	"P-4":  {"sender/transmit.TestWhatIsFedArrivesWholeAndIsReportedOut"},
+	"P-5":  {"protocol/vectors.TestEverySingleFaultOfAPacketHasItsReason"},
 	"P-7":  {"receiver/collect.TestARestartGoesOnBehindTheFloor"},
 	"P-8":  {"receiver/collect.TestAnInsiderIsRefusedByReason"},
 	"P-9":  {"receiver/collect.TestAGivenUpBlockTakesNoMorePackets", "receiver/collect.TestABlockFarBehindIsLost"},
@@ -38,7 +38,8 @@ var keepers = map[string][]string{
 	"R-7":  {"receiver/assemble.TestFramesThatAreNotOneFrameOfTheStatedSize"},
 	"C-3":  {"sender/pack.TestAgainLeavesOutWhatChanged"},
 	"G-2": {"internal/keys.TestRefusalsOfAKeyHaveTheirReasons", "internal/keys.TestAKeySpeaksForTheNameOfItsLine",
-		"internal/lab.TestATenantThatTheSenderMayNotUseIsRefused"},
+		"receiver/quarantine.TestEachFaultOfASenderHasItsReason", "internal/lab.TestATenantThatTheSenderMayNotUseIsRefused"},
+	"M-8": {"receiver/quarantine.TestEachFaultOfASenderHasItsReason"},
 }
 
 // rulesOfTheSpec gives every numbered rule of SPEC.md.

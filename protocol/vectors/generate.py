@@ -11,21 +11,27 @@ import sys
 
 sys.dont_write_bytecode = True
 
-from writer import blocks, chain, codes, derived, layout, leopard, manifest_vectors, packets, paths, sessions, signatures, values, windows  # noqa: E402 (after the line that keeps the folder clean)
+# After the line that keeps the folder clean.
+from writer import (blocks, chain, codes, derived, layout, leopard, manifest_vectors, packets, paths, sessions, signatures, values,  # noqa: E402
+                    windows)
 
 HERE = pathlib.Path(__file__).resolve().parent
 
 FAMILIES = {
     "values": (values, "Ids, names, digests and marks as text (section 2)."),
     "packets": (packets, "Data packets under one key (section 3)."),
-    "windows": (windows, "Packet numbers (section 3): a floor, pairs of the first and last number accepted, numbers of packets that did not open, and one more number."),
-    "sessions": (sessions, "Announcements as datagrams, and what is signed and derived from (section 4). A vector that is sent out of order says in which."),
+    "windows": (windows, "Packet numbers (section 3): a floor, "
+                         "pairs of the first and last number accepted, numbers of packets that did not open, and one more number."),
+    "sessions": (sessions, "Announcements as datagrams, and what is signed and derived from (section 4). "
+                           "A vector that is sent out of order says in which."),
     "derived": (derived, "Whole sessions: a receiver's seed, an announcement, the keys of its links, and packets under them (sections 3 and 4)."),
     "codes": (codes, "Codes of forward error correction (section 5)."),
-    "parity": (leopard, "Parity and repair (section 5). Shards have 1,408 bytes; byte j of every 64 in data shard i is (3ii + 5ij + 7j + floor(i/7) + 1) mod 256, "
+    "parity": (leopard, "Parity and repair (section 5). Shards have 1,408 bytes; "
+                        "byte j of every 64 in data shard i is (3ii + 5ij + 7j + floor(i/7) + 1) mod 256, "
                         "and 64 bytes of each parity shard are given, which repeat alike."),
     "blocks": (blocks, "Blocks and their records (sections 6 and 7). A block's hexadecimal digits hold {xx*n} for the byte xx n times."),
-    "layout": (layout, "How files are cut into chunks (section 8). Sizes are pairs of a size and how many files of it follow; of long layouts some chunks are shown."),
+    "layout": (layout, "How files are cut into chunks (section 8). "
+                       "Sizes are pairs of a size and how many files of it follow; of long layouts some chunks are shown."),
     "paths": (paths, "Paths, tables of paths and their order (section 9)."),
     "manifests": (manifest_vectors, "Manifests, SHA256SUMS, and claims of offers and closes (section 10)."),
     "signatures": (signatures, "SSHSIG blobs, their text, and the signatures of abandons (section 11, R-9)."),

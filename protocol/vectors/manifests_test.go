@@ -29,7 +29,8 @@ type claim struct {
 func (c claim) parse(t *testing.T) bundle.Claim {
 	t.Helper()
 	out := bundle.Claim{Tenant: bundle.Name(c.Tenant), Sequence: c.Sequence, Previous: bundle.Digest(unhex(t, c.Previous)), Files: c.Files, Dirs: c.Dirs,
-		Bytes: c.Bytes, Chunks: c.Chunks, ChunkSize: c.ChunkSize, Name: c.Name, Created: c.Created, ManifestSize: c.Size, ManifestDigest: bundle.Digest(unhex(t, c.Digest))}
+		Bytes: c.Bytes, Chunks: c.Chunks, ChunkSize: c.ChunkSize, Name: c.Name, Created: c.Created, ManifestSize: c.Size,
+		ManifestDigest: bundle.Digest(unhex(t, c.Digest))}
 	var err error
 	if out.Bundle, err = bundle.ParseID(c.Bundle); err != nil {
 		t.Fatal(err)

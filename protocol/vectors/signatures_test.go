@@ -28,7 +28,8 @@ func TestSignaturesOfSection11(t *testing.T) {
 			return
 		case "abandon":
 			in.Namespace = bundle.NamespaceAbandon
-			same(t, "message", bundle.AbandonMessage(bundle.ID(unhex(t, in.Bundle)), bundle.Epoch(unhex(t, in.Epoch)), bundle.Name(in.Tenant), in.Reason), unhex(t, in.Message))
+			id, epoch := bundle.ID(unhex(t, in.Bundle)), bundle.Epoch(unhex(t, in.Epoch))
+			same(t, "message", bundle.AbandonMessage(id, epoch, bundle.Name(in.Tenant), in.Reason), unhex(t, in.Message))
 		case "blob":
 		default:
 			t.Fatalf("no kind: %q", in.Kind)

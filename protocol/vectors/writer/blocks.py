@@ -37,7 +37,8 @@ def limits(name, make, rows, k=1):
         if at is not None:
             yield good(f"{name}, {what}, at its limit", "R-3", "A value at its limit is taken.", make(**at), k=k)
         if beyond is not None:
-            yield bad(f"{name}, {what}, beyond its limit", "R-3", "A value outside section 1 or its grammar is refused.", "record-body", r.of(make(**beyond)), k=k)
+            yield bad(f"{name}, {what}, beyond its limit", "R-3", "A value outside section 1 or its grammar is refused.", "record-body", r.of(make(**beyond)),
+                      k=k)
 
 
 def of_blocks():
@@ -106,9 +107,11 @@ def of_bodies():
     yield bad("slice, a header alone", "R-3", "A slice holds at least 1 byte of the frame.", "record-body", r.of(r.a_slice(data="")))
     yield bad("slice, runs cut short", "R-3", "A body has exactly its fields.", "record-body", r.record(2, r.body(r.a_slice(data=""))[:-1]))
     yield bad("slice, no bundle", "I-1", "All-zero ids are refused.", "record-body", r.of(r.a_slice(bundle="00" * 16)))
-    names = [("tenant", {"tenant": "a" * 64}, {"tenant": "a" * 65}), ("tenant's first character", None, {"tenant": ".a"}), ("tenant's length below", None, {"tenant": ""}),
+    names = [("tenant", {"tenant": "a" * 64}, {"tenant": "a" * 65}), ("tenant's first character", None, {"tenant": ".a"}),
+             ("tenant's length below", None, {"tenant": ""}),
              ("tenant's last character", None, {"tenant": "a."}), ("tenant's case", None, {"tenant": "Cssf"})]
-    signatures = [("signature below", {"signature": "01" * 64}, {"signature": "01" * 63}), ("signature", {"signature": "01" * 8192}, {"signature": "01" * 8193})]
+    signatures = [("signature below", {"signature": "01" * 64}, {"signature": "01" * 63}), ("signature", {"signature": "01" * 8192},
+                                                                                            {"signature": "01" * 8193})]
     yield from limits("offer", r.an_offer, names + [
         ("class below", {"class": 1}, {"class": 0}), ("class", {"class": 3}, {"class": 4}), ("files", {"files": 1000000}, {"files": 1000001}),
         ("directories", {"dirs": 1000000}, {"dirs": 1000001}), ("bytes", {"bytes": 1 << 46}, {"bytes": (1 << 46) + 1}),
@@ -122,9 +125,11 @@ def of_bodies():
     yield from limits("close", r.a_close, names + signatures + [
         ("sequence below", {"sequence": 1, "previous": ZERO32}, {"sequence": 0}), ("sequence", {"sequence": MAX53}, {"sequence": MAX53 + 1}),
         ("previous of sequence 1", None, {"sequence": 1}), ("previous of a later sequence", None, {"previous": ZERO32}),
-        ("manifest size", {"manifest_size": 536870912, "manifest_chunks": 128}, {"manifest_size": 536870913}), ("manifest size below", None, {"manifest_size": 0}),
+        ("manifest size", {"manifest_size": 536870912, "manifest_chunks": 128}, {"manifest_size": 536870913}),
+        ("manifest size below", None, {"manifest_size": 0}),
         ("content chunks", {"chunks": 1 << 24}, {"chunks": (1 << 24) + 1}),
-        ("manifest chunks", {"manifest_chunks": 1 << 17, "manifest_size": 1 << 29}, {"manifest_chunks": (1 << 24) + (1 << 18)}), ("manifest chunks below", None, {"manifest_chunks": 0})], k=7)
+        ("manifest chunks", {"manifest_chunks": 1 << 17, "manifest_size": 1 << 29}, {"manifest_chunks": (1 << 24) + (1 << 18)}),
+        ("manifest chunks below", None, {"manifest_chunks": 0})], k=7)
     yield from limits("abandon", r.an_abandon, names + signatures + [
         ("reason", {"reason": "r" * 255}, None), ("reason below", {"reason": "r"}, {"reason": ""}), ("reason with a control", None, {"reason": "a\nb"}),
         ("reason with a no-break space", None, {"reason": "a\u00a0b"}), ("reason with a bidirectional control", None, {"reason": "a\u202eb"}),
@@ -164,7 +169,8 @@ def of_slices():
     top = 1 << 46
     yield good("slice, the last byte of a bundle", "R-3", "A run may end at the limit of a bundle's bytes.", r.a_slice(runs=[[2, top - 4096, 4096]]))
     yield good("slice, the last byte of a manifest", "R-3", "A run may end at the limit of a manifest.", r.a_slice(runs=[[0, (1 << 29) - 4096, 4096]]))
-    for name, run in (("a file above the limit", [1000001, 0, 4096]), ("a run beyond a bundle's bytes", [2, top - 4095, 4096]), ("a run that wraps 64 bits", [2, (1 << 64) - 1, 4096]),
+    for name, run in (("a file above the limit", [1000001, 0, 4096]), ("a run beyond a bundle's bytes", [2, top - 4095, 4096]),
+                      ("a run that wraps 64 bits", [2, (1 << 64) - 1, 4096]),
                       ("a run beyond a manifest", [0, (1 << 29) - 4095, 4096])):
         yield bad("slice, " + name, "R-3", "A value outside section 1.", "record-body", r.of(r.a_slice(runs=[run])))
     yield good("slice, the largest file number", "R-6", "Files are numbered up to 1,000,000.", r.a_slice(raw=1, runs=[[1000000, 0, 1]]))

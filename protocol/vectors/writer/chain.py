@@ -32,11 +32,15 @@ def vectors():
     q3, held_before = "sequence-fork", "An id or a digest that has been held is refused in whatever state it ended."
     forks, fine = "Two manifests claim one place, or contradict their neighbours.", "A predecessor that is not here blocks nothing."
     return [
-        row("the first", "Q-5", fine, [], held(1), q5), row("the next", "Q-5", fine, chain, held(4), q5), row("one is missing before", "Q-5", fine, chain, held(5), q5),
-        row("a late one without neighbours", "Q-5", fine, [held(1), held(9)], held(5), q5), row("a late one between its neighbours", "Q-5", fine, [held(1), held(3)], held(2), q5),
-        row("the first one, late", "Q-5", fine, [held(2)], held(1), q5), row("a predecessor in another epoch", "Q-5", "Each epoch counts from 1.", [held(1, epoch=OLD)], held(1, "x"), q5),
+        row("the first", "Q-5", fine, [], held(1), q5), row("the next", "Q-5", fine, chain, held(4), q5),
+        row("one is missing before", "Q-5", fine, chain, held(5), q5),
+        row("a late one without neighbours", "Q-5", fine, [held(1), held(9)], held(5), q5), row("a late one between its neighbours", "Q-5", fine,
+                                                                                                [held(1), held(3)], held(2), q5),
+        row("the first one, late", "Q-5", fine, [held(2)], held(1), q5), row("a predecessor in another epoch", "Q-5", "Each epoch counts from 1.",
+                                                                             [held(1, epoch=OLD)], held(1, "x"), q5),
         row("the last sequence", "Q-5", fine, chain, {**held(1), "bundle": i("z"), "digest": d("z"), "sequence": (1 << 53) - 1, "previous": d("y")}, q5),
-        row("the same again", "Q-1", held_before, chain, held(2), q1), row("its id with another digest", "Q-1", held_before, chain, {**held(4), "bundle": i(2)}, q1),
+        row("the same again", "Q-1", held_before, chain, held(2), q1), row("its id with another digest", "Q-1", held_before, chain, {**held(4), "bundle": i(2)},
+                                                                           q1),
         row("its digest with another id", "Q-1", held_before, chain, {**held(4), "digest": d(2)}, q1),
         row("the same again, in its replaced epoch", "Q-1", "Q-1 is judged before Q-2.", [held(1, epoch=OLD)], held(1, epoch=OLD), q1),
         row("the same again, below the floor", "Q-1", "Q-1 is judged before Q-2.", chain, held(1), q1, floor=2),

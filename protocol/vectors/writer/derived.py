@@ -18,7 +18,8 @@ def announced(label, links, *, point=None):
     ids = hashlib.sha256(sender.wire).digest() + hashlib.sha256(receiver.public).digest()
     blob = sshsig.blob(sender, "session@ecluse", info + enc)
     body = NUMBER.to_bytes(8, "big") + EPOCH + ids + bytes([links, 1]) + (1120).to_bytes(2, "big") + len(blob).to_bytes(2, "big") + bytes(10) + enc + blob
-    given = {"seed": receiver.seed.hex(), "receiver_key": receiver.public.hex(), "sender_key": sender.wire.hex(), "announcement": (sessions.clear(0, 1) + body).hex()}
+    given = {"seed": receiver.seed.hex(), "receiver_key": receiver.public.hex(), "sender_key": sender.wire.hex(),
+             "announcement": (sessions.clear(0, 1) + body).hex()}
     return given, Context(shared, info), enc
 
 
@@ -36,8 +37,10 @@ def vectors():
             if i in (0, links - 1):
                 row |= {"packet": packed(packets.packet(packets.clear(i, tag=tag), plain, key)), "shard": packed(shard)}
             each.append(row)
-        out.append(accept(f"a session of {links}", "S-9", "An announcement, the keys that follow from it, and packets under them.", given, {"links": each}) | {"also": ["S-2", "S-3", "S-4", "S-5"]})
-    for name, point in (("a point of order 1", bytes(32)), ("a point of order 2", (1).to_bytes(32, "little")), ("a point of order 8", bytes.fromhex("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800"))):
+        out.append(accept(f"a session of {links}", "S-9", "An announcement, the keys that follow from it, and packets under them.", given,
+                          {"links": each}) | {"also": ["S-2", "S-3", "S-4", "S-5"]})
+    for name, point in (("a point of order 1", bytes(32)), ("a point of order 2", (1).to_bytes(32, "little")),
+                        ("a point of order 8", bytes.fromhex("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800"))):
         given, _, _ = announced("one", 1, point=point)
         out.append(refuse(f"an encapsulation with {name}", "S-9", "X25519 gives zeroes: it does not open.", given, "session-kem"))
     return out

@@ -30,7 +30,8 @@ def row(name, rule, what, sizes, size):
 
 def manifest(size, chunk):
     n = -(-size // chunk)
-    return accept(f"a manifest of {size} bytes in chunks of {chunk}", "C-2", "The manifest is file 0 and is cut the same way.", {"manifest": size, "chunk_size": chunk},
+    return accept(f"a manifest of {size} bytes in chunks of {chunk}", "C-2", "The manifest is file 0 and is cut the same way.",
+                  {"manifest": size, "chunk_size": chunk},
                   {"chunks": n, "shown": {str(i): {"runs": 1, "all": [[0, i * chunk, min(chunk, size - i * chunk)]]} for i in sorted({0, n - 1})}})
 
 
@@ -39,12 +40,18 @@ def vectors():
     early = "A chunk ends early after 2,048 runs only."
     return [
         row("nothing", "C-1", "No byte, no chunk.", [], 4096), row("an empty file", "C-1", "Empty files have no run.", [(0, 1)], 4096),
-        row("one byte", "C-1", cut, [(1, 1)], 4096), row("one chunk less a byte", "C-1", cut, [(4095, 1)], 4096), row("one chunk", "C-1", cut, [(4096, 1)], 4096),
+        row("one byte", "C-1", cut, [(1, 1)], 4096), row("one chunk less a byte", "C-1", cut, [(4095, 1)], 4096),
+        row("one chunk", "C-1", cut, [(4096, 1)], 4096),
         row("one chunk and a byte", "C-1", cut, [(4097, 1)], 4096), row("a file across four chunks", "C-1", cut, [(100, 1), (12400, 1), (7, 1)], 4096),
-        row("files that end with their chunks", "C-1", cut, [(4096, 3)], 4096), row("empty files between", "C-2", numbered, [(0, 2), (10, 1), (0, 3), (4096, 1), (0, 1)], 4096),
-        row("2,047 runs", "C-1", early, [(1, 2047)], 4096), row("2,048 runs", "C-1", early, [(1, 2048)], 4096), row("2,049 runs", "C-1", early, [(1, 2049)], 4096),
-        row("2,048 runs that fill the chunk", "C-1", early, [(2, 2048), (5, 1)], 4096), row("the 2,048th run inside a file", "C-1", early, [(1, 2047), (9000, 1)], 4096),
+        row("files that end with their chunks", "C-1", cut, [(4096, 3)], 4096), row("empty files between", "C-2", numbered,
+                                                                                    [(0, 2), (10, 1), (0, 3), (4096, 1), (0, 1)], 4096),
+        row("2,047 runs", "C-1", early, [(1, 2047)], 4096), row("2,048 runs", "C-1", early, [(1, 2048)], 4096),
+        row("2,049 runs", "C-1", early, [(1, 2049)], 4096),
+        row("2,048 runs that fill the chunk", "C-1", early, [(2, 2048), (5, 1)], 4096), row("the 2,048th run inside a file", "C-1", early,
+                                                                                            [(1, 2047), (9000, 1)], 4096),
         row("the 2,048th run ends at the chunk's end inside a file", "C-1", early, [(2, 2047), (9000, 1)], 4096),
-        row("2,048 runs and empty files", "C-1", early, [(1, 1000), (0, 500), (1, 1100)], 4096), row("runs counted afresh", "C-1", early, [(1, 5000), (4096, 2), (3, 3000)], 4096),
-        row("the largest chunk", "C-1", cut, [(5000000, 2)], 4194304), manifest(1, 4096), manifest(4096, 4096), manifest(4097, 4096), manifest(536870912, 4194304),
+        row("2,048 runs and empty files", "C-1", early, [(1, 1000), (0, 500), (1, 1100)], 4096),
+        row("runs counted afresh", "C-1", early, [(1, 5000), (4096, 2), (3, 3000)], 4096),
+        row("the largest chunk", "C-1", cut, [(5000000, 2)], 4194304), manifest(1, 4096), manifest(4096, 4096), manifest(4097, 4096),
+        manifest(536870912, 4194304),
         manifest(536870912, 4096)]

@@ -79,10 +79,14 @@ def parity(k, m):
 
 def vectors():
     out = []
-    for k, m in ((1, 1), (1, 2), (2, 1), (5, 1), (2, 2), (3, 2), (4, 3), (4, 4), (5, 3), (8, 8), (9, 8), (20, 5), (1, 8), (60, 16), (200, 6), (248, 5), (255, 1), (250, 5), (256, 1), (257, 3), (300, 4)):
-        out.append(accept(f"parity of {k} and {m}", "F-1", "The parity shards that are sent.", {"k": k, "m": m, "missing": []}, {"parity": [p.hex() for p in parity(k, m)]}))
-    for k, m, missing in ((4, 2, [0, 1]), (4, 2, [3, 5]), (4, 3, [0, 2, 6]), (9, 8, list(range(8))), (1, 2, [0, 2]), (250, 5, [0, 7, 100, 249, 254]), (4, 4, [4, 5, 6, 7])):
-        out.append(accept(f"{k} and {m} without {missing}", "F-2", "Any k shards give the block.", {"k": k, "m": m, "missing": missing}, {"parity": [p.hex() for p in parity(k, m)]}))
+    for k, m in ((1, 1), (1, 2), (2, 1), (5, 1), (2, 2), (3, 2), (4, 3), (4, 4), (5, 3), (8, 8), (9, 8), (20, 5), (1, 8), (60, 16), (200, 6), (248, 5),
+                 (255, 1), (250, 5), (256, 1), (257, 3), (300, 4)):
+        out.append(accept(f"parity of {k} and {m}", "F-1", "The parity shards that are sent.", {"k": k, "m": m, "missing": []},
+                          {"parity": [p.hex() for p in parity(k, m)]}))
+    for k, m, missing in ((4, 2, [0, 1]), (4, 2, [3, 5]), (4, 3, [0, 2, 6]), (9, 8, list(range(8))), (1, 2, [0, 2]), (250, 5, [0, 7, 100, 249, 254]),
+                          (4, 4, [4, 5, 6, 7])):
+        out.append(accept(f"{k} and {m} without {missing}", "F-2", "Any k shards give the block.", {"k": k, "m": m, "missing": missing},
+                          {"parity": [p.hex() for p in parity(k, m)]}))
     for k, m, missing in ((4, 2, [0, 1, 2]), (4, 2, [0, 4, 5]), (1, 1, [0, 1]), (4, 3, [0, 1, 2, 3]), (9, 8, list(range(9)))):
         out.append(refuse(f"{k} and {m} without {missing}", "F-2", "Fewer than k shards give nothing.", {"k": k, "m": m, "missing": missing}, "block-lost"))
     return out

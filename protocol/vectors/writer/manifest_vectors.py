@@ -17,7 +17,8 @@ def given(t):
 
 
 def _values(m, seconds):
-    values = {k: m[k] for k in ("bundle", "sender", "receiver", "tenant", "epoch", "sequence", "previous", "name", "labels", "sums", "files", "dirs", "chunk_size", "marks", "total")}
+    values = {k: m[k] for k in ("bundle", "sender", "receiver", "tenant", "epoch", "sequence", "previous", "name", "labels", "sums", "files", "dirs",
+                                "chunk_size", "marks", "total")}
     return values | {"created": seconds, "sha256sums": sums(m["files"]), "digest": hashlib.sha256(text(m).encode()).hexdigest()}
 
 
@@ -49,14 +50,19 @@ def accepted():
     yield good("the first of a chain", "M-2", "previous is zero for sequence 1.", sequence=1, previous=ZERO)
     yield good("the last of a chain", "M-2", "The largest sequence.", sequence=(1 << 53) - 1)
     yield good("quotes and backslashes", "M-1", "Only these two are escaped.", name='a"\\b', labels=[['"', "\\"]], files=[file('a"\\b', 1)], dirs=[])
-    yield good("names beyond ASCII", "N-2", "Nothing else is escaped.", name="\u00e9t\u00e9", files=[file("\u00e9t\u00e9/\u65e5", 3), file("\u00e9t\u00e9/\U0001f468\u200d\U0001f469", 3)],
+    yield good("names beyond ASCII", "N-2", "Nothing else is escaped.", name="\u00e9t\u00e9",
+               files=[file("\u00e9t\u00e9/\u65e5", 3), file("\u00e9t\u00e9/\U0001f468\u200d\U0001f469", 3)],
                dirs=[folder("\u00e9t\u00e9")])
-    yield good("a line of sums that is escaped", "M-6", "A path with a backslash has its line escaped.", files=[file("n/a\\b", 3), file("n/c", 3)], dirs=[folder("n")])
+    yield good("a line of sums that is escaped", "M-6", "A path with a backslash has its line escaped.", files=[file("n/a\\b", 3), file("n/c", 3)],
+               dirs=[folder("n")])
     yield good("every mode", "M-4", "The owner's bits.", files=[file(f"n/{m}", 1, f"0{m}00") for m in range(8)], dirs=[folder("n", "0000")])
-    yield good("times at their limits", "M-4", "From -2^40 to 2^40.", files=[file("n/a", 1, mtime=-1 << 40), file("n/b", 1, mtime=1 << 40), file("n/c", 1, mtime=0)],
+    yield good("times at their limits", "M-4", "From -2^40 to 2^40.", files=[file("n/a", 1, mtime=-1 << 40), file("n/b", 1, mtime=1 << 40),
+                                                                             file("n/c", 1, mtime=0)],
                dirs=[folder("n", mtime=-1 << 40)])
-    yield good("files are ordered by component", "N-5", "What n/a holds comes before n/a!.", files=[file("n/a/x", 1), file("n/a!", 1)], dirs=[folder("n"), folder("n/a")])
-    for name, s, seconds in (("the first second", "1970-01-01T00:00:00Z", 0), ("the last second", "9999-12-31T23:59:59Z", 253402300799), ("a leap day", "2024-02-29T12:00:00Z", 1709208000)):
+    yield good("files are ordered by component", "N-5", "What n/a holds comes before n/a!.", files=[file("n/a/x", 1), file("n/a!", 1)],
+               dirs=[folder("n"), folder("n/a")])
+    for name, s, seconds in (("the first second", "1970-01-01T00:00:00Z", 0), ("the last second", "9999-12-31T23:59:59Z", 253402300799),
+                             ("a leap day", "2024-02-29T12:00:00Z", 1709208000)):
         yield good("created in " + name, "M-2", "From 1970 to 9999.", seconds, created=s)
     yield good("labels at their limits", "M-2", "32 labels, keys of 64 bytes, values of 256 and of none.",
                labels=[["k" * 64 if i == 0 else f"l{i:02}", "v" * 256 if i else ""] for i in range(32)])
@@ -66,7 +72,8 @@ def accepted():
 
 def syntax():
     form, m = "Any byte that departs from the form.", manifest()
-    yield edit("two keys exchanged", '"sender":"ctie-low",\n"receiver":"' + m["receiver"] + '"', '"receiver":"' + m["receiver"] + '",\n"sender":"ctie-low"', form)
+    yield edit("two keys exchanged", '"sender":"ctie-low",\n"receiver":"' + m["receiver"] + '"', '"receiver":"' + m["receiver"] + '",\n"sender":"ctie-low"',
+               form)
     yield edit("an unknown key", '"tenant":', '"note":"",\n"tenant":', form)
     yield edit("a doubled key", '"tenant":"cssf",', '"tenant":"cssf",\n"tenant":"cssf",', form)
     yield edit("a missing key", '"tenant":"cssf",\n', "", form)
@@ -108,34 +115,45 @@ def syntax():
     yield bad("labels, descending", "M-2", "manifest-syntax", "The order of labels is part of the form.", labels=[["l", ""], ["k", ""]])
     yield bad("labels, a key twice", "M-2", "manifest-syntax", "The order of labels is part of the form.", labels=[["k", ""], ["k", ""]])
     t = text(m)
-    for name, wrong in (("a byte order mark", "\ufeff" + t), ("no line feed at the end", t[:-1]), ("two line feeds at the end", t + "\n"), ("a trailing space", t + " "),
-                        ("a trailing NUL", t + "\0"), ("a space before", " " + t), ("cut in the middle", t[:len(t) // 2]), ("two manifests", t + t), ("nothing", ""), ("no object", "[]\n")):
+    for name, wrong in (("a byte order mark", "\ufeff" + t), ("no line feed at the end", t[:-1]), ("two line feeds at the end", t + "\n"),
+                        ("a trailing space", t + " "),
+                        ("a trailing NUL", t + "\0"), ("a space before", " " + t), ("cut in the middle", t[:len(t) // 2]), ("two manifests", t + t),
+                        ("nothing", ""), ("no object", "[]\n")):
         yield refuse("manifest, " + name, "M-1", form, given(wrong), "manifest-syntax")
 
 
 def field():
     f, what = "manifest-field", "A value outside its grammar or limit."
     b32, digest = base32(fixed("bundle", 16)), fixed("receiver", 32).hex()
-    for key, wrong in (("bundle", "a" * 26), ("bundle", b32.upper()), ("bundle", b32[:25]), ("bundle", b32[:25] + "b"), ("epoch", "a" * 26), ("epoch", b32 + "a"), ("sender", ""),
-                       ("sender", "a" * 65), ("sender", "-a"), ("sender", "a."), ("sender", "A"), ("tenant", "a/b"), ("tenant", "..") , ("receiver", digest.upper()),
-                       ("receiver", digest[:63]), ("previous", ZERO[:62]), ("previous", ZERO), ("sums", "g" * 64), ("sequence", 0), ("sequence", 1 << 53), ("sequence", 1 << 64),
-                       ("sequence", 10**40), ("created", "2026-01-31T23:59:59+00:00"), ("created", "2026-01-31t23:59:59z"), ("created", "2026-01-31T23:59:59.0Z"),
-                       ("created", "2026-02-29T00:00:00Z"), ("created", "2026-01-31T23:59:60Z"), ("created", "2026-01-31T24:00:00Z"), ("created", "1969-12-31T23:59:59Z"),
-                       ("created", "10000-01-01T00:00:00Z"), ("created", "2026-01-31 23:59:59Z"), ("created", ""), ("chunk_size", 4097), ("chunk_size", 2048), ("chunk_size", 8388608),
+    for key, wrong in (("bundle", "a" * 26), ("bundle", b32.upper()), ("bundle", b32[:25]), ("bundle", b32[:25] + "b"), ("epoch", "a" * 26),
+                       ("epoch", b32 + "a"), ("sender", ""),
+                       ("sender", "a" * 65), ("sender", "-a"), ("sender", "a."), ("sender", "A"), ("tenant", "a/b"), ("tenant", "..") ,
+                       ("receiver", digest.upper()),
+                       ("receiver", digest[:63]), ("previous", ZERO[:62]), ("previous", ZERO), ("sums", "g" * 64), ("sequence", 0), ("sequence", 1 << 53),
+                       ("sequence", 1 << 64),
+                       ("sequence", 10**40), ("created", "2026-01-31T23:59:59+00:00"), ("created", "2026-01-31t23:59:59z"),
+                       ("created", "2026-01-31T23:59:59.0Z"),
+                       ("created", "2026-02-29T00:00:00Z"), ("created", "2026-01-31T23:59:60Z"), ("created", "2026-01-31T24:00:00Z"),
+                       ("created", "1969-12-31T23:59:59Z"),
+                       ("created", "10000-01-01T00:00:00Z"), ("created", "2026-01-31 23:59:59Z"), ("created", ""), ("chunk_size", 4097), ("chunk_size", 2048),
+                       ("chunk_size", 8388608),
                        ("chunk_size", 0), ("marks", ["0" * 15, "0" * 16, "0" * 16]), ("marks", ["A" * 16] * 3)):
         change = {key: wrong} | ({"marks": [mark(b"")]} if key == "chunk_size" else {})
         yield bad(f"{key} {str(wrong)[:30]!r}" + (f" of {len(wrong)}" if isinstance(wrong, str) else ""), "M-2", f, what, **change)
     yield bad("another format", "M-2", f, "Another format has the same keys.", format="ecluse-manifest-2")
     yield bad("previous of sequence 1", "M-2", f, "previous is zero for sequence 1.", sequence=1)
-    names = (("33 of them", [[f"l{i:02}", ""] for i in range(33)]), ("an empty key", [["", "v"]]), ("a key of 65 bytes", [["k" * 65, ""]]), ("a value of 257 bytes", [["k", "v" * 257]]),
+    names = (("33 of them", [[f"l{i:02}", ""] for i in range(33)]), ("an empty key", [["", "v"]]), ("a key of 65 bytes", [["k" * 65, ""]]),
+             ("a value of 257 bytes", [["k", "v" * 257]]),
              ("DEL in a key", [["k\x7f", ""]]), ("a C1 control in a value", [["k", "a\x85"]]),
              ("a bidirectional control in a value", [["k", "a\u202eb"]]), ("a line separator in a value", [["k", "a\u2028b"]]))
     for name, labels in names:
         yield bad("labels, " + name, "M-2", f, "Labels are few, short, printable and in order.", labels=labels)
-    for name, path, reason in (("empty", "", "path-syntax"), ("two components", "n/a", "path-syntax"), ("two dots", "..", "path-syntax"), ("too long", "n" * 256, "path-long"),
+    for name, path, reason in (("empty", "", "path-syntax"), ("two components", "n/a", "path-syntax"), ("two dots", "..", "path-syntax"),
+                               ("too long", "n" * 256, "path-long"),
                                ("a control", "a\x7f", "path-control")):
         yield bad("name, " + name, "M-2", reason, "The name is one path component; paths give the reasons of section 9.", name=path)
-    for name, path, reason in (("absolute", "/n/a", "path-syntax"), ("climbs", "n/../a", "path-syntax"), ("two slashes", "n//a", "path-syntax"), ("too deep", "n/" + "/".join(["a"] * 64), "path-long"),
+    for name, path, reason in (("absolute", "/n/a", "path-syntax"), ("climbs", "n/../a", "path-syntax"), ("two slashes", "n//a", "path-syntax"),
+                               ("too deep", "n/" + "/".join(["a"] * 64), "path-long"),
                                ("DEL", "n/\x7f", "path-control"), ("a bidirectional control", "n/\u2066", "path-control")):
         yield bad("file's path, " + name, "M-2", reason, "Paths give the reasons of section 9.", files=[file(path, 1)], dirs=[folder("n")])
         yield bad("directory's path, " + name, "M-2", reason, "Paths give the reasons of section 9.", files=[], dirs=[folder("n"), folder(path)])
@@ -155,14 +173,17 @@ def tree():
             ("files descending", {"files": [file("n/b", 1), file("n/a", 1)], "dirs": [n]}), ("a file twice", {"files": [file("n/a", 1)] * 2, "dirs": [n]}),
             ("files in order of bytes, not of components", {"files": [file("n/a!", 1), file("n/a/x", 1)], "dirs": [n, folder("n/a")]}),
             ("directories descending", {"files": [], "dirs": [n, folder("n/b"), folder("n/a")]}), ("a directory twice", {"files": [], "dirs": [n, n]}),
-            ("a directory after what it holds", {"files": [], "dirs": [folder("n/a"), n]}), ("a file's parent is missing", {"files": [file("n/c/x", 1)], "dirs": [n]}),
+            ("a directory after what it holds", {"files": [], "dirs": [folder("n/a"), n]}), ("a file's parent is missing",
+                                                                                             {"files": [file("n/c/x", 1)], "dirs": [n]}),
             ("a directory's parent is missing", {"files": [], "dirs": [n, folder("n/c/d")]}), ("the top is missing", {"files": [file("n/a", 1)], "dirs": []}),
             ("a file outside the name", {"files": [file("o", 1)], "dirs": []}), ("a directory outside the name", {"files": [], "dirs": [folder("o")]}),
-            ("a second top", {"files": [file("n/a", 1)], "dirs": [n, folder("o")]}), ("two files at the top", {"files": [file("n", 1), file("o", 1)], "dirs": []}),
+            ("a second top", {"files": [file("n/a", 1)], "dirs": [n, folder("o")]}), ("two files at the top",
+                                                                                      {"files": [file("n", 1), file("o", 1)], "dirs": []}),
             ("a file beside the directory", {"files": [file("n/a", 1), file("o", 1)], "dirs": [n]}), ("nothing at all", {"files": [], "dirs": []}),
             ("a name that only begins alike", {"files": [file("nn", 1)], "dirs": []})):
         yield bad("tree, " + name, "M-3", t, up, **change)
-    collide = (("e and acute", {"files": [file("n/e\u0301", 1), file("n/\u00e9", 1)], "dirs": [n]}), ("a file and a directory", {"files": [file("n/a", 1)], "dirs": [n, folder("n/a")]}),
+    collide = (("e and acute", {"files": [file("n/e\u0301", 1), file("n/\u00e9", 1)], "dirs": [n]}),
+               ("a file and a directory", {"files": [file("n/a", 1)], "dirs": [n, folder("n/a")]}),
                ("directories", {"files": [], "dirs": [n, folder("n/e\u0301"), folder("n/\u00e9")]}))
     for name, change in collide:
         yield bad("collision of " + name, "N-3", "path-collision", "Two paths for one name.", **change)
@@ -183,7 +204,8 @@ def totals():
     plain = [file("n/a\\b", 3)]
     yield bad("sums without the escape", "M-6", "manifest-sums", "A path with a backslash has its line escaped.", files=plain, dirs=[folder("n")],
               sums=hashlib.sha256(f"{plain[0]['sha256']}  files/n/a\\b\n".encode()).hexdigest())
-    yield bad("sums in binary mode", "M-6", "manifest-sums", "Two spaces stand before the name.", sums=hashlib.sha256(sums(m["files"]).replace("  files", " *files").encode()).hexdigest())
+    yield bad("sums in binary mode", "M-6", "manifest-sums", "Two spaces stand before the name.",
+              sums=hashlib.sha256(sums(m["files"]).replace("  files", " *files").encode()).hexdigest())
     yield bad("sums of nothing", "M-6", "manifest-sums", "Another digest.", sums=hashlib.sha256(b"").hexdigest())
 
 
@@ -191,12 +213,15 @@ def agreement():
     m = manifest()
     good_claim, t = claim(m, CREATED), text(m)
     yield accept("an honest claim", "M-7", "Offer, close and manifest agree.", given(t) | {"claim": good_claim})
-    changes = (("bundle", base32(fixed("other", 16))), ("tenant", "other"), ("epoch", base32(fixed("other", 16))), ("sequence", 8), ("previous", fixed("other", 32).hex()), ("files", 4),
+    changes = (("bundle", base32(fixed("other", 16))), ("tenant", "other"), ("epoch", base32(fixed("other", 16))), ("sequence", 8),
+               ("previous", fixed("other", 32).hex()), ("files", 4),
                ("dirs", 1), ("bytes", 9013), ("chunks", 4), ("chunk_size", 8192), ("name", "o"), ("created", CREATED + 1))
     for key, value in changes:
-        yield refuse("a claim of another " + key, "M-7", "The manifest contradicts its offer or close.", given(t) | {"claim": good_claim | {key: value}}, "manifest-mismatch")
+        yield refuse("a claim of another " + key, "M-7", "The manifest contradicts its offer or close.", given(t) | {"claim": good_claim | {key: value}},
+                     "manifest-mismatch")
     for key, value in (("size", good_claim["size"] + 1), ("digest", fixed("other", 32).hex())):
-        yield refuse("a claim of another manifest's " + key, "M-7", "These are other bytes than the close says.", given(t) | {"claim": good_claim | {key: value}}, "manifest-digest")
+        yield refuse("a claim of another manifest's " + key, "M-7", "These are other bytes than the close says.",
+                     given(t) | {"claim": good_claim | {key: value}}, "manifest-digest")
 
 
 def limits():

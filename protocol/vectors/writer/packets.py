@@ -43,7 +43,8 @@ def refused():
     right, plain = clear(5), inner(1, 0) + b"\xab" * 1408
     whole = packet(right, plain)
     for n in (1344, 1407, 1409, 1440, 9089, 9152, 0):
-        yield refuse(f"a shard of {n} bytes", "P-1", "The datagram's length fits no shard of section 1.", given(packet(right, inner() + b"\xab" * n)), "packet-length")
+        yield refuse(f"a shard of {n} bytes", "P-1", "The datagram's length fits no shard of section 1.", given(packet(right, inner() + b"\xab" * n)),
+                     "packet-length")
     for n in (0, 1, 15, 16, 43, 1451):
         yield refuse(f"a datagram of {n} bytes", "P-1", "The datagram's length fits no shard of section 1.", given(whole[:n]), "packet-length")
     for version in (0, 2, 15):
@@ -53,22 +54,27 @@ def refused():
     for i in range(3):
         other = bytes(x ^ (i == j) for j, x in enumerate(TAG))
         yield refuse(f"another tag in byte {i}", "P-3", "No session that is open has the tag.", given(packet(clear(5, tag=other), plain)), "packet-tag")
-    flips = (("number", 4), ("number's end", 9), ("salt", 10), ("salt's end", 15), ("inner header", 16), ("shard", 28), ("shard's end", len(whole) - 17), ("seal", len(whole) - 16),
+    flips = (("number", 4), ("number's end", 9), ("salt", 10), ("salt's end", 15), ("inner header", 16), ("shard", 28), ("shard's end", len(whole) - 17),
+             ("seal", len(whole) - 16),
              ("seal's end", len(whole) - 1))
     for name, at in flips:
-        yield refuse("a bit of the " + name, "P-5", "What does not open is refused.", given(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1:]), "packet-seal")
+        yield refuse("a bit of the " + name, "P-5", "What does not open is refused.", given(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1:]),
+                     "packet-seal")
     yield refuse("another key", "P-5", "What does not open is refused.", given(packet(right, plain, fixed("other key", 32))), "packet-seal")
     yield refuse("another link's key", "P-5", "What does not open is refused.", given(packet(right, plain, KEY[::-1])), "packet-seal")
     bare = right + aesgcm.seal(KEY, right[4:16], plain, b"")
     yield refuse("no associated data", "P-5", "The clear bytes are sealed as associated data.", given(bare), "packet-seal")
     other = right + aesgcm.seal(KEY, right[10:16] + right[4:10], plain, right)
     yield refuse("another order of the nonce", "P-5", "The nonce is the 12 bytes after the tag, in order.", given(other), "packet-seal")
-    wrong = (("no data shards", {"k": 0}), ("no parity shards", {"m": 0}), ("2,049 data shards", {"k": 2049}), ("2,049 parity shards", {"k": 2048, "m": 2049}), ("an index of k + m", {"index": 6}),
+    wrong = (("no data shards", {"k": 0}), ("no parity shards", {"m": 0}), ("2,049 data shards", {"k": 2049}), ("2,049 parity shards", {"k": 2048, "m": 2049}),
+             ("an index of k + m", {"index": 6}),
              ("the last index", {"index": 65535}), ("129 parity shards for 1", {"k": 1, "m": 129}), ("161 parity shards for 5", {"k": 5, "m": 161}))
     for name, change in wrong:
-        yield refuse("code: " + name, "P-8", "k, m and shard form no code, or the index lies outside.", given(packet(right, inner(**change) + plain[12:])), "packet-code")
+        yield refuse("code: " + name, "P-8", "k, m and shard form no code, or the index lies outside.", given(packet(right, inner(**change) + plain[12:])),
+                     "packet-code")
     for zero in (b"\1\0", b"\0\1", b"\0\x80"):
-        yield refuse(f"reserved {zero.hex()}", "P-8", "The last two bytes of the inner header are zero.", given(packet(right, inner(zero=zero) + plain[12:])), "packet-reserved")
+        yield refuse(f"reserved {zero.hex()}", "P-8", "The last two bytes of the inner header are zero.", given(packet(right, inner(zero=zero) + plain[12:])),
+                     "packet-reserved")
 
 
 def vectors():

@@ -4,19 +4,23 @@ from .wire import accept, refuse
 
 
 def single():
-    for path in ("n", "n/a", "/".join(["d"] * 64), "n" * 255, "/".join(["n" * 255] * 16), "n/...", "n/.a", "n/a.", " ", "n/ a ", "n/a\\b", 'n/a"b', "n/a:b", "n/con",
-                 "e\u0301", "\u00e9", "\u65e5\u672c\u8a9e", "\u0645\u0631\u062d\u0628\u0627", "a\u200cb", "a\u200db", "\u2764\ufe0f", "a\U000e0100", "\U0001f468\u200d\U0001f469\u200d\U0001f466",
+    for path in ("n", "n/a", "/".join(["d"] * 64), "n" * 255, "/".join(["n" * 255] * 16), "n/...", "n/.a", "n/a.", " ", "n/ a ", "n/a\\b", 'n/a"b', "n/a:b",
+                 "n/con",
+                 "e\u0301", "\u00e9", "\u65e5\u672c\u8a9e", "\u0645\u0631\u062d\u0628\u0627", "a\u200cb", "a\u200db", "\u2764\ufe0f", "a\U000e0100",
+                 "\U0001f468\u200d\U0001f469\u200d\U0001f466",
                  "\u00a0", "\u00ad", "\u200b", "\ufeff", "\u2060", "~", "\ufffd", "\ue000", "\U0010ffff", "\u202f", "\u2027", "\u2065", "\u206a"):
         yield accept(f"path {path[:40]!a} of {len(path.encode())} bytes", "N-1" if path.isascii() else "N-2", "A path as people and programs make them.",
                      {"kind": "path", "path": path}, {"components": path.split("/")})
     for name, path, reason in (
             ("empty", "", "path-syntax"), ("a slash alone", "/", "path-syntax"), ("absolute", "/n", "path-syntax"), ("a slash at the end", "n/", "path-syntax"),
-            ("an empty component", "n//a", "path-syntax"), ("a dot", ".", "path-syntax"), ("two dots", "..", "path-syntax"), ("a dot inside", "n/./a", "path-syntax"),
+            ("an empty component", "n//a", "path-syntax"), ("a dot", ".", "path-syntax"), ("two dots", "..", "path-syntax"),
+            ("a dot inside", "n/./a", "path-syntax"),
             ("two dots inside", "n/../a", "path-syntax"), ("two dots at the end", "n/..", "path-syntax"), ("65 levels", "/".join(["d"] * 65), "path-long"),
             ("a component of 256 bytes", "n" * 256, "path-long"), ("a component of 128 characters in 256 bytes", "\u00e9" * 128, "path-long"),
             ("4,097 bytes", "/".join(["n" * 255] * 15 + ["n" * 253, "nnn"]), "path-long")):
         yield refuse("path, " + name, "N-1", "A path outside the syntax or the limits.", {"kind": "path", "path": path}, reason)
-    yield accept("path of 4,096 bytes in 17 components", "N-1", "As long as a path may be.", {"kind": "path", "path": "/".join(["n" * 255] * 15 + ["n" * 252, "nnn"])},
+    yield accept("path of 4,096 bytes in 17 components", "N-1", "As long as a path may be.",
+                 {"kind": "path", "path": "/".join(["n" * 255] * 15 + ["n" * 252, "nnn"])},
                  {"components": ["n" * 255] * 15 + ["n" * 252, "nnn"]})
     for name, b in (("a lone byte", b"n/\xff"), ("a cut character", b"n/\xc3"), ("an overlong slash", b"n/\xc0\xaf"), ("a surrogate", b"n/\xed\xa0\x80"),
                     ("above U+10FFFF", b"n/\xf4\x90\x80\x80")):
@@ -35,7 +39,8 @@ def tables():
             return refuse(f"{policy}: {name}", rule, "Two paths for one name, or a name that the policy refuses.", given, reason)
         return accept(f"{policy}: {name}", rule, "Paths that only look alike, or are allowed.", given)
 
-    same = (("e and acute", ["\u00e9", "e\u0301"]), ("two marks in another order", ["a\u0323\u0307", "a\u0307\u0323"]), ("Angstrom and A ring", ["\u212b", "\u00c5"]),
+    same = (("e and acute", ["\u00e9", "e\u0301"]), ("two marks in another order", ["a\u0323\u0307", "a\u0307\u0323"]),
+            ("Angstrom and A ring", ["\u212b", "\u00c5"]),
             ("Hangul whole and in parts", ["\ud55c", "\u1112\u1161\u11ab"]), ("Ohm and Omega", ["\u2126", "\u03a9"]))
     for policy in ("linux", "portable"):
         for name, files in same:
@@ -46,10 +51,13 @@ def tables():
         yield table("the same name in two directories", "N-3", ["a/x", "b/x"], ["a", "b"], policy)
         yield table("compatibility forms", "N-3", ["\ufb01", "fj"], [], policy)
         yield table("words of people", "N-3", ["\u00e9t\u00e9", "e", "caf\u00e9.txt", "\u65e5\u672c", "a\u200db"], [], policy)
-    folded = (("two cases", ["a", "A"]), ("two cases of a directory", [], ["a", "A"]), ("Kelvin and k", ["\u212a", "k"]), ("sharp s", ["stra\u00dfe", "STRASSE"]),
-              ("capital sharp s", ["\u1e9e", "ss"]), ("two sigmas", ["\u03c3", "\u03c2"]), ("a ligature", ["\ufb01", "fi"]), ("long s", ["\u017f", "s"]), ("case and form", ["\u00c9", "e\u0301"]),
+    folded = (("two cases", ["a", "A"]), ("two cases of a directory", [], ["a", "A"]), ("Kelvin and k", ["\u212a", "k"]),
+              ("sharp s", ["stra\u00dfe", "STRASSE"]),
+              ("capital sharp s", ["\u1e9e", "ss"]), ("two sigmas", ["\u03c3", "\u03c2"]), ("a ligature", ["\ufb01", "fi"]), ("long s", ["\u017f", "s"]),
+              ("case and form", ["\u00c9", "e\u0301"]),
               ("iota below", ["\u1fb3", "\u03b1\u03b9"]), ("dotted capital I", ["\u0130", "i\u0307"]), ("Cherokee", ["\uab70", "\u13a0"]),
-              ("iota below and a mark in another order", ["\u03b1\u0345\u0301", "\u03b1\u0301\u03b9"]), ("Deseret", ["\U00010400", "\U00010428"]), ("n with an apostrophe", ["\u0149", "\u02bcn"]))
+              ("iota below and a mark in another order", ["\u03b1\u0345\u0301", "\u03b1\u0301\u03b9"]), ("Deseret", ["\U00010400", "\U00010428"]),
+              ("n with an apostrophe", ["\u0149", "\u02bcn"]))
     for name, files, *dirs in folded:
         d = dirs[0] if dirs else ()
         yield table(name, "N-4", files, d, "portable", "path-collision")
@@ -61,7 +69,8 @@ def tables():
         yield table(f"the file {name!a}", "N-4", [name], policy="portable", reason="path-portable")
         yield table(f"the file {name!a}", "N-4", [name])
     yield table("the directory aux", "N-4", ["aux/x"], ["aux"], "portable", "path-portable")
-    for name in ("CONS", "acon", "COM", "COM10", "LPT", "com\u2074", ".con", "a.con", "_nul", "CONIN", "a.b", " a", "a'b", "a;b", "a,b", "a=b", "[a]", "{a}", "%a"):
+    for name in ("CONS", "acon", "COM", "COM10", "LPT", "com\u2074", ".con", "a.con", "_nul", "CONIN", "a.b", " a", "a'b", "a;b", "a,b", "a=b", "[a]", "{a}",
+                 "%a"):
         yield table(f"the file {name!a}", "N-4", [name], policy="portable")
 
 

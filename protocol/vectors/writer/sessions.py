@@ -37,7 +37,8 @@ def given(all_):
 def good(name, rule, what, order=None, **change):
     f = {"number": 1769903999123, "epoch": EPOCH, "links": 2, "encapsulation": b"\xe0" * 1120, "signature": b"\x51" * 184} | change
     all_ = datagrams(body(**change))
-    values = {"number": f["number"], "epoch": f["epoch"].hex(), "sender": hashlib.sha256(SENDER.wire).hexdigest(), "receiver": hashlib.sha256(RECEIVER).hexdigest(),
+    values = {"number": f["number"], "epoch": f["epoch"].hex(), "sender": hashlib.sha256(SENDER.wire).hexdigest(),
+              "receiver": hashlib.sha256(RECEIVER).hexdigest(),
               "links": f["links"], "encapsulation": packed(f["encapsulation"]), "signature": packed(f["signature"])}
     sent = [all_[i] for i in order] if order else all_
     return accept(name, rule, what, given(sent) | {"order": order or list(range(len(all_)))}, values)
@@ -66,16 +67,20 @@ def refused():
             ("fixed fields cut", datagrams(b[:103]), "announce-length"), ("fixed fields alone", datagrams(b[:104]), "announce-length"),
             ("s that says more", datagrams(body(s=185)), "announce-length"), ("s that says less", datagrams(body(s=183)), "announce-length"),
             ("an empty part", [clear(0, 1)], "announce-length"), ("an empty last part", [clear(1, 2)], "announce-length"),
-            ("a first part one byte short", [clear(0, 2) + two[:1407]], "announce-parts"), ("a part one byte long", [clear(0, 2) + two[:1409]], "announce-length"),
+            ("a first part one byte short", [clear(0, 2) + two[:1407]], "announce-parts"), ("a part one byte long", [clear(0, 2) + two[:1409]],
+                                                                                            "announce-length"),
             ("a last part one byte long", [clear(1, 2) + b"\x51" * 1409], "announce-length"),
             ("no parts", [clear(0, 0) + b], "announce-parts"), ("nine parts", [clear(0, 9) + two[:1408]], "announce-parts"),
             ("a part that is not among them", [clear(1, 1) + b], "announce-parts"), ("a part far outside", [clear(255, 2) + two[:1408]], "announce-parts")):
         yield refuse("announcement, " + name, "S-1", "Lengths and parts must add up.", given(all_), reason)
     for n in (1, 15):
-        yield refuse(f"announcement, {n} bytes of the clear header", "P-1", "What has no clear header is no announcement either.", given([clear(0, 1)[:n]]), "packet-length")
+        yield refuse(f"announcement, {n} bytes of the clear header", "P-1", "What has no clear header is no announcement either.", given([clear(0, 1)[:n]]),
+                     "packet-length")
     for name, change in (
-            ("kem 0", {"kem": 0}), ("kem 2", {"kem": 2}), ("e one less", {"e": 1119, "encapsulation": b"\xe0" * 1119}), ("e one more", {"e": 1121, "encapsulation": b"\xe0" * 1121}),
-            ("no encapsulation", {"e": 0, "encapsulation": b""}), ("no links", {"links": 0}), ("17 links", {"links": 17}), ("a signature of 63 bytes", {"signature": b"\x51" * 63}),
+            ("kem 0", {"kem": 0}), ("kem 2", {"kem": 2}), ("e one less", {"e": 1119, "encapsulation": b"\xe0" * 1119}),
+            ("e one more", {"e": 1121, "encapsulation": b"\xe0" * 1121}),
+            ("no encapsulation", {"e": 0, "encapsulation": b""}), ("no links", {"links": 0}), ("17 links", {"links": 17}),
+            ("a signature of 63 bytes", {"signature": b"\x51" * 63}),
             ("a signature of 8,193 bytes", {"signature": b"\x51" * 8193}), ("no signature", {"signature": b""}), ("no epoch", {"epoch": bytes(16)}),
             ("the first reserved byte", {"zero": b"\1" + bytes(9)}), ("the last reserved byte", {"zero": bytes(9) + b"\1"})):
         yield refuse("announcement, " + name, "S-2", fields, given(datagrams(body(**change))), "announce-fields")
@@ -90,7 +95,8 @@ def signed():
         i = info(SENDER.wire, RECEIVER, number, EPOCH, links)
         blob = sshsig.blob(SENDER, "session@ecluse", i + encapsulation)
         yield accept(f"signed, {links} links", "S-5", "What is derived from, what is signed, and the signature.",
-                     {"sender_key": SENDER.wire.hex(), "receiver_key": RECEIVER.hex(), "number": number, "epoch": EPOCH.hex(), "links": links, "encapsulation": encapsulation.hex()},
+                     {"sender_key": SENDER.wire.hex(), "receiver_key": RECEIVER.hex(), "number": number, "epoch": EPOCH.hex(), "links": links,
+                      "encapsulation": encapsulation.hex()},
                      {"info": i.hex(), "message": (i + encapsulation).hex(), "signature": blob.hex(), "sender": hashlib.sha256(SENDER.wire).hexdigest(),
                       "receiver": hashlib.sha256(RECEIVER).hexdigest(), "keys": [f"ecluse 1 packet key, link {n}" for n in range(links)],
                       "tags": [f"ecluse 1 session tag, link {n}" for n in range(links)]}) | {"also": ["S-3", "S-4", "S-9"]}
