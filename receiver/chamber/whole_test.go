@@ -1,0 +1,44 @@
+package chamber
+
+import (
+	"testing"
+
+	"ecluse/protocol/bundle"
+	"ecluse/receiver/ledger"
+	"ecluse/receiver/release"
+)
+
+func TestAGoodBundleIsQuarantined(t *testing.T) {
+	t.Parallel()
+	p := newPlan(t, release.ModeOne)
+	h := p.open(t)
+	i := p.lows[0].pack(t, "cssf", small("ledger"))
+	h.receive(i.from, i.records(true, false, i.chunks[1:]...)...)
+	if r := h.becomes(i, ledger.Receiving); r.Sequence != nil || *r.Name != "ledger" || *r.Files != 3 || *r.MissingBytes != *r.Bytes {
+		t.Errorf("while it comes: %+v", r)
+	}
+	h.receive(i.from, i.records(false, true)...)
+	eventually(t, "its sequence is known", func() bool { r := h.record(i); return r.Sequence != nil && *r.Sequence == 1 })
+	if h.reservations() != 1 {
+		t.Errorf("%d places are reserved while it comes", h.reservations())
+	}
+	h.receive(i.from, i.records(false, false, i.chunks[0])...)
+	r := h.becomes(i, ledger.Quarantined)
+	if *r.Verdict != ledger.Clean || reasonOf(r) != bundle.ReasonNotInspected || *r.MissingBytes != 0 || r.Manifest.Digest != i.head || *r.Sequence != 1 {
+		t.Errorf("in quarantine: %+v", r)
+	}
+	if got := names(t, p.quarantine(i)); got != "SHA256SUMS files manifest.json manifest.json.sig" {
+		t.Errorf("in quarantine stand %s", got)
+	}
+	stands(t, p.quarantine(i)+"/files", i)
+	h.unstaged(i)
+	if h.reservations() != 0 {
+		t.Errorf("%d places are still reserved", h.reservations())
+	}
+	if names(t, p.at(imports)) != "" {
+		t.Error("it was delivered, and nobody has released it")
+	}
+	if _, err := h.Verify(i.id()); err != nil {
+		t.Errorf("Verify: %v", err)
+	}
+}
