@@ -43,7 +43,7 @@ func decideCommand(approve bool) *cobra.Command {
 			if err != nil {
 				return &cli.Error{Code: cli.Usage, Err: err}
 			}
-			return eachBundle(c, args, asJSON,
+			return cli.Each(c, args, asJSON,
 				func(ctx context.Context, text string) (*decisionAnswer, error) {
 					return decideBundle(ctx, conf, decisionRequest{Bundle: text, Approve: approve, Reason: reason})
 				},
@@ -108,7 +108,7 @@ func deliverCommand() *cobra.Command {
 					args = append(args, *r.Bundle)
 				}
 			}
-			return eachBundle(c, args, asJSON,
+			return cli.Each(c, args, asJSON,
 				func(ctx context.Context, text string) (*ledger.Record, error) { return deliverBundle(ctx, conf, text) },
 				func(w io.Writer, r *ledger.Record) {
 					fmt.Fprintf(w, "%s  %s  %s\n", r.Bundle, r.State, cli.Or(r.Name))

@@ -33,46 +33,13 @@ OpenSSH and coreutils alone. A BUNDLE may be cut to 6 characters.`,
 			if err != nil {
 				return &cli.Error{Code: cli.Usage, Err: err}
 			}
-			return eachBundle(c, args, asJSON, func(ctx context.Context, text string) (*ledger.Record, error) { return readRecord(ctx, conf, text) },
+			return cli.Each(c, args, asJSON, func(ctx context.Context, text string) (*ledger.Record, error) { return readRecord(ctx, conf, text) },
 				func(w io.Writer, r *ledger.Record) { printRecord(w, conf, r) })
 		},
 	}
 	configFlag(c, &path)
 	jsonFlag(c, &asJSON)
 	return c
-}
-
-// eachBundle tries something for each argument: each is told of, and the worst end counts. JSON is one value: of one argument the thing itself, of several an array.
-func eachBundle[T any](c *cobra.Command, args []string, asJSON bool, do func(context.Context, string) (T, error), print func(io.Writer, T)) error {
-	var worst cli.Worst
-	all := []T{}
-	for _, text := range args {
-		v, err := do(c.Context(), text)
-		worst.Add(err)
-		switch {
-		case err != nil:
-			fmt.Fprintf(c.ErrOrStderr(), "%s: %s\n", cli.Quote(text), cli.Clean(err.Error()))
-			var e *cli.Error
-			if errors.As(err, &e) && e.Hint != "" {
-				fmt.Fprintf(c.ErrOrStderr(), "hint: %s\n", cli.Clean(e.Hint))
-			}
-		case asJSON:
-			all = append(all, v)
-		default:
-			print(c.OutOrStdout(), v)
-		}
-	}
-	var value any = all
-	switch {
-	case !asJSON, len(args) == 1 && len(all) == 0:
-		return worst.Err()
-	case len(args) == 1:
-		value = all[0]
-	}
-	if err := cli.PrintJSON(c.OutOrStdout(), value); err != nil {
-		return err
-	}
-	return worst.Err()
 }
 
 // readRecord finds one bundle and reads its record, or asks the daemon.

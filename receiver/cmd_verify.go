@@ -43,7 +43,7 @@ extra, and nothing may be anything but a regular file or a directory. It changes
 			if err != nil {
 				return &cli.Error{Code: cli.Usage, Err: err}
 			}
-			return eachBundle(c, args, asJSON,
+			return cli.Each(c, args, asJSON,
 				func(ctx context.Context, text string) (*verified, error) { return verifyBundle(ctx, conf, text) },
 				func(w io.Writer, v *verified) {
 					fmt.Fprintf(w, "%s  ok  %s  %s files, %s\n", v.Bundle, cli.Or(v.Name), cli.Number(v.Files), cli.Size(v.Bytes))

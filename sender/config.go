@@ -75,6 +75,8 @@ const (
 
 	minMemory = 16 << 20 // of packing: five chunks of the largest size would be 40 MiB
 	maxWeight = 1000
+
+	passesMost = 100
 )
 
 // defaults are what a key says that is not there.
@@ -110,8 +112,8 @@ func (c *Config) Validate(f *config.Faults) {
 	for i := range c.Links {
 		c.Links[i].validate(f.In("links[%d]", i))
 	}
-	if c.Passes.Count < 1 || c.Passes.Count > 100 {
-		f.Add("passes.count", "%d is not between 1 and 100", c.Passes.Count)
+	if c.Passes.Count < 1 || c.Passes.Count > passesMost {
+		f.Add("passes.count", "%d is not between 1 and %d", c.Passes.Count, passesMost)
 	}
 	if c.Memory < minMemory {
 		f.Add("memory", "%v is below %v", c.Memory, config.Bytes(minMemory))

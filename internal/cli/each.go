@@ -1,0 +1,43 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+)
+
+// Each tries something for each argument: each is told of, and the worst end counts. JSON is one value: of one argument the thing itself, of several an array.
+func Each[T any](c *cobra.Command, args []string, asJSON bool, do func(context.Context, string) (T, error), print func(io.Writer, T)) error {
+	var worst Worst
+	all := []T{}
+	for _, text := range args {
+		v, err := do(c.Context(), text)
+		worst.Add(err)
+		switch {
+		case err != nil:
+			fmt.Fprintf(c.ErrOrStderr(), "%s: %s\n", Quote(text), Clean(err.Error()))
+			var e *Error
+			if errors.As(err, &e) && e.Hint != "" {
+				fmt.Fprintf(c.ErrOrStderr(), "hint: %s\n", Clean(e.Hint))
+			}
+		case asJSON:
+			all = append(all, v)
+		default:
+			print(c.OutOrStdout(), v)
+		}
+	}
+	var value any = all
+	switch {
+	case !asJSON, len(args) == 1 && len(all) == 0:
+		return worst.Err()
+	case len(args) == 1:
+		value = all[0]
+	}
+	if err := PrintJSON(c.OutOrStdout(), value); err != nil {
+		return err
+	}
+	return worst.Err()
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"ecluse/internal/cli"
+	"ecluse/internal/config"
+	"ecluse/internal/control"
+	"ecluse/internal/disk"
+	"ecluse/internal/keys"
+	"ecluse/internal/udp"
+	"ecluse/protocol/fec"
+	"ecluse/sender/watch"
+)
+
+func doctorCommand() *cobra.Command {
+	var path string
+	var asJSON bool
+	c := &cobra.Command{
+		Use: "doctor [flags]", Short: "Look for what does not hold on this machine", Args: cobra.NoArgs,
+		Long:    `Look at configuration, keys, plan, route, outboxes and the daemon, and say of each whether it holds. What does not ends the command with exit code 1.`,
+		Example: "  ecluse-sender doctor",
+		RunE: func(c *cobra.Command, _ []string) error {
+			return examine(c.Context(), path).Print(c.OutOrStdout(), asJSON)
+		},
+	}
+	configFlag(c, &path)
+	jsonFlag(c, &asJSON)
+	return c
+}
+
+// examine makes all examinations.
+func examine(ctx context.Context, path string) *cli.Doctor {
+	d := new(cli.Doctor)
+	conf, err := config.Load(path, defaults())
+	d.Check("configuration "+path, err)
+	if err != nil {
+		return d
+	}
+	_, err = keys.LoadIdentity(conf.Identity)
+	d.Check("identity "+conf.Identity, err)
+	_, err = senderName(conf)
+	d.Check("name", err)
+	_, err = readEpoch(disk.New(), conf.State)
+	d.Check("state "+conf.State, err)
+	pair, err := keys.ReadPair(conf.Receiver)
+	if err == nil && pair.Kind != keys.PairReceiver {
+		err = fmt.Errorf("it is the card of a %s", pair.Kind)
+	}
+	d.Check("receiver "+conf.Receiver, err)
+	for _, l := range conf.Links {
+		examineLink(d, l)
+	}
+	for _, t := range conf.Tenants {
+		examineOutbox(d, t)
+	}
+	var status watch.Status
+	err = control.Call(ctx, conf.State, "status", struct{}{}, &status)
+	switch {
+	case errors.Is(err, control.ErrNoDaemon):
+		d.Warn("daemon", "it is not running")
+	case err != nil:
+		d.Check("daemon", err)
+	default:
+		d.Check("daemon", nil)
+		for _, a := range status.Alarms {
+			d.Check("alarm "+a.Name, errors.New(a.Text))
+		}
+	}
+	return d
+}
+
+func examineLink(d *cli.Doctor, l LinkConfig) {
+	p, err := fec.NewPlan(l.facts())
+	d.Check("plan of link "+l.Name, err)
+	if err == nil && p.Parity > 0.25 {
+		d.Warn("plan of link "+l.Name, fmt.Sprintf("parity takes %.0f%% of the link: is it really that bad?", 100*p.Parity))
+	}
+	s, err := udp.Dial(udp.SenderOptions{To: l.To.AddrPort})
+	d.Check(fmt.Sprintf("route to %s", l.To), err)
+	if err != nil {
+		return
+	}
+	defer s.Close()
+	mtu, err := s.MTU()
+	if err == nil && mtu < l.MTU {
+		err = fmt.Errorf("it has mtu %d, and the configuration says %d", mtu, l.MTU)
+	}
+	d.Check("mtu of link "+l.Name, err)
+	if s.Mode() != "gso" {
+		d.Warn("link "+l.Name, "the system cannot cut large sends (UDP_SEGMENT): it works, and takes more CPU")
+	}
+}
+
+func examineOutbox(d *cli.Doctor, t TenantConfig) {
+	info, err := os.Stat(t.Outbox)
+	if err == nil && !info.IsDir() {
+		err = errors.New("it is no directory")
+	}
+	d.Check("outbox "+t.Outbox, err)
+	if err != nil {
+		return
+	}
+	if names, err := os.ReadDir(filepath.Join(t.Outbox, ".ecluse", "failed")); err == nil && len(names) > 0 {
+		d.Warn("outbox "+t.Outbox, fmt.Sprintf("%d items wait in failed/ for their operators", len(names)))
+	}
+	if free, _, _, err := disk.Space(t.Outbox); err == nil && free < 1<<30 {
+		d.Warn("outbox "+t.Outbox, config.FormatBytes(free)+" are free")
+	}
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"ecluse/internal/cli"
+	"ecluse/internal/config"
+	"ecluse/internal/control"
+	"ecluse/internal/disk"
+	"ecluse/internal/keys"
+)
+
+func pairCommand() *cobra.Command {
+	var path, fingerprint string
+	var yes bool
+	var tenants []string
+	c := &cobra.Command{
+		Use: "pair [flags] FILE", Short: "Take the receiver's card", Args: cobra.ExactArgs(1),
+		Long: `Take the receiver's card, a .pair file that was carried over: from now on everything is sealed for its key. A running daemon goes on with the former key until it is
+restarted.`,
+		Example: `  ecluse-sender pair receiver.pair
+  ecluse-sender pair --fingerprint SHA256:qzk... receiver.pair`,
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(tenants) > 0 {
+				return &cli.Error{Code: cli.Usage, Err: errors.New("which tenants a sender may use is said on the high side"), Hint: "ecluse-receiver pair --tenant T sender.pair"}
+			}
+			return pairReceiver(c, path, args[0], fingerprint, yes)
+		},
+	}
+	configFlag(c, &path)
+	c.Flags().BoolVar(&yes, "yes", false, "the fingerprint was compared already")
+	c.Flags().StringVar(&fingerprint, "fingerprint", "", "refuse a card that has not this `F`")
+	c.Flags().StringArrayVar(&tenants, "tenant", nil, "said on the high side")
+	_ = c.Flags().MarkHidden("tenant")
+	return c
+}
+
+func pairReceiver(c *cobra.Command, path, file, fingerprint string, yes bool) error {
+	conf, err := config.Load(path, defaults())
+	if err != nil {
+		return &cli.Error{Code: cli.Usage, Err: err}
+	}
+	p, err := keys.ReadPair(file)
+	if err != nil {
+		return &cli.Error{Code: cli.Usage, Err: err, Hint: "pair takes the file receiver.pair that `ecluse-receiver init` made"}
+	}
+	if p.Kind != keys.PairReceiver {
+		return &cli.Error{Code: cli.Usage, Err: fmt.Errorf("pair: %s is the card of a %s, and this is a sender", file, p.Kind), Hint: "take receiver.pair"}
+	}
+	out := c.ErrOrStderr()
+	fmt.Fprintf(out, "receiver     %s\nfingerprint  %s\n", p.Name, p.Fingerprint())
+	if err := cli.Confirm(c.InOrStdin(), out, p.Fingerprint(), fingerprint, yes); err != nil {
+		return err
+	}
+	if err := disk.New().Replace(conf.Receiver, p.Marshal()); err != nil {
+		return fmt.Errorf("pair: %w", err)
+	}
+	if err := os.Chmod(conf.Receiver, 0o644); err != nil {
+		return fmt.Errorf("pair: %w", err)
+	}
+	fmt.Fprintf(out, "%s is paired.\n", p.Name)
+	if err := control.Call(c.Context(), conf.State, "status", struct{}{}, nil); !errors.Is(err, control.ErrNoDaemon) {
+		fmt.Fprintln(out, "The daemon runs with the former card: restart it (systemctl restart ecluse-sender).")
+	}
+	return nil
+}

@@ -1,0 +1,35 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"ecluse/internal/cli"
+	"ecluse/internal/config"
+)
+
+func runCommand() *cobra.Command {
+	var path string
+	c := &cobra.Command{
+		Use: "run [flags]", Short: "Send, in the foreground, until SIGTERM", Args: cobra.NoArgs,
+		Long: `Send, in the foreground, until SIGTERM. Logs go to stderr: JSON, or a readable form on a terminal. systemd is told when it is ready, and its watchdog is fed by the
+scheduler and the link.`,
+		Example: "  ecluse-sender run --config /etc/ecluse/sender.yaml",
+		RunE: func(c *cobra.Command, _ []string) error {
+			conf, err := config.Load(path, defaults())
+			if err != nil {
+				return &cli.Error{Code: cli.Usage, Err: err}
+			}
+			log, err := cli.NewLog(c.ErrOrStderr(), conf.Log)
+			if err != nil {
+				return err
+			}
+			cli.LimitMemory(memoryLimit(conf))
+			return runDaemon(c.Context(), conf, log)
+		},
+	}
+	configFlag(c, &path)
+	return c
+}
+
+// memoryLimit is what the process aims to stay below: the window's memory is not the collector's, but the rest is.
+func memoryLimit(c Config) int64 { return int64(c.Memory) + 96<<20 }

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ecluse/internal/cli"
+	"ecluse/internal/config"
+	"ecluse/internal/control"
+	"ecluse/protocol/bundle"
+	"ecluse/sender/ledger"
+	"ecluse/sender/outbox"
+)
+
+// sendFlags are what send is told.
+type sendFlags struct {
+	config, tenant, priority string
+	wait, json               bool
+}
+
+func sendCommand() *cobra.Command {
+	var f sendFlags
+	c := &cobra.Command{
+		Use: "send [flags] PATH...", Short: "Copy files or trees into an outbox, whole", Args: cobra.MinimumNArgs(1),
+		Long: `Copy files or trees into an outbox and have each claimed at once, whole. PATH itself stays as it is. Without a running daemon the item waits in the outbox. --wait
+shows how far it is, and ends when the last pass is out; that it arrived is known on the other side only.`,
+		Example: `  ecluse-sender send register.csv
+  ecluse-sender send --tenant cssf --priority urgent --wait update/`,
+		RunE: func(c *cobra.Command, args []string) error {
+			conf, err := config.Load(f.config, defaults())
+			if err != nil {
+				return &cli.Error{Code: cli.Usage, Err: err}
+			}
+			s, err := newSubmission(c, conf, f)
+			if err != nil {
+				return err
+			}
+			return cli.Each(c, args, f.json, s.send, func(w io.Writer, r *submitted) {
+				fmt.Fprintf(w, "%s  %s  %s\n", or(r.Bundle, "-"), r.State, cli.Quote(r.Name))
+			})
+		},
+	}
+	configFlag(c, &f.config)
+	jsonFlag(c, &f.json)
+	c.Flags().StringVar(&f.tenant, "tenant", "", "for this `TENANT` (the only one where there is one)")
+	c.Flags().StringVar(&f.priority, "priority", bundle.Normal.String(), "urgent, normal or bulk")
+	c.Flags().BoolVar(&f.wait, "wait", false, "show progress until the last pass is out")
+	_ = c.RegisterFlagCompletionFunc("priority", cobra.FixedCompletions([]string{"urgent", "normal", "bulk"}, cobra.ShellCompDirectiveNoFileComp))
+	return c
+}
+
+func or(s *string, otherwise string) string {
+	if s == nil {
+		return otherwise
+	}
+	return *s
+}
+
+// submission is one run of send.
+type submission struct {
+	conf     Config
+	flags    sendFlags
+	tenant   TenantConfig
+	priority bundle.Class
+	talk     io.Writer
+}
+
+// submitted is what send prints of one item.
+type submitted struct {
+	Bundle *string `json:"bundle"` // null while it waits in the outbox
+	Tenant string  `json:"tenant"`
+	Name   string  `json:"name"`
+	State  string  `json:"state"`
+}
+
+func newSubmission(c *cobra.Command, conf Config, f sendFlags) (*submission, error) {
+	s := &submission{conf: conf, flags: f, talk: c.ErrOrStderr()}
+	var err error
+	if s.priority, err = bundle.ParseClass(f.priority); err != nil {
+		return nil, &cli.Error{Code: cli.Usage, Err: err}
+	}
+	if f.tenant == "" && len(conf.Tenants) > 1 {
+		var names []string
+		for _, t := range conf.Tenants {
+			names = append(names, t.Name)
+		}
+		return nil, &cli.Error{Code: cli.Usage, Err: errors.New("for which tenant?"), Hint: "--tenant, one of: " + strings.Join(names, ", ")}
+	}
+	i := 0
+	if f.tenant != "" {
+		i = conf.tenant(f.tenant)
+	}
+	if i < 0 {
+		return nil, cli.Fail(cli.NotFound, "there is no tenant %q", f.tenant)
+	}
+	s.tenant = conf.Tenants[i]
+	return s, nil
+}
+
+// send copies one item under a hidden name, and then has it claimed under its own.
+func (s *submission) send(ctx context.Context, path string) (*submitted, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	name := filepath.Base(abs)
+	hidden, err := outbox.Stage(ctx, abs, s.tenant.Outbox)
+	if err != nil {
+		return nil, stagingError(err)
+	}
+	answer := bundleRequest{}
+	err = control.Call(ctx, s.conf.State, "send", sendRequest{s.tenant.Name, filepath.Base(hidden), name, s.priority}, &answer)
+	switch {
+	case errors.Is(err, control.ErrNoDaemon):
+		return s.leave(hidden, name)
+	case err != nil:
+		return nil, errors.Join(err, os.RemoveAll(hidden))
+	}
+	out := &submitted{Bundle: &answer.Bundle, Tenant: s.tenant.Name, Name: name, State: string(ledger.Waiting)}
+	if !s.flags.wait {
+		return out, nil
+	}
+	state, err := s.wait(ctx, answer.Bundle, name)
+	out.State = string(state)
+	return out, err
+}
+
+func stagingError(err error) error {
+	if errors.Is(err, os.ErrNotExist) {
+		return &cli.Error{Code: cli.NotFound, Err: err}
+	}
+	if errors.Is(err, os.ErrPermission) {
+		return cli.WithHint(err, "operators of a tenant are in the group of its outbox")
+	}
+	return err
+}
+
+// leave puts an item into the outbox under its own name, for the daemon to find when it starts.
+func (s *submission) leave(hidden, name string) (*submitted, error) {
+	if s.priority != bundle.Normal || s.flags.wait {
+		err := &cli.Error{Code: cli.Failed, Err: errors.New("the daemon is not running: it is needed for --priority and --wait"), Hint: "systemctl start ecluse-sender"}
+		return nil, errors.Join(err, os.RemoveAll(hidden))
+	}
+	if err := outbox.Place(hidden, filepath.Join(s.tenant.Outbox, name)); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(hidden))
+	}
+	fmt.Fprintln(s.talk, "The daemon is not running; it takes this up when it starts.")
+	return &submitted{Tenant: s.tenant.Name, Name: name, State: string(ledger.Waiting)}, nil
+}
+
+// waitEvery is the time between two looks.
+const waitEvery = 250 * time.Millisecond
+
+// wait shows how far a bundle is, until its last pass is out or it has failed.
+func (s *submission) wait(ctx context.Context, id, name string) (ledger.State, error) {
+	bar := cli.NewBar(s.talk)
+	defer bar.End()
+	for {
+		var a progressAnswer
+		if err := control.Call(ctx, s.conf.State, "progress", bundleRequest{id}, &a); err != nil {
+			return ledger.Waiting, cli.WithHint(err, "the item is safe: ecluse-sender show %s", id)
+		}
+		r := a.Record
+		done, total := a.sofar()
+		bar.Show(time.Now(), name, done, total)
+		switch {
+		case r.State == ledger.Failed:
+			return r.State, cli.Fail(cli.Failed, "failed: %s", or(r.Reason, "no reason is known"))
+		case r.State.Final():
+			return r.State, nil
+		}
+		select {
+		case <-time.After(waitEvery):
+		case <-ctx.Done():
+			return r.State, cli.WithHint(ctx.Err(), "it goes on without you: ecluse-sender show %s", id)
+		}
+	}
+}
+
+// sofar is how many bytes are out, and how many are to go out in all passes.
+func (a *progressAnswer) sofar() (done, total int64) {
+	if a.Record.Bytes == nil {
+		return 0, 0
+	}
+	bytes, passes := *a.Record.Bytes, int64(max(a.Passes, a.Record.PassesDone))
+	return min(bytes*passes, bytes*int64(a.Record.PassesDone)+a.Bytes), bytes * passes
+}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ecluse/internal/cli"
+	"ecluse/internal/config"
+	"ecluse/internal/control"
+	"ecluse/sender/ledger"
+	"ecluse/sender/watch"
+)
+
+func statusCommand() *cobra.Command {
+	var path string
+	var asJSON, follow bool
+	c := &cobra.Command{
+		Use: "status [flags]", Short: "Say what is going on, and what is wrong", Args: cobra.NoArgs,
+		Long: `Say what is going on. Alarms that stand are printed one a line, and end the command with exit code 1. --watch shows what goes out, with rate and time left, until it
+is interrupted. Whether it arrives is known on the other side only.`,
+		Example: `  ecluse-sender status
+  ecluse-sender status --watch`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			conf, err := config.Load(path, defaults())
+			if err != nil {
+				return &cli.Error{Code: cli.Usage, Err: err}
+			}
+			if follow {
+				return watchStatus(c.Context(), conf, c.OutOrStdout())
+			}
+			s, err := readStatus(c.Context(), conf)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				err = cli.PrintJSON(c.OutOrStdout(), s)
+			} else {
+				err = printStatus(c.OutOrStdout(), s)
+			}
+			if err == nil && len(s.Alarms) > 0 {
+				err = &cli.Error{Code: cli.Failed}
+			}
+			return err
+		},
+	}
+	configFlag(c, &path)
+	jsonFlag(c, &asJSON)
+	c.Flags().BoolVar(&follow, "watch", false, "show what goes out until interrupted")
+	return c
+}
+
+// readStatus asks the daemon, or says what can be said without one.
+func readStatus(ctx context.Context, conf Config) (*watch.Status, error) {
+	var s watch.Status
+	err := control.Call(ctx, conf.State, "status", struct{}{}, &s)
+	if !errors.Is(err, control.ErrNoDaemon) {
+		return &s, err
+	}
+	s = watch.Status{Version: version, Sender: conf.Name, Links: []watch.Link{}, Bundles: map[ledger.State]int64{}}
+	if db, err := openCatalog(conf); err == nil {
+		defer db.Close()
+		if s.Bundles, err = ledger.Counts(ctx, db); err != nil {
+			return nil, err
+		}
+	}
+	s.Alarms = watch.Alarms(&s, watch.Facts{})
+	return &s, nil
+}
+
+func printStatus(w io.Writer, s *watch.Status) error {
+	for _, a := range s.Alarms {
+		fmt.Fprintf(w, "ALARM %s: %s\n", a.Name, cli.Clean(a.Text))
+	}
+	if s.Running {
+		fmt.Fprintf(w, "running since %s, version %s, epoch %s\n", cli.Local(s.Since), s.Version, s.Epoch)
+	}
+	for _, l := range s.Links {
+		fmt.Fprintf(w, "link %s to %s: %s of %s, session %d, %d packets out, %d+%d shards a block, %d blocks interleaved\n", l.Name, l.To, config.FormatRate(l.BitRate),
+			config.FormatRate(float64(l.Rate)), l.Session, l.Packets, l.K, l.M, l.Window)
+	}
+	var states []string
+	for _, state := range []ledger.State{ledger.Waiting, ledger.Sending, ledger.Sent, ledger.Confirmed, ledger.Failed} {
+		if n := s.Bundles[state]; n > 0 {
+			states = append(states, fmt.Sprintf("%d %s", n, state))
+		}
+	}
+	if len(states) == 0 {
+		states = []string{"none"}
+	}
+	_, err := fmt.Fprintf(w, "bundles: %s\n", strings.Join(states, ", "))
+	return err
+}
+
+// watchStatus shows the bundle that goes out, the oldest where there are several.
+func watchStatus(ctx context.Context, conf Config, w io.Writer) error {
+	bar := cli.NewBar(w)
+	defer bar.End()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	last := ""
+	for {
+		var a *progressAnswer
+		if err := control.Call(ctx, conf.State, "current", struct{}{}, &a); err != nil {
+			return err
+		}
+		if a == nil {
+			bar.Idle("nothing goes out")
+		} else {
+			if id := a.Record.Bundle.String(); id != last {
+				bar.Meter, last = cli.Meter{}, id
+			}
+			done, total := a.sofar()
+			bar.Show(time.Now(), a.Record.Name, done, total)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}

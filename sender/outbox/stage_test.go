@@ -1,0 +1,83 @@
+package outbox
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+func TestWhatIsStagedIsACopyUnderAHiddenName(t *testing.T) {
+	src, box := t.TempDir(), t.TempDir()
+	tree := filepath.Join(src, "tree")
+	old := time.Unix(1_500_000_000, 0)
+	for _, err := range []error{
+		os.MkdirAll(filepath.Join(tree, "sub"), 0o755), os.WriteFile(filepath.Join(tree, "sub", "f"), []byte("content"), 0o640),
+		os.Chtimes(filepath.Join(tree, "sub", "f"), old, old), os.Chtimes(filepath.Join(tree, "sub"), old, old), os.Chmod(filepath.Join(tree, "sub"), 0o500),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() { _ = os.Chmod(filepath.Join(tree, "sub"), 0o700) })
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	hidden, err := Stage(ctx, tree, box)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Chmod(filepath.Join(box, "tree", "sub"), 0o700) })
+	if filepath.Base(hidden)[0] != '.' {
+		t.Errorf("%s is not hidden", hidden)
+	}
+	if err := Place(hidden, filepath.Join(box, "tree")); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(filepath.Join(box, "tree", "sub", "f"))
+	if err != nil || string(b) != "content" {
+		t.Errorf("%q, %v", b, err)
+	}
+	for name, mode := range map[string]os.FileMode{"sub": 0o500, "sub/f": 0o640} {
+		info, err := os.Stat(filepath.Join(box, "tree", name))
+		if err != nil || info.Mode().Perm() != mode || !info.ModTime().Equal(old) {
+			t.Errorf("%s: %v, %v", name, info, err)
+		}
+	}
+}
+
+func TestWhatCannotTravelLeavesNothingBehind(t *testing.T) {
+	src, box := t.TempDir(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(src, "a"), []byte("a"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/etc/passwd", filepath.Join(src, "link")); err != nil {
+		t.Fatal(err)
+	}
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	for name, f := range map[string]func() (string, error){
+		"a link":      func() (string, error) { return Stage(context.Background(), src, box) },
+		"nothing":     func() (string, error) { return Stage(context.Background(), filepath.Join(src, "none"), box) },
+		"interrupted": func() (string, error) { return Stage(ended, filepath.Join(src, "a"), box) },
+	} {
+		if _, err := f(); err == nil {
+			t.Errorf("%s was copied", name)
+		}
+	}
+	if left, _ := os.ReadDir(box); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestAPlaceThatIsTakenIsRefused(t *testing.T) {
+	box := t.TempDir()
+	for _, n := range []string{".h", "name"} {
+		if err := os.WriteFile(filepath.Join(box, n), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Place(filepath.Join(box, ".h"), filepath.Join(box, "name")); err == nil {
+		t.Error("it was replaced")
+	}
+}

@@ -1,0 +1,288 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+
+	"ecluse/internal/cli"
+	"ecluse/internal/control"
+	"ecluse/protocol/bundle"
+	"ecluse/sender/dispatch"
+	"ecluse/sender/ledger"
+	"ecluse/sender/outbox"
+	"ecluse/sender/watch"
+)
+
+// viewGroup may look at everything; operators of a tenant (the outbox's group) may look too, and send for it. root and the daemon's own user may do everything.
+const viewGroup = "ecluse-view"
+
+// bundleRequest names one bundle, by its text or a prefix of it.
+type bundleRequest struct {
+	Bundle string `json:"bundle"`
+}
+
+// sendRequest asks for an item to be claimed that stands whole in an outbox under a name of send's own.
+type sendRequest struct {
+	Tenant   string       `json:"tenant"`
+	Have     string       `json:"have"` // its name in the outbox
+	Name     string       `json:"name"` // under which it travels
+	Priority bundle.Class `json:"priority"`
+}
+
+// progressAnswer is how far a bundle is.
+type progressAnswer struct {
+	Record *ledger.Record `json:"record"`
+	Bytes  int64          `json:"bytes"` // of the present pass that are out
+	Active bool           `json:"active"`
+	Passes int            `json:"passes"` // of each bundle
+}
+
+func isOwner(p control.Peer) bool { return p.UID == 0 || p.UID == uint32(os.Geteuid()) }
+
+// operates says whether a peer is an operator of a tenant: in its outbox's group.
+func (d *daemon) operates(p control.Peer, i int) bool {
+	info, err := os.Stat(d.c.Tenants[i].Outbox)
+	if err != nil {
+		return false
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && p.In(st.Gid)
+}
+
+// looks allows whoever may look.
+func (d *daemon) looks(p control.Peer) bool {
+	if gid, ok := control.GroupID(viewGroup); isOwner(p) || ok && p.In(gid) {
+		return true
+	}
+	for i := range d.c.Tenants {
+		if d.operates(p, i) {
+			return true
+		}
+	}
+	return false
+}
+
+// tenantFor finds a tenant that a peer may act for.
+func (d *daemon) tenantFor(p control.Peer, name string) (int, error) {
+	for i, t := range d.c.Tenants {
+		if t.Name != name {
+			continue
+		}
+		if !isOwner(p) && !d.operates(p, i) {
+			return 0, &control.Error{Code: cli.Failed, Text: fmt.Sprintf("%s is not in the group of %s", p.Name(), t.Outbox)}
+		}
+		return i, nil
+	}
+	return 0, &control.Error{Code: cli.NotFound, Text: fmt.Sprintf("there is no tenant %q", name)}
+}
+
+// handle registers what commands may ask for.
+func (d *daemon) handle(s *control.Server) {
+	s.Handle("status", d.looks, false, func(ctx context.Context, _ control.Peer, _ json.RawMessage) (any, error) { return d.status(ctx) })
+	s.Handle("list", d.looks, false, func(ctx context.Context, _ control.Peer, m json.RawMessage) (any, error) {
+		var q ledger.Query
+		if err := control.Decode(m, &q); err != nil {
+			return nil, err
+		}
+		return d.ledger.List(ctx, q)
+	})
+	s.Handle("show", d.looks, false, func(ctx context.Context, _ control.Peer, m json.RawMessage) (any, error) {
+		id, err := d.bundleOf(ctx, m)
+		if err != nil {
+			return nil, err
+		}
+		r, err := d.ledger.Get(id)
+		return r, answerable(err)
+	})
+	s.Handle("progress", d.looks, false, func(ctx context.Context, _ control.Peer, m json.RawMessage) (any, error) { return d.progress(ctx, m) })
+	s.Handle("current", d.looks, false, func(ctx context.Context, _ control.Peer, _ json.RawMessage) (any, error) { return d.current() })
+	s.Handle("send", d.looks, true, func(_ context.Context, p control.Peer, m json.RawMessage) (any, error) { return d.send(p, m) })
+	s.Handle("resend", d.looks, true, func(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) { return d.resend(ctx, p, m) })
+}
+
+func (d *daemon) bundleOf(ctx context.Context, m json.RawMessage) (bundle.ID, error) {
+	var in bundleRequest
+	if err := control.Decode(m, &in); err != nil {
+		return bundle.ID{}, err
+	}
+	id, err := d.ledger.Find(ctx, in.Bundle)
+	return id, answerable(err)
+}
+
+// answerable gives an error the exit code that the command shall end with.
+func answerable(err error) error {
+	var known *control.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &known):
+		return err
+	case errors.Is(err, ledger.ErrNotFound), errors.Is(err, dispatch.ErrNotHere), errors.Is(err, outbox.ErrGone):
+		return &control.Error{Code: cli.NotFound, Text: err.Error()}
+	case errors.Is(err, ledger.ErrAmbiguous):
+		return &control.Error{Code: cli.Usage, Text: err.Error()}
+	}
+	return &control.Error{Code: cli.Failed, Text: err.Error()}
+}
+
+func (d *daemon) progress(ctx context.Context, m json.RawMessage) (*progressAnswer, error) {
+	id, err := d.bundleOf(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	r, err := d.ledger.Get(id)
+	if err != nil {
+		return nil, answerable(err)
+	}
+	a := &progressAnswer{Record: r, Passes: d.c.Passes.Count}
+	a.Bytes, a.Active = d.dispatch.Progress(id)
+	return a, nil
+}
+
+// current is how far the oldest pass under way is; null where none is.
+func (d *daemon) current() (*progressAnswer, error) {
+	id, ok := d.dispatch.Current()
+	if !ok {
+		return nil, nil
+	}
+	r, err := d.ledger.Get(id)
+	if err != nil {
+		return nil, answerable(err)
+	}
+	a := &progressAnswer{Record: r, Passes: d.c.Passes.Count}
+	a.Bytes, a.Active = d.dispatch.Progress(id)
+	return a, nil
+}
+
+func (d *daemon) send(p control.Peer, m json.RawMessage) (any, error) {
+	var in sendRequest
+	if err := control.Decode(m, &in); err != nil {
+		return nil, err
+	}
+	i, err := d.tenantFor(p, in.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	id, err := d.take(i, outbox.Candidate{Name: in.Have, As: in.Name, Class: in.Priority})
+	if err != nil {
+		return nil, answerable(err)
+	}
+	return bundleRequest{id.String()}, nil
+}
+
+func (d *daemon) resend(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) {
+	id, err := d.bundleOf(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	r, err := d.ledger.Get(id)
+	if err != nil {
+		return nil, answerable(err)
+	}
+	if _, err := d.tenantFor(p, string(r.Tenant)); err != nil {
+		return nil, err
+	}
+	if err := d.dispatch.Resend(ctx, id, nil); err != nil {
+		return nil, answerable(err)
+	}
+	return d.ledger.Get(id)
+}
+
+// status gathers what all rooms know.
+func (d *daemon) status(ctx context.Context) (*watch.Status, error) {
+	since := d.since.UTC()
+	l, e := d.c.Links[0], d.engine.Status()
+	link := watch.Link{
+		Name: l.Name, To: l.To.String(), Mode: d.socket.Mode(), MTU: l.MTU, Session: e.Session, Packets: e.Packets, Bytes: e.Bytes, Errors: e.Errors,
+		Rate: int64(l.Rate), K: d.plan.K, M: d.plan.M, Window: d.plan.Window,
+	}
+	if mtu, err := d.socket.MTU(); err == nil {
+		link.RouteMTU = &mtu
+	}
+	d.mu.Lock()
+	link.BitRate = 8 * d.meter.Rate()
+	d.mu.Unlock()
+	s := &watch.Status{Version: version, Running: true, Since: &since, Sender: d.c.Name, Epoch: d.epoch.String(), Links: []watch.Link{link}}
+	var err error
+	if s.Bundles, err = d.ledger.Counts(ctx); err != nil {
+		return nil, err
+	}
+	s.Waiting, s.Bytes = d.dispatch.Waiting()
+	s.Alarms = watch.Alarms(s, d.facts())
+	return s, nil
+}
+
+// facts looks at what alarms are made of.
+func (d *daemon) facts() watch.Facts {
+	var f watch.Facts
+	if who := d.stalled(5 * time.Second); who != "" {
+		f.Stuck = append(f.Stuck, who)
+	}
+	for _, t := range d.c.Tenants {
+		if _, err := os.Stat(t.Outbox); err != nil {
+			f.Gone = append(f.Gone, t.Outbox)
+			continue
+		}
+		if names, err := os.ReadDir(t.Outbox + "/.ecluse/failed"); err == nil && len(names) > 0 {
+			f.Failed = append(f.Failed, t.Name)
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	f.Errors = d.recent.lastMinute(d.errors.Load())
+	return f
+}
+
+// watch looks every second, and logs alarms that begin and end.
+func (d *daemon) watch(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		d.mu.Lock()
+		d.meter.Note(time.Now(), int64(d.engine.Status().Bytes))
+		d.recent.note(d.errors.Load())
+		d.mu.Unlock()
+		s, err := d.status(ctx)
+		if err != nil {
+			if ctx.Err() == nil {
+				d.log.Error("look at the state", zap.Error(err))
+			}
+			continue
+		}
+		d.mu.Lock()
+		began, ended := watch.Changes(d.alarms, s.Alarms)
+		d.alarms = s.Alarms
+		d.mu.Unlock()
+		for _, a := range began {
+			d.log.Error("alarm", zap.String("alarm", a.Name), zap.String("text", a.Text))
+		}
+		for _, a := range ended {
+			d.log.Info("alarm is over", zap.String("alarm", a.Name), zap.String("text", a.Text))
+		}
+	}
+}
+
+// minute remembers a count of each of the last sixty seconds.
+type minute struct {
+	counts [60]uint64
+	next   int
+}
+
+func (m *minute) note(count uint64) {
+	m.counts[m.next] = count
+	m.next = (m.next + 1) % len(m.counts)
+}
+
+func (m *minute) lastMinute(count uint64) uint64 { return count - m.counts[m.next] }

@@ -1,0 +1,113 @@
+// Package watch says what is wrong on the low side: it turns what the daemon counts into the status that people and monitoring read, and into alarms.
+//
+// It is pure. An alarm stands as long as its cause does; its text names the thing and the next step. That nothing comes back from the other side is no alarm: the low
+// side cannot know.
+package watch
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"ecluse/sender/ledger"
+)
+
+// Status is what `status --json` prints.
+type Status struct {
+	Version string                 `json:"version"`
+	Running bool                   `json:"running"`
+	Since   *time.Time             `json:"since"`
+	Sender  string                 `json:"sender"`
+	Epoch   string                 `json:"epoch"`
+	Links   []Link                 `json:"links"`
+	Bundles map[ledger.State]int64 `json:"bundles"`
+	Waiting int                    `json:"waiting_bundles"`
+	Bytes   int64                  `json:"waiting_bytes"`
+	Alarms  []Alarm                `json:"alarms"`
+}
+
+// Link is one link since the start.
+type Link struct {
+	Name     string  `json:"name"`
+	To       string  `json:"to"`
+	Mode     string  `json:"mode"`
+	MTU      int     `json:"mtu"`
+	Session  uint64  `json:"session"`
+	Packets  uint64  `json:"packets"`
+	Bytes    uint64  `json:"bytes"`
+	Errors   uint64  `json:"errors"`
+	BitRate  float64 `json:"bits_per_second"`
+	Rate     int64   `json:"rate_bits_per_second"` // configured
+	K        int     `json:"k"`
+	M        int     `json:"m"`
+	Window   int     `json:"window"`
+	RouteMTU *int    `json:"route_mtu"`
+}
+
+// Alarm is one thing that is wrong.
+type Alarm struct {
+	Name string `json:"name"` // stable
+	Text string `json:"text"`
+}
+
+// Facts are what alarms are made of, beside the Status itself.
+type Facts struct {
+	Stuck  []string // goroutines that stand still
+	Gone   []string // outboxes that are not there
+	Failed []string // tenants with something in failed/
+	Errors uint64   // batches that the system did not take in the last minute
+}
+
+// Alarms are what is wrong, in a stable order.
+func Alarms(s *Status, f Facts) []Alarm {
+	alarms := []Alarm{}
+	add := func(name, format string, args ...any) {
+		alarms = append(alarms, Alarm{name, fmt.Sprintf(format, args...)})
+	}
+	if !s.Running {
+		add("stopped", "the daemon is not running: nothing is sent (systemctl status ecluse-sender)")
+	}
+	for _, who := range f.Stuck {
+		add("stuck", "%s stands still", who)
+	}
+	for _, dir := range f.Gone {
+		add("outbox", "%s: the outbox is not there", dir)
+	}
+	for _, l := range s.Links {
+		if l.RouteMTU != nil && *l.RouteMTU < l.MTU {
+			add("mtu", "link %s: its mtu is %d, and the route to %s has %d: nothing leaves", l.Name, l.MTU, l.To, *l.RouteMTU)
+		}
+		if f.Errors > 0 {
+			add("unsent", "link %s: the system did not take %d batches in the last minute (is the interface up?)", l.Name, f.Errors)
+		}
+	}
+	for _, t := range f.Failed {
+		add("failed", "tenant %s: items wait in failed/ for their operators, with the reason beside each (list --state failed)", t)
+	}
+	return alarms
+}
+
+// Changes compares alarms by what they are about: what is new, and what is over.
+func Changes(before, now []Alarm) (began, ended []Alarm) {
+	has := func(list []Alarm, a Alarm) bool {
+		return slices.ContainsFunc(list, func(b Alarm) bool { return identity(a) == identity(b) })
+	}
+	for _, a := range now {
+		if !has(before, a) {
+			began = append(began, a)
+		}
+	}
+	for _, a := range before {
+		if !has(now, a) {
+			ended = append(ended, a)
+		}
+	}
+	return began, ended
+}
+
+// identity is an alarm's name and what it is about: the part of its text before the first colon, where there is one.
+func identity(a Alarm) string {
+	subject, _, _ := strings.Cut(a.Text, ":")
+	return a.Name + " " + subject
+}

@@ -1,0 +1,37 @@
+package watch
+
+import "testing"
+
+func TestEachFaultHasItsAlarmAndHealthHasNone(t *testing.T) {
+	small := 1400
+	for _, row := range []struct {
+		name  string
+		wrong func(*Status, *Facts)
+		want  string
+	}{
+		{"health", func(*Status, *Facts) {}, ""},
+		{"stopped", func(s *Status, _ *Facts) { s.Running = false }, "stopped"},
+		{"a stuck link", func(_ *Status, f *Facts) { f.Stuck = []string{"link"} }, "stuck"},
+		{"an outbox that is gone", func(_ *Status, f *Facts) { f.Gone = []string{"/o"} }, "outbox"},
+		{"a small route", func(s *Status, _ *Facts) { s.Links[0].RouteMTU = &small }, "mtu"},
+		{"an interface that is down", func(_ *Status, f *Facts) { f.Errors = 3 }, "unsent"},
+		{"something failed", func(_ *Status, f *Facts) { f.Failed = []string{"t"} }, "failed"},
+	} {
+		s, f := &Status{Running: true, Links: []Link{{Name: "a", MTU: 1500}}}, Facts{}
+		row.wrong(s, &f)
+		got := Alarms(s, f)
+		switch {
+		case row.want == "" && len(got) > 0, row.want != "" && (len(got) != 1 || got[0].Name != row.want):
+			t.Errorf("%s: %v, want %q", row.name, got, row.want)
+		}
+	}
+}
+
+func TestAnAlarmBeginsAndEndsOnceWhateverItCounts(t *testing.T) {
+	before := []Alarm{{"unsent", "link a: 3 batches"}, {"outbox", "/o: gone"}}
+	now := []Alarm{{"unsent", "link a: 9 batches"}, {"failed", "tenant t: items"}}
+	began, ended := Changes(before, now)
+	if len(began) != 1 || began[0].Name != "failed" || len(ended) != 1 || ended[0].Name != "outbox" {
+		t.Errorf("began %v, ended %v", began, ended)
+	}
+}
