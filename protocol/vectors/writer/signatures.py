@@ -47,12 +47,21 @@ def envelope(key, right):
             ("a key of 31 bytes", blob(key, BUNDLE, MESSAGE, wire=string("ssh-ed25519") + string(key.wire[-31:]))),
             ("a DSA key", blob(key, BUNDLE, MESSAGE, wire=dss)),
             ("a certificate", blob(key, BUNDLE, MESSAGE, wire=certificate)), ("RSA with SHA-1", blob(RSA("ssh-rsa"), BUNDLE, MESSAGE)),
+            ("an algorithm of another kind of key", blob(key, BUNDLE, MESSAGE, signature=string("rsa-sha2-512") + made[15:])),
+            ("8,193 bytes", blob(key, BUNDLE, MESSAGE, signature=made[:15] + string(bytes(8193 - len(right) + 64)))),
+            ("an RSA key with a superfluous zero", blob(RSA("rsa-sha2-512"), BUNDLE, MESSAGE, wire=loose_rsa())),
             ("a kind of key that nobody knows", blob(key, BUNDLE, MESSAGE, wire=string("ssh-ed25518") + key.wire[15:])))
     for name, raw in rows:
         yield refuse("envelope, " + name, "G-1", "A blob that is not one of ours.", given(raw), "signature-format")
     for namespace in ("session@ecluse", "abandon@ecluse", "release@ecluse", "file"):
         yield refuse(f"envelope, made for {namespace}", "G-3", "A signature made for one thing is refused as every other.",
                      given(blob(key, namespace, MESSAGE)), "signature-format")
+
+
+def loose_rsa():
+    """An RSA key whose modulus has one zero more in front than it needs: another form of the same key."""
+    n = RSA("rsa-sha2-512").n
+    return string("ssh-rsa") + mpint(65537) + string(b"\0\0" + n.to_bytes(256, "big"))
 
 
 def invalid(key):
@@ -67,6 +76,10 @@ def invalid(key):
             ("made for another namespace than it says", blob(key, BUNDLE, MESSAGE, signature=wrong), "G-3"))
     for name, raw, rule in rows:
         yield refuse("signature, " + name, rule, "A signature that does not verify.", given(raw), "signature-invalid")
+    for name, raw in (("a security key without a person's presence", blob(SecurityKey("sk", flags=0), BUNDLE, MESSAGE)),
+                      ("RSA with the other SHA-2 than it says", blob(RSA("rsa-sha2-512", "rsa-sha2-256"), BUNDLE, MESSAGE)),
+                      ("63 bytes", blob(key, BUNDLE, MESSAGE, signature=made[:15] + string(made[19:-1])))):
+        yield refuse("signature, " + name, "G-1", "A signature that does not verify.", given(raw), "signature-invalid")
     for name, k in (("RSA", RSA("rsa-sha2-512")), ("ECDSA", P256("ecdsa")), ("a security key", SecurityKey("sk"))):
         yield refuse(f"signature, another message under {name}", "G-1", "A signature that does not verify.", given(blob(k, BUNDLE, MESSAGE + b" ")),
                      "signature-invalid")
