@@ -130,7 +130,7 @@ func TestAFailedSyncEndsEverything(t *testing.T) {
 			t.Errorf("posted: %v", err)
 		}
 	}
-	if err := <-b.ended; !errors.Is(err, ErrFatal) {
+	if err := b.wait(); !errors.Is(err, ErrFatal) {
 		t.Errorf("Run: %v", err)
 	}
 	calls := b.disk.list()
@@ -167,7 +167,7 @@ func TestAFailedSyncOfAPurgeOrAPairingEndsEverything(t *testing.T) {
 			if err := act(b); !errors.Is(err, ErrFatal) {
 				t.Errorf("%v", err)
 			}
-			if err := <-b.ended; !errors.Is(err, ErrFatal) {
+			if err := b.wait(); !errors.Is(err, ErrFatal) {
 				t.Errorf("Run: %v", err)
 			}
 			if err := b.Close(false); err != nil || b.state(1) != Refused {
@@ -217,10 +217,10 @@ func TestABatchIsBounded(t *testing.T) {
 	refused := func(r *Record) error { describe(r); r.State = Refused; return nil }
 	b.Post(id(0), func(r *Record) error { <-hold; return refused(r) }, then)
 	go close(hold)
-	for i := 1; i <= 2*batchMost; i++ {
+	for i := 1; i <= batchMost+20; i++ {
 		b.Post(id(i), refused, then)
 	}
-	for range 2*batchMost + 1 {
+	for range batchMost + 21 {
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}
@@ -308,5 +308,29 @@ func TestAChangeWaitsNoLongerThanItsContext(t *testing.T) {
 	defer cancel()
 	if err := b.Change(ctx, id(2), func(r *Record) error { return errTest }); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v", err)
+	}
+}
+
+// What is on the disk and not in the catalog would be judged wrongly: the process ends, and the next one makes the catalog again. What is in neither has just not happened.
+func TestACatalogThatFailsBehindTheDiskEndsEverything(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, dir)
+	b.goes(1, Receiving)
+	if err := b.catalog.Abort(); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Change(t.Context(), id(1), func(r *Record) error { r.State = Damaged; return nil }); err == nil || errors.Is(err, ErrFatal) || b.state(1) != Receiving {
+		t.Errorf("without a record file: %v, and it is %q", err, b.state(1))
+	}
+	if err := b.Change(t.Context(), id(1), func(r *Record) error { r.State = Refused; return nil }); !errors.Is(err, ErrFatal) {
+		t.Errorf("with a record file: %v", err)
+	}
+	if err := b.wait(); !errors.Is(err, ErrFatal) {
+		t.Errorf("Run: %v", err)
+	}
+	b = open(t, dir)
+	defer b.end(true)
+	if rows := b.rows(Query{State: Refused}); len(rows) != 1 || b.state(1) != Refused {
+		t.Errorf("the next life has %d rows", len(rows))
 	}
 }

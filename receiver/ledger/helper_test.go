@@ -124,11 +124,23 @@ func open(t testing.TB, dir string) *book {
 func (b *book) end(clean bool) {
 	b.t.Helper()
 	b.stop()
-	if err := <-b.ended; err != nil {
+	if err := b.wait(); err != nil {
 		b.t.Errorf("Run: %v", err)
 	}
 	if err := b.Close(clean); err != nil {
 		b.t.Errorf("Close: %v", err)
+	}
+}
+
+// wait gives what Run returned.
+func (b *book) wait() error {
+	b.t.Helper()
+	select {
+	case err := <-b.ended:
+		return err
+	case <-time.After(10 * time.Second):
+		b.t.Fatal("Run goes on")
+		return nil
 	}
 }
 
