@@ -114,7 +114,7 @@ allowed_signers: {dir}/allowed_signers
 links:
   - name: a
     listen: {listen}
-senders:
+senders: []
 tenants:
   - name: default
     release: {release}
