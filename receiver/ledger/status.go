@@ -65,7 +65,10 @@ func FromCatalog(ctx context.Context, db *sql.DB, id bundle.ID) (*Record, error)
 	}
 	defer rows.Close()
 	if !rows.Next() {
-		return nil, ErrNotFound
+		if err := rows.Err(); err != nil {
+			return nil, fmt.Errorf("find bundle: %w", err)
+		}
+		return nil, fmt.Errorf("%w: %s", ErrNotFound, id)
 	}
 	row, err := scanRow(rows)
 	if err != nil {
