@@ -32,7 +32,7 @@ type Buffers struct {
 
 	mu      sync.Mutex
 	used    int64 // bytes that are lent
-	idle    int64 // bytes in free
+	made    int64 // bytes that exist: lent and got, or in free
 	free    [classes][][]byte
 	waiting []*waiter // by class, then in order
 }
@@ -56,7 +56,7 @@ type waiter struct {
 	granted chan struct{} // closed under the lock
 }
 
-// NewBuffers makes Buffers of at most so many bytes, not counting the compressors, of which each takes about 1 MiB. A level of 0 is zstd's fastest.
+// NewBuffers makes Buffers of at most so many bytes, not counting the compressors, of which each takes about 1 MiB, and for the time of a copy a quarter of a chunk. A level of 0 is zstd's fastest.
 func NewBuffers(memory int64, level zstd.EncoderLevel) *Buffers {
 	if level == 0 {
 		level = zstd.SpeedFastest
@@ -154,15 +154,15 @@ func (b *Buffers) get(class int) []byte {
 	if list := b.free[class]; len(list) > 0 {
 		buffer := list[len(list)-1]
 		b.free[class] = list[:len(list)-1]
-		b.idle -= size
 		return buffer
 	}
+	b.made += size
 	for other := classes - 1; other >= 0; other-- {
-		for b.used+b.idle > b.limit && len(b.free[other]) > 0 {
+		for b.made > b.limit && len(b.free[other]) > 0 {
 			list := b.free[other]
 			list[len(list)-1] = nil
 			b.free[other] = list[:len(list)-1]
-			b.idle -= int64(classSize(other))
+			b.made -= int64(classSize(other))
 		}
 	}
 	return make([]byte, size)
@@ -178,9 +178,10 @@ func (b *Buffers) give(buffer []byte) {
 	defer b.mu.Unlock()
 	size := int64(cap(buffer))
 	b.used -= size
-	if b.used+b.idle+size <= b.limit {
+	if b.made <= b.limit {
 		b.free[class] = append(b.free[class], buffer[:size])
-		b.idle += size
+	} else {
+		b.made -= size
 	}
 	b.grant()
 }
