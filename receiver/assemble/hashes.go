@@ -18,6 +18,7 @@ type hashes struct {
 	digests []bundle.Digest // by file number
 	sizes   []int64         // bytes under the digest, -1 when it is not known
 	fronts  map[uint32]*front
+	spoiled map[uint32]bool // bytes were written again that a digest had covered: only the file itself tells now
 	read    func(file uint32, at int64, b []byte) error
 	scratch []byte
 }
@@ -37,6 +38,7 @@ func newHashes(files uint32, read func(file uint32, at int64, b []byte) error) *
 		digests: make([]bundle.Digest, files+1),
 		sizes:   make([]int64, files+1),
 		fronts:  make(map[uint32]*front),
+		spoiled: make(map[uint32]bool),
 		read:    read,
 	}
 	for i := range h.sizes {
@@ -46,8 +48,16 @@ func newHashes(files uint32, read func(file uint32, at int64, b []byte) error) *
 }
 
 // add takes the content of one run that has been written. last says that the file may go on in another chunk.
+//
+// Nothing holds runs against the layout before the manifest is here, so a sender may write bytes twice. A digest stands for what is on the disk only as long as
+// nothing below it was written again: such a file is read at the end.
 func (h *hashes) add(r bundle.Run, content []byte, last bool) {
-	if int(r.File) >= len(h.sizes) {
+	if int(r.File) >= len(h.sizes) || h.spoiled[r.File] {
+		return
+	}
+	if f := h.fronts[r.File]; f == nil && h.sizes[r.File] >= 0 || f != nil && int64(r.Offset) < f.at {
+		h.forget(r.File)
+		h.spoiled[r.File] = true
 		return
 	}
 	if r.Offset == 0 && !last {
