@@ -42,8 +42,9 @@ type waits struct {
 // patience bounds what looking at a large tree costs: no more than a fifth of the time.
 const patience = 4
 
-// stillness decides when one item is whole. It is pure: it is told when it is and what was seen. The first look at what was moved here is made with a
-// probe: a rename is the operator's word that the item is whole, and a writer that still holds a file of it takes the word back.
+// stillness decides when one item is whole. It is pure: it is told when it is and what was seen. A rename is the operator's word that the item is whole: what was moved
+// here is taken at once, whoever has it open. Should it change all the same, the room that reads it notices. The first look at it is made with a probe only to know
+// whether it can be read.
 type stillness struct {
 	moved bool // it appeared by rename, and nothing has happened to it since
 	seen  bool // sum and since hold
@@ -66,7 +67,7 @@ func (s *stillness) observe(now time.Time, l look, w waits) verdict {
 		return verdict{step: lost}
 	case l.probed && l.denied != nil:
 		return verdict{step: deny}
-	case moved && l.probed && l.writer == "":
+	case moved && l.probed:
 		return verdict{step: ready}
 	case !s.seen || s.sum != l.sum:
 		s.seen, s.sum, s.since = true, l.sum, now
