@@ -48,6 +48,7 @@ type daemon struct {
 //
 // They end in that order too: first nothing more comes in, then what came in is made durable, at last the book is closed.
 func runDaemon(ctx context.Context, c Config, path string, log *zap.Logger) (err error) {
+	asked := ctx
 	ctx, fatal := context.WithCancelCause(ctx)
 	defer fatal(nil)
 	h, err := openHouse(ctx, c, log, fatal)
@@ -56,9 +57,7 @@ func runDaemon(ctx context.Context, c Config, path string, log *zap.Logger) (err
 	}
 	d := &daemon{house: h, path: path, since: time.Now(), told: make(map[string]uint64)}
 	err = d.run(ctx)
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
-		err = errors.Join(cause, err)
-	}
+	err = cli.Ending(asked, ctx, err)
 	return errors.Join(err, h.close(err == nil))
 }
 

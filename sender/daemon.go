@@ -58,6 +58,7 @@ type daemon struct {
 //	outboxes -> dispatcher -> engine -> socket
 //	               ledger, control, purges, watchdog beside them
 func runDaemon(ctx context.Context, c Config, log *zap.Logger) (err error) {
+	asked := ctx
 	ctx, fatal := context.WithCancelCause(ctx)
 	defer fatal(nil)
 	s, name, err := openSecrets(c)
@@ -70,9 +71,7 @@ func runDaemon(ctx context.Context, c Config, log *zap.Logger) (err error) {
 	}
 	d := &daemon{house: h, log: log, since: time.Now(), secrets: s, fatal: fatal, notice: make(map[string]time.Time)}
 	err = d.run(ctx, name)
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
-		err = errors.Join(cause, err)
-	}
+	err = cli.Ending(asked, ctx, err)
 	return errors.Join(err, h.close(err == nil))
 }
 
