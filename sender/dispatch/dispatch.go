@@ -123,8 +123,9 @@ func (d *Dispatcher) Submit(item outbox.Item) error {
 		return err
 	}
 	r := &ledger.Record{Bundle: item.ID, Tenant: item.Tenant, Epoch: d.o.Epoch, Name: item.Name, State: ledger.Waiting, Priority: item.Class, Created: item.Created.UTC().Truncate(time.Second)}
+	first := *r // r changes with the task
 	d.o.Ledger.Post(item.ID, func(have *ledger.Record) error {
-		*have = *r
+		*have = first
 		return nil
 	}, d.failed)
 	d.enqueue(&task{record: r, item: item, tenant: tenant, path: item.Path}, false)
