@@ -74,6 +74,7 @@ func TestAWriterHoldsBackWhatIsMadeInPlaceAndNotWhatIsMovedIn(t *testing.T) {
 					t.Skip("leases do not work on this file system: ", y.notices)
 				}
 				y.watch()
+				y.ready() // what is moved in before that is found by reading, and is no rename
 				top := y.beside
 				if !moved {
 					top = y.o.Dir
