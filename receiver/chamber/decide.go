@@ -27,9 +27,18 @@ func refused(format string, args ...any) *RefusedError {
 func (c *Chamber) expectOf(r *ledger.Record) quarantine.Expect {
 	var received time.Time
 	if r.Received != nil {
-		received = *r.Received
+		// Keys are judged by the second, as they were when it was put into quarantine.
+		received = time.Unix(r.Received.Unix(), 0)
 	}
 	return c.expect(r.Sender, r.Tenant, received)
+}
+
+// check verifies all of a bundle in quarantine.
+func (c *Chamber) check(r *ledger.Record) error {
+	_, err := within(c, func() (*quarantine.Signed, error) {
+		return quarantine.Check(Dir(c.o.State, r.Tenant, r.Bundle), c.expectOf(r))
+	})
+	return err
 }
 
 // Verify checks a bundle that stands in quarantine: papers, trust, and every byte. It changes nothing.
@@ -41,30 +50,37 @@ func (c *Chamber) Verify(id bundle.ID) (*ledger.Record, error) {
 	if r.State != ledger.Quarantined && r.State != ledger.Approved {
 		return r, refused("bundle %s is %s: there is nothing in quarantine to verify", id, r.State)
 	}
-	_, err = quarantine.Check(Dir(c.o.State, r.Tenant, id), c.expectOf(r))
-	return r, err
+	return r, c.check(r)
 }
 
-// Decide takes one person's decision. Before an approval counts, the whole bundle is verified once more; what no longer holds is refused for good.
+// Decide takes one person's decision. Before an approval counts, the whole bundle is verified once more; what no longer holds is refused for good. Of an error that is
+// no RefusedError nobody knows whether the decision was taken before ctx ended.
 func (c *Chamber) Decide(ctx context.Context, id bundle.ID, d ledger.Decision) (*ledger.Record, error) {
 	r, err := c.o.Ledger.Get(id)
 	if err != nil {
 		return nil, err
 	}
-	mode := c.o.Tenants[r.Tenant].Release
-	if _, err := release.Decide(mode, r, d); err != nil {
+	tenant, configured := c.o.Tenants[r.Tenant]
+	if _, err := release.Decide(tenant.Release, r, d); err != nil {
 		return r, c.undecided(id, err)
 	}
 	if d.Approve {
-		if err := c.verifyOnce(ctx, r); err != nil {
+		if !configured {
+			return r, refused("bundle %s: tenant %q is not configured any more, so there is nowhere to deliver it to", id, r.Tenant)
+		}
+		if err := c.verifyOnce(r); err != nil {
+			return r, err
+		}
+		if err := ctx.Err(); err != nil {
 			return r, err
 		}
 	}
-	err = c.o.Ledger.Change(ctx, id, func(have *ledger.Record) error {
-		if err := release.Apply(mode, have, d); err != nil {
+	var decided ledger.Record // of the ledger's goroutine, until the change is made
+	err = c.change(id, func(have *ledger.Record) error {
+		if err := release.Apply(tenant.Release, have, d); err != nil {
 			return err
 		}
-		*r = *have
+		decided = *have
 		return nil
 	})
 	if err != nil {
@@ -72,11 +88,15 @@ func (c *Chamber) Decide(ctx context.Context, id bundle.ID, d ledger.Decision) (
 		return r, c.undecided(id, err)
 	}
 	c.o.Log.Info("decided", zap.Stringer("bundle", id), zap.Bool("approve", d.Approve), zap.String("who", d.Who), zap.Uint32("uid", d.UID),
-		zap.String("reason", d.Reason), zap.String("state", string(r.State)))
-	if r.State == ledger.Approved {
-		c.send(r.Tenant, id)
+		zap.String("reason", d.Reason), zap.String("state", string(decided.State)))
+	switch decided.State {
+	case ledger.Approved:
+		c.send(decided.Tenant, id)
+	case ledger.Rejected:
+		c.stale(id)
+		c.keepUntil(&decided, c.o.Now())
 	}
-	return r, nil
+	return &decided, nil
 }
 
 // Undecided is how many more people have to approve a bundle; 0 for one that is not in quarantine.
@@ -96,14 +116,14 @@ func (c *Chamber) undecided(id bundle.ID, err error) error {
 	case errors.As(err, &no):
 		return refused("bundle %s: %s", id, no.Text)
 	case errors.Is(err, ledger.ErrFatal):
-		c.o.Fatal(err)
+		c.fatal(err)
 	}
 	return err
 }
 
 // verifyOnce checks all of a quarantined bundle. Where its content is no longer what was signed it becomes refused; where its key is no longer good it is held.
-func (c *Chamber) verifyOnce(ctx context.Context, r *ledger.Record) error {
-	_, err := quarantine.Check(Dir(c.o.State, r.Tenant, r.Bundle), c.expectOf(r))
+func (c *Chamber) verifyOnce(r *ledger.Record) error {
+	err := c.check(r)
 	if err == nil {
 		c.fresh(r.Bundle)
 		return nil
@@ -111,21 +131,28 @@ func (c *Chamber) verifyOnce(ctx context.Context, r *ledger.Record) error {
 	if !isRejection(err) {
 		return fmt.Errorf("verify bundle %s: %w", r.Bundle, err)
 	}
-	held := trustReason(err)
-	change := c.o.Ledger.Change(ctx, r.Bundle, func(have *ledger.Record) error {
+	var after ledger.Record
+	failed := c.change(r.Bundle, func(have *ledger.Record) error {
 		if have.State != ledger.Quarantined {
-			return errors.New("it was decided meanwhile")
+			return errOver
 		}
-		if held {
+		if trustReason(err) {
 			hold(have, bundle.ReasonSignerRevoked, err)
 		} else {
 			setReason(have, ledger.Refused, err)
 		}
-		*r = *have
+		after = *have
 		return nil
 	})
-	c.posted(change)
+	if failed != nil {
+		c.posted(failed)
+		return refused("bundle %s: %s; and that could not be put on record: %v", r.Bundle, err, failed)
+	}
+	*r = after
 	c.o.Log.Error("verification failed before an approval", zap.Stringer("bundle", r.Bundle), zap.String("state", string(r.State)), zap.Error(err))
+	if r.State == ledger.Refused {
+		c.keepUntil(r, c.o.Now())
+	}
 	return refused("bundle %s: %s; it is %s now", r.Bundle, err, r.State)
 }
 
@@ -151,64 +178,31 @@ func lift(r *ledger.Record) {
 	r.Verdict, r.Reason, r.Detail = &clean, &text, ""
 }
 
-// Recheck holds everything in quarantine against the present trust: a sender was paired, a key was taken away or came back. What was held only for that is free again.
-func (c *Chamber) Recheck(ctx context.Context) error {
-	ids, err := c.o.Ledger.InState(ctx, ledger.Quarantined)
-	if err != nil {
-		return err
-	}
-	for _, id := range ids {
-		if err := c.recheck(ctx, id); err != nil {
-			return err
+// fresh notes that all content of a bundle was held against its manifest by this process just now.
+func (c *Chamber) fresh(id bundle.ID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	for old, at := range c.verified {
+		if now.Sub(at) > freshFor {
+			delete(c.verified, old)
 		}
 	}
-	return nil
+	c.verified[id] = now
 }
 
-func (c *Chamber) recheck(ctx context.Context, id bundle.ID) error {
-	r, err := c.o.Ledger.Get(id)
-	if err != nil || r.State != ledger.Quarantined {
-		return err
-	}
-	reason, why := c.standing(r)
-	have := bundle.ReasonNotInspected
-	if r.Reason != nil {
-		have = bundle.Reason(*r.Reason)
-	}
-	if have == reason || have != bundle.ReasonEpochNew && have != bundle.ReasonSignerRevoked && reason == bundle.ReasonNotInspected {
-		return nil
-	}
-	automatic := false
-	err = c.o.Ledger.Change(ctx, id, func(r *ledger.Record) error {
-		if r.State != ledger.Quarantined {
-			return nil
-		}
-		if reason == bundle.ReasonNotInspected {
-			lift(r)
-		} else {
-			hold(r, reason, why)
-		}
-		automatic = release.Automatic(c.o.Tenants[r.Tenant].Release, r)
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	c.o.Log.Info("trust has changed", zap.Stringer("bundle", id), zap.String("reason", string(reason)))
-	if automatic {
-		return c.automatic(r.Tenant, id)
-	}
-	return nil
+// freshFor is how long what this process has just read and found right need not be read again before it is moved.
+const freshFor = time.Minute
+
+func (c *Chamber) stale(id bundle.ID) {
+	c.mu.Lock()
+	delete(c.verified, id)
+	c.mu.Unlock()
 }
 
-// standing is what the present trust says of a quarantined bundle.
-func (c *Chamber) standing(r *ledger.Record) (bundle.Reason, error) {
-	if paired, ok := c.o.Ledger.Paired(r.Sender); !ok || paired != r.Epoch {
-		return bundle.ReasonEpochNew, errors.New("its sender was installed anew or restored, and is not paired again")
-	}
-	_, err := quarantine.ReadSigned(Dir(c.o.State, r.Tenant, r.Bundle), c.expectOf(r))
-	if err != nil && trustReason(err) {
-		return bundle.ReasonSignerRevoked, err
-	}
-	return bundle.ReasonNotInspected, nil
+func (c *Chamber) isFresh(id bundle.ID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at, ok := c.verified[id]
+	return ok && time.Since(at) <= freshFor
 }

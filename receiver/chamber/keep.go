@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -19,7 +20,7 @@ import (
 // Keep says how long things stay.
 type Keep struct {
 	Imported time.Duration // content, after its delivery; 0: it is moved away by it
-	Rejected time.Duration // content
+	Rejected time.Duration // content, also of what was refused after it was in quarantine
 	Damaged  time.Duration // what was received of an incomplete bundle
 	Rows     time.Duration // records of bundles that have ended
 }
@@ -27,8 +28,19 @@ type Keep struct {
 // keepEvery is how often the clock is held against Keep.
 const keepEvery = time.Minute
 
-// keepAll purges what has stayed long enough, and tries deliveries again.
+// due is content in quarantine whose bundle has ended.
+type due struct {
+	tenant bundle.Name
+	state  ledger.State
+	since  time.Time
+}
+
+// keepAll purges what has stayed long enough. What an earlier life left in quarantine is found on the disk, once: the records of what is purged stay for long, and
+// say no more whether there is content.
 func (c *Chamber) keepAll() {
+	if err := c.findContent(); err != nil && c.ctx.Err() == nil {
+		c.o.Log.Error("look through the quarantine", zap.Error(err))
+	}
 	tick := time.NewTicker(keepEvery)
 	defer tick.Stop()
 	for {
@@ -43,71 +55,166 @@ func (c *Chamber) keepAll() {
 	}
 }
 
+// keepUntil notes that a bundle has ended whose content may stand in quarantine. Where nothing is to be kept it is removed at once.
+func (c *Chamber) keepUntil(r *ledger.Record, since time.Time) {
+	d := due{r.Tenant, r.State, since}
+	if d.state == ledger.Imported && c.o.Keep.Imported == 0 {
+		if err := c.removeContent(r.Bundle, d); err == nil {
+			return
+		} else {
+			c.o.Log.Error("purge", zap.Error(err))
+		}
+	}
+	c.mu.Lock()
+	c.due[r.Bundle] = d
+	c.mu.Unlock()
+}
+
+// gone marks what is on its way out of quarantine.
+const gone = ".gone"
+
+// findContent looks through the quarantine for what has ended and still has content, and for what is not on record at all: moved there when the process was killed.
+func (c *Chamber) findContent() error {
+	root := filepath.Join(c.o.State, "quarantine")
+	tenants, err := os.ReadDir(root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, t := range tenants {
+		entries, failed := os.ReadDir(filepath.Join(root, t.Name()))
+		err = errors.Join(err, failed)
+		for _, e := range entries {
+			if c.ctx.Err() != nil {
+				return c.ctx.Err()
+			}
+			err = errors.Join(err, c.findOne(bundle.Name(t.Name()), e.Name()))
+		}
+	}
+	return err
+}
+
+func (c *Chamber) findOne(tenant bundle.Name, name string) error {
+	dir := filepath.Join(c.o.State, "quarantine", string(tenant), name)
+	if strings.HasSuffix(name, gone) {
+		return deliver.Purge(dir)
+	}
+	id, err := bundle.ParseID(name)
+	if err != nil {
+		return nil // not ours
+	}
+	if _, err := os.Lstat(filepath.Join(dir, quarantine.FilesName)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	r, err := c.o.Ledger.Get(id)
+	switch {
+	case errors.Is(err, ledger.ErrNotFound):
+		return c.removeOrphan(id, dir)
+	case err != nil:
+		return err
+	case r.State.Ended():
+		c.keepUntil(r, r.Changed)
+	}
+	return nil
+}
+
+// removeOrphan removes what nobody knows. It is taken out of the way within a change of the ledger, so that nothing can come to be known meanwhile.
+func (c *Chamber) removeOrphan(id bundle.ID, dir string) error {
+	err := c.change(id, func(r *ledger.Record) error {
+		if r.State != "" {
+			return errOver
+		}
+		return errors.Join(os.Rename(dir, dir+gone), errOver)
+	})
+	if !errors.Is(err, errOver) {
+		return err
+	}
+	if _, err := os.Lstat(dir + gone); err == nil {
+		c.o.Log.Warn("removed from quarantine what was never put on record", zap.Stringer("bundle", id))
+	}
+	return deliver.Purge(dir + gone)
+}
+
 func (c *Chamber) purge() error {
 	now := c.o.Now()
 	expired, err := c.o.Ledger.Older(c.ctx, ledger.Damaged, now.Add(-c.o.Keep.Damaged))
 	for _, id := range expired {
-		c.abandon(id, string(bundle.ReasonAbandonedExpired), fmt.Sprintf("incomplete for longer than %v", c.o.Keep.Damaged))
+		c.abandon(id, bundle.ReasonAbandonedExpired, fmt.Sprintf("incomplete for longer than %v", c.o.Keep.Damaged), ledger.Damaged)
 	}
-	err = errors.Join(err, c.purgeContent(ledger.Rejected, now.Add(-c.o.Keep.Rejected)))
-	if c.o.Keep.Imported > 0 {
-		err = errors.Join(err, c.purgeContent(ledger.Imported, now.Add(-c.o.Keep.Imported)))
-	}
+	err = errors.Join(err, c.purgeContent(now))
 	if c.o.Keep.Rows > 0 {
 		for _, s := range []ledger.State{ledger.Imported, ledger.Rejected, ledger.Abandoned, ledger.Refused} {
 			old, e := c.o.Ledger.Older(c.ctx, s, now.Add(-c.o.Keep.Rows))
-			err = errors.Join(err, e)
-			err = errors.Join(err, c.forget(old))
+			err = errors.Join(err, e, c.forget(old))
 		}
 	}
 	return err
 }
 
 // forget removes everything that is left of bundles that ended long ago, papers and records.
-func (c *Chamber) forget(ids []bundle.ID) error {
+func (c *Chamber) forget(ids []bundle.ID) (failed error) {
+	var cleared []bundle.ID
 	for _, id := range ids {
 		r, err := c.o.Ledger.Get(id)
-		if err != nil {
-			return err
+		if err == nil {
+			err = deliver.Purge(Dir(c.o.State, r.Tenant, id))
 		}
-		if err := deliver.Purge(Dir(c.o.State, r.Tenant, id)); err != nil {
-			return fmt.Errorf("purge %s: %w", id, err)
+		if err != nil && !errors.Is(err, ledger.ErrNotFound) { // an earlier purge was cut short: its row has to go
+			failed = errors.Join(failed, fmt.Errorf("purge %s: %w", id, err))
+			continue
 		}
+		cleared = append(cleared, id)
 	}
-	if len(ids) == 0 {
-		return nil
+	if len(cleared) == 0 {
+		return failed
 	}
-	c.o.Log.Info("rows purged", zap.Int("bundles", len(ids)))
-	return c.o.Ledger.Purge(c.ctx, ids)
+	if err := c.o.Ledger.Purge(c.ctx, cleared); err != nil {
+		c.posted(err)
+		return errors.Join(failed, err)
+	}
+	c.mu.Lock()
+	for _, id := range cleared {
+		delete(c.due, id)
+	}
+	c.mu.Unlock()
+	c.o.Log.Info("rows purged", zap.Int("bundles", len(cleared)))
+	return failed
 }
 
-// purgeContent removes the content of bundles that ended before a time. Their records stay.
-func (c *Chamber) purgeContent(s ledger.State, before time.Time) error {
-	old, err := c.o.Ledger.Older(c.ctx, s, before)
-	if err != nil {
-		return err
-	}
-	for _, id := range old {
-		r, err := c.o.Ledger.Get(id)
-		if err != nil {
-			return err
+// purgeContent removes the content of bundles that ended long enough ago. Their records stay.
+func (c *Chamber) purgeContent(now time.Time) (failed error) {
+	old := make(map[bundle.ID]due)
+	c.mu.Lock()
+	for id, d := range c.due {
+		keep := c.o.Keep.Rejected
+		if d.state == ledger.Imported {
+			keep = c.o.Keep.Imported
 		}
-		if err := c.removeContent(r); err != nil {
-			return err
+		if !now.Before(d.since.Add(keep)) {
+			old[id] = d
 		}
 	}
-	return nil
+	c.mu.Unlock()
+	for id, d := range old {
+		if err := c.removeContent(id, d); err != nil {
+			failed = errors.Join(failed, err)
+			continue
+		}
+		c.mu.Lock()
+		delete(c.due, id)
+		c.mu.Unlock()
+	}
+	return failed
 }
 
 // removeContent removes what a bundle holds, and leaves its papers: who signed what can be shown for as long as its row stays.
-func (c *Chamber) removeContent(r *ledger.Record) error {
-	dir := filepath.Join(Dir(c.o.State, r.Tenant, r.Bundle), quarantine.FilesName)
+func (c *Chamber) removeContent(id bundle.ID, d due) error {
+	dir := filepath.Join(Dir(c.o.State, d.tenant, id), quarantine.FilesName)
 	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err := deliver.Purge(dir); err != nil {
-		return fmt.Errorf("purge the content of %s: %w", r.Bundle, err)
+		return fmt.Errorf("purge the content of %s: %w", id, err)
 	}
-	c.o.Log.Info("content purged", zap.Stringer("bundle", r.Bundle), zap.String("state", string(r.State)))
+	c.o.Log.Info("content purged", zap.Stringer("bundle", id), zap.String("state", string(d.state)))
 	return nil
 }

@@ -2,15 +2,17 @@ package chamber
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/crypto/ssh"
+	"golang.org/x/sys/unix"
 
 	"ecluse/protocol/bundle"
-	"ecluse/protocol/record"
 	"ecluse/receiver/assemble"
 	"ecluse/receiver/ledger"
 	"ecluse/receiver/quarantine"
@@ -19,36 +21,93 @@ import (
 
 // Whole implements assemble.Owner: the first gate closes behind a bundle.
 func (c *Chamber) Whole(b *assemble.Staged) {
-	c.working.Add(1)
-	defer c.working.Done()
-	select {
-	case c.verify <- struct{}{}:
-	case <-c.ctx.Done():
+	if !c.begin() {
 		return
 	}
-	signed, dir, err := c.prove(b)
-	<-c.verify
-	if err == nil {
-		err = c.close(b, signed, dir)
-	}
+	defer c.working.Done()
+	c.whole(b, 1)
+}
+
+// whole takes a bundle as far as it comes, for the attempt-th time.
+func (c *Chamber) whole(b *assemble.Staged, attempt int) {
+	err := c.take(b)
 	var wrong *quarantine.WrongContent
 	switch {
-	case err == nil || c.ctx.Err() != nil:
+	case err == nil:
+	case errors.Is(err, ledger.ErrFatal):
+		c.fatal(err)
+	case c.ctx.Err() != nil: // all of it is still staged
 	case errors.As(err, &wrong):
 		c.o.Log.Warn("content does not match the manifest", zap.Stringer("bundle", b.ID), zap.Int("files", len(wrong.Files)), zap.Int("chunks", len(wrong.Chunks)))
 		b.Wrong(wrong.Chunks, wrong.Files)
-	case isRejection(err):
-		c.refuse(b, err)
-	case errors.Is(err, ledger.ErrFatal):
-		c.o.Fatal(err)
+		c.letGo(b) // it may have been abandoned while the assembler could not drop it
+	case c.letGo(b):
 	default:
-		// Ours: a full disk, an error of the medium. Everything is still staged; a later pass or a restart tries again.
-		c.o.Log.Error("cannot quarantine", zap.Stringer("bundle", b.ID), zap.Error(err))
-		b.Wrong(nil, nil)
+		c.again(b, attempt, err)
 	}
 }
 
-func isRejection(err error) bool { _, ok := bundle.ReasonOf(err); return ok }
+// take verifies a bundle and moves it into quarantine, or refuses it.
+func (c *Chamber) take(b *assemble.Staged) error {
+	signed, dir, err := c.prove(b)
+	if err == nil {
+		err = c.close(b, signed, dir)
+	}
+	if isRejection(err) {
+		err = c.refuse(b, err)
+	}
+	return err
+}
+
+// letGo gives up what is staged of a bundle that has ended meanwhile.
+func (c *Chamber) letGo(b *assemble.Staged) bool {
+	if !c.Known(b.ID) {
+		return false
+	}
+	c.unreserve(b.ID)
+	if err := b.Done(); err != nil {
+		c.o.Log.Error("clear staging", zap.Error(err))
+	}
+	return true
+}
+
+// again tries once more after a while what failed for a reason of ours: a full disk, an error of the medium. The bundle is whole and no later pass would bring
+// anything of it, so nobody else comes back to it. It goes back to the assembler, which notes that all of it is there and lets go of it when it is abandoned.
+func (c *Chamber) again(b *assemble.Staged, attempt int, cause error) {
+	wait := c.pause(attempt)
+	c.o.Log.Error("cannot quarantine", zap.Stringer("bundle", b.ID), zap.Error(cause), zap.Duration("again_in", wait))
+	b.Wrong(nil, nil)
+	c.offeredOnce(b)
+	c.o.Ledger.Post(b.ID, func(r *ledger.Record) error {
+		none := int64(0)
+		r.State, r.Reason, r.MissingBytes = ledger.Damaged, nil, &none
+		if errors.Is(cause, unix.ENOSPC) || errors.Is(cause, unix.EDQUOT) {
+			reason := string(bundle.ReasonDiskFull)
+			r.Reason = &reason
+		}
+		r.Detail = fmt.Sprintf("it is whole and cannot be put into quarantine; it is tried again: %v", cause)
+		return nil
+	}, c.posted)
+	c.spawn(func() {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-c.ctx.Done():
+			return
+		}
+		if !c.letGo(b) {
+			c.whole(b, attempt+1)
+		}
+	})
+}
+
+// offeredOnce notes the offer of a bundle whose record was not taken when it came.
+func (c *Chamber) offeredOnce(b *assemble.Staged) {
+	if _, err := c.o.Ledger.Get(b.ID); errors.Is(err, ledger.ErrNotFound) {
+		c.offered(b.Source, b.Offer, time.Unix(b.Received, 0), nil)
+	}
+}
 
 // expect is what a bundle of a sender must agree with, at the time of its first packet.
 func (c *Chamber) expect(sender, tenant bundle.Name, received time.Time) quarantine.Expect {
@@ -57,13 +116,49 @@ func (c *Chamber) expect(sender, tenant bundle.Name, received time.Time) quarant
 	}
 }
 
+// prove verifies everything but the bundle's place in the chain, and puts it together in its staging directory.
 func (c *Chamber) prove(b *assemble.Staged) (*quarantine.Signed, string, error) {
-	signed, err := quarantine.Verify(b, c.expect(b.Source.Sender, b.Offer.Tenant, time.Unix(b.Received, 0)))
+	select {
+	case c.verify <- struct{}{}:
+		defer func() { <-c.verify }()
+	case <-c.ctx.Done():
+		return nil, "", c.ctx.Err()
+	}
+	if err := c.permit(b.Source.Sender, b.Offer.Tenant); err != nil {
+		return nil, "", err
+	}
+	if err := c.takeBack(b); err != nil {
+		return nil, "", err
+	}
+	signed, err := within(c, func() (*quarantine.Signed, error) {
+		return quarantine.Verify(b, c.expect(b.Source.Sender, b.Offer.Tenant, time.Unix(b.Received, 0)))
+	})
 	if err != nil {
 		return nil, "", err
 	}
 	dir, err := quarantine.Build(b, signed)
 	return signed, dir, err
+}
+
+// wholeName is what quarantine.Build calls a bundle that is put together, in its staging directory.
+const wholeName = "whole"
+
+// takeBack moves a bundle back into its staging directory that had been moved into quarantine when the process was killed, or when its record could not be written:
+// what is not on record is not there.
+func (c *Chamber) takeBack(b *assemble.Staged) error {
+	at := Dir(c.o.State, b.Offer.Tenant, b.ID)
+	if _, err := os.Lstat(at); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if r, err := c.o.Ledger.Get(b.ID); err == nil && r.State.Stored() {
+		return errOver
+	} else if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+		return err
+	}
+	if err := os.Rename(at, filepath.Join(b.Dir, wholeName)); err != nil {
+		return fmt.Errorf("take %s back: %w", b.ID, err)
+	}
+	return nil
 }
 
 // close makes the bundle durable, judges its place in the chain and moves it into quarantine. Judgement, move and record are one change: many share its sync.
@@ -76,28 +171,24 @@ func (c *Chamber) close(b *assemble.Staged, signed *quarantine.Signed, dir strin
 	if err := c.o.Disk.MkdirAll(filepath.Dir(to)); err != nil {
 		return err
 	}
-	place := bundle.Place{Bundle: b.ID, Epoch: m.Epoch, Sequence: m.Sequence, Digest: signed.Digest, Previous: m.Previous}
-	automatic := false
-	err := c.o.Ledger.Change(c.ctx, b.ID, func(r *ledger.Record) error {
-		verdict, reason := ledger.Clean, string(bundle.ReasonNotInspected)
-		if err := c.o.Ledger.Judge(b.Source.Sender, m.Tenant, place); err != nil {
-			if held, ok := bundle.ReasonOf(err); !ok || held != bundle.ReasonEpochNew {
-				return err
-			}
-			verdict, reason = ledger.Pending, string(bundle.ReasonEpochNew)
-			r.Detail = err.Error()
+	automatic, moved := false, false
+	err := c.change(b.ID, func(r *ledger.Record) error {
+		if r.State != ledger.Receiving && r.State != ledger.Damaged {
+			return errOver
+		}
+		if err := c.judged(r, b, signed); err != nil {
+			return err
 		}
 		if err := os.Rename(dir, to); err != nil {
 			return err
 		}
-		none := int64(0)
-		sequence := m.Sequence
-		r.State, r.Verdict, r.Reason, r.MissingBytes, r.Sequence = ledger.Quarantined, &verdict, &reason, &none, &sequence
-		r.Manifest = &ledger.Manifest{Digest: signed.Digest, Previous: m.Previous}
-		r.Key = ssh.FingerprintSHA256(signed.Key)
+		moved = true
 		automatic = release.Automatic(c.o.Tenants[m.Tenant].Release, r)
 		return nil
 	})
+	if err != nil && moved && !errors.Is(err, ledger.ErrFatal) {
+		err = errors.Join(err, os.Rename(to, dir)) // its record could not be written
+	}
 	if err != nil {
 		return err
 	}
@@ -109,20 +200,47 @@ func (c *Chamber) close(b *assemble.Staged, signed *quarantine.Signed, dir strin
 	}
 	c.fresh(b.ID)
 	if automatic {
-		return c.automatic(m.Tenant, b.ID)
+		if err := c.automatic(m.Tenant, b.ID); err != nil {
+			c.posted(err) // it is in quarantine all the same, and Recheck releases it
+		}
 	}
 	return nil
 }
 
+// judged fills the record of a bundle that may stand in its chain, or is held.
+func (c *Chamber) judged(r *ledger.Record, b *assemble.Staged, signed *quarantine.Signed) error {
+	m := signed.Manifest
+	r.Detail = ""
+	verdict, reason := ledger.Clean, string(bundle.ReasonNotInspected)
+	place := bundle.Place{Bundle: b.ID, Epoch: m.Epoch, Sequence: m.Sequence, Digest: signed.Digest, Previous: m.Previous}
+	if err := c.o.Ledger.Judge(b.Source.Sender, m.Tenant, place); err != nil {
+		if held, ok := bundle.ReasonOf(err); !ok || held != bundle.ReasonEpochNew {
+			return err
+		}
+		verdict, reason, r.Detail = ledger.Pending, string(bundle.ReasonEpochNew), err.Error()
+	}
+	none, sequence := int64(0), m.Sequence
+	r.State, r.Verdict, r.Reason, r.MissingBytes, r.Sequence = ledger.Quarantined, &verdict, &reason, &none, &sequence
+	r.Manifest = &ledger.Manifest{Digest: signed.Digest, Previous: m.Previous}
+	r.Key = ssh.FingerprintSHA256(signed.Key)
+	return nil
+}
+
+// errNotDue says that a bundle is not one to be released by itself.
+var errNotDue = errors.New("it is not released by itself")
+
 // automatic releases a clean bundle of a tenant that asks for nobody.
 func (c *Chamber) automatic(tenant bundle.Name, id bundle.ID) error {
-	err := c.o.Ledger.Change(c.ctx, id, func(r *ledger.Record) error {
+	err := c.change(id, func(r *ledger.Record) error {
 		if !release.Automatic(c.o.Tenants[r.Tenant].Release, r) {
-			return errors.New("no longer to be released automatically")
+			return errNotDue
 		}
 		r.State = ledger.Approved
 		return nil
 	})
+	if errors.Is(err, errNotDue) {
+		return nil
+	}
 	if err == nil {
 		c.send(tenant, id)
 	}
@@ -130,53 +248,20 @@ func (c *Chamber) automatic(tenant bundle.Name, id bundle.ID) error {
 }
 
 // refuse ends a bundle that failed a check. What is known of it stays in the ledger; its content does not.
-func (c *Chamber) refuse(b *assemble.Staged, cause error) {
-	err := c.o.Ledger.Change(c.ctx, b.ID, func(r *ledger.Record) error {
-		sequence := b.Close.Sequence
+func (c *Chamber) refuse(b *assemble.Staged, cause error) error {
+	sequence := b.Close.Sequence
+	err := c.change(b.ID, func(r *ledger.Record) error {
+		if r.State.Stored() {
+			return errOver
+		}
 		r.Sequence = &sequence
 		setReason(r, ledger.Refused, cause)
 		return nil
 	})
-	c.posted(err)
-	c.o.Log.Warn("refused", c.fields(b.ID, b.Source, b.Offer.Tenant, cause)...)
-	c.unreserve(b.ID)
-	if err := b.Done(); err != nil {
-		c.o.Log.Error("clear staging", zap.Error(err))
-	}
-}
-
-// Abandoned implements assemble.Owner (SPEC.md rule R-9).
-func (c *Chamber) Abandoned(s assemble.Source, a *record.Abandon) {
-	r, err := c.o.Ledger.Get(a.Bundle)
-	if err != nil || r.Sender != s.Sender || r.State.Stored() {
-		return
-	}
-	if err := c.verifyAbandon(s, a); err != nil {
-		c.o.Log.Warn("abandon ignored", c.fields(a.Bundle, s, a.Tenant, err)...)
-		return
-	}
-	reason := string(bundle.ReasonAbandonedSender)
-	detail := a.Reason
-	c.working.Go(func() { c.abandon(a.Bundle, reason, detail) })
-}
-
-func (c *Chamber) verifyAbandon(s assemble.Source, a *record.Abandon) error {
-	return quarantine.VerifyMessage(a.Signature, bundle.NamespaceAbandon, bundle.AbandonMessage(a.Bundle, a.Epoch, a.Tenant, a.Reason), c.expect(s.Sender, a.Tenant, c.o.Now()))
-}
-
-// abandon ends a bundle that is not whole.
-func (c *Chamber) abandon(id bundle.ID, reason, detail string) {
-	err := c.o.Ledger.Change(c.ctx, id, func(r *ledger.Record) error {
-		r.State, r.Reason, r.Detail = ledger.Abandoned, &reason, detail
-		return nil
-	})
 	if err != nil {
-		c.posted(err)
-		return
+		return err
 	}
-	c.unreserve(id)
-	if err := c.o.Assembler.Drop(id); err != nil {
-		c.o.Log.Error("clear staging", zap.Error(err))
-	}
-	c.o.Log.Warn("abandoned", zap.Stringer("bundle", id), zap.String("reason", reason), zap.String("detail", detail))
+	c.o.Log.Warn("refused", fields(b.ID, b.Source, b.Offer.Tenant, cause)...)
+	c.letGo(b)
+	return nil
 }

@@ -1,0 +1,167 @@
+package chamber
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"ecluse/protocol/bundle"
+	"ecluse/protocol/record"
+	"ecluse/receiver/assemble"
+	"ecluse/receiver/ledger"
+)
+
+// reservation is what an admitted bundle takes of the disk until it stands in quarantine.
+type reservation struct {
+	tenant bundle.Name
+	bytes  int64
+	files  int64
+}
+
+// Offered implements assemble.Owner.
+func (c *Chamber) Offered(s assemble.Source, o *record.Offer, received time.Time) error {
+	if surplus, err := c.surplus(s, o.Bundle); surplus || err != nil {
+		return assemble.Swallow
+	}
+	refused := c.admit(s, o)
+	if refused != nil && !isRejection(refused) {
+		// Ours. A refusal would stand for good, so nothing is said of the bundle: its sequence will be missing.
+		c.o.Log.Error("cannot admit", fields(o.Bundle, s, o.Tenant, refused)...)
+		return assemble.Swallow
+	}
+	c.offered(s, o, received, refused)
+	return refused
+}
+
+// Wanted says whether a bundle that an earlier life had begun to receive is still to be received, and reserves its place. It was admitted then, and what came of it
+// is on the disk: quota and space are not asked again.
+func (c *Chamber) Wanted(id bundle.ID, s assemble.Source, o *record.Offer, received time.Time) bool {
+	surplus, err := c.surplus(s, id)
+	if surplus && err == nil {
+		return false
+	}
+	refused := c.permit(s.Sender, o.Tenant)
+	c.offered(s, o, received, refused)
+	if refused != nil {
+		return false
+	}
+	c.mu.Lock()
+	c.reserved[id] = reservationOf(o)
+	c.mu.Unlock()
+	return true
+}
+
+// Known implements assemble.Owner.
+func (c *Chamber) Known(id bundle.ID) bool {
+	r, err := c.o.Ledger.Get(id)
+	return err == nil && r.State.Stored()
+}
+
+// surplus says whether nothing more of a bundle is wanted: it was finished before, or is another sender's.
+func (c *Chamber) surplus(s assemble.Source, id bundle.ID) (bool, error) {
+	known, err := c.o.Ledger.Get(id)
+	switch {
+	case err == nil:
+		return known.State.Stored() || known.Sender != s.Sender, nil
+	case errors.Is(err, ledger.ErrNotFound):
+		return false, nil
+	}
+	c.o.Log.Error("look a bundle up", zap.Stringer("bundle", id), zap.Error(err))
+	return false, err
+}
+
+// offered notes what an offer says, and why it is refused if it is.
+func (c *Chamber) offered(s assemble.Source, o *record.Offer, received time.Time, refused error) {
+	sender, epoch, tenant, name := s.Sender, o.Epoch, o.Tenant, o.Name
+	files, bytes, created, at := int64(o.Files), int64(o.Bytes), time.Unix(o.Created, 0).UTC(), received.UTC()
+	c.o.Ledger.Post(o.Bundle, func(r *ledger.Record) error {
+		r.Tenant, r.Sender, r.Epoch, r.Name = tenant, sender, epoch, &name
+		r.Files, r.Bytes, r.Created = &files, &bytes, &created
+		if r.Received == nil {
+			r.Received = &at
+		}
+		r.State, r.MissingBytes = ledger.Receiving, &bytes
+		if refused != nil {
+			setReason(r, ledger.Refused, refused)
+		}
+		return nil
+	}, c.posted)
+	if refused != nil {
+		c.o.Log.Warn("refused", fields(o.Bundle, s, o.Tenant, refused)...)
+	}
+}
+
+// permit says whether a sender may use a tenant.
+func (c *Chamber) permit(sender, tenant bundle.Name) error {
+	if _, ok := c.o.Tenants[tenant]; !ok {
+		return bundle.Reject(bundle.ReasonTenantUnknown, "G-2", "no tenant %q here", tenant)
+	}
+	if !c.o.Trust.allows(sender, tenant) {
+		return bundle.Reject(bundle.ReasonTenantNotAllowed, "G-2", "sender %q may not use tenant %q", sender, tenant)
+	}
+	return nil
+}
+
+// admit decides whether a bundle may come in, and reserves what it needs.
+func (c *Chamber) admit(s assemble.Source, o *record.Offer) error {
+	if err := c.permit(s.Sender, o.Tenant); err != nil {
+		return err
+	}
+	held, err := c.o.Ledger.Held(c.ctx, o.Tenant)
+	if err != nil {
+		return fmt.Errorf("admit: %w", err)
+	}
+	bytes, inodes, err := c.o.Space()
+	if err != nil {
+		return fmt.Errorf("admit: %w", err)
+	}
+	bytes -= c.o.Reserve()
+	err = c.reserve(o, held, bytes, inodes, nil)
+	if reason, _ := bundle.ReasonOf(err); reason == bundle.ReasonDiskFull {
+		// What is coming was counted whole, and a part of it takes its place on the disk already. To ask how much costs a look at every bundle.
+		err = c.reserve(o, held, bytes, inodes, c.o.Assembler.Progress())
+	}
+	return err
+}
+
+// reserve takes a place for a bundle, if there is one beside what is held and what is coming.
+func (c *Chamber) reserve(o *record.Offer, held, bytes, inodes int64, arrived map[bundle.ID]int64) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var coming, mine, files int64
+	for id, r := range c.reserved {
+		if id == o.Bundle {
+			continue
+		}
+		coming += max(0, r.bytes-arrived[id])
+		files += r.files
+		if r.tenant == o.Tenant {
+			mine += r.bytes
+		}
+	}
+	if quota := c.o.Tenants[o.Tenant].Quota; quota > 0 && held+mine+int64(o.Bytes) > quota {
+		return bundle.Reject(bundle.ReasonQuota, "G-2", "%d bytes beside %d held and %d coming are more than the quota of %d", o.Bytes, held, mine, quota)
+	}
+	r := reservationOf(o)
+	if free := bytes - coming; r.bytes > free {
+		return bundle.Reject(bundle.ReasonDiskFull, "G-2", "%d bytes, and %d are free above the reserve", r.bytes, max(free, 0))
+	}
+	if inodes >= 0 && r.files > inodes-files {
+		return bundle.Reject(bundle.ReasonDiskFull, "G-2", "%d files and directories, and %d inodes are free", r.files, max(inodes-files, 0))
+	}
+	c.reserved[o.Bundle] = r
+	return nil
+}
+
+// reservationOf gives what an offer takes; every bundle has a few directories and papers beside its own.
+func reservationOf(o *record.Offer) reservation {
+	return reservation{o.Tenant, int64(o.Bytes), int64(o.Files) + int64(o.Dirs) + 16}
+}
+
+func (c *Chamber) unreserve(id bundle.ID) {
+	c.mu.Lock()
+	delete(c.reserved, id)
+	c.mu.Unlock()
+}

@@ -1,0 +1,226 @@
+package chamber
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"ecluse/protocol/bundle"
+	"ecluse/receiver/ledger"
+)
+
+// outlet is one tenant's second gate: a queue of approved bundles, and who waits for them. Tenants do not wait for each other's destinations.
+type outlet struct {
+	tenant Tenant
+	wake   chan struct{} // holds one token when the queue is not empty
+
+	mu      sync.Mutex
+	shut    error // not nil: nothing goes through any more
+	queue   []bundle.ID
+	queued  map[bundle.ID]bool
+	failed  map[bundle.ID]*failure
+	waiters map[bundle.ID][]chan error
+}
+
+// failure is a bundle that could not be delivered. It has one timer, however many attempts people make in between.
+type failure struct {
+	times int // in a row
+	again *time.Timer
+}
+
+func newOutlet(t Tenant) *outlet {
+	return &outlet{
+		tenant: t, wake: make(chan struct{}, 1),
+		queued: make(map[bundle.ID]bool), failed: make(map[bundle.ID]*failure), waiters: make(map[bundle.ID][]chan error),
+	}
+}
+
+// add queues a bundle, once.
+func (o *outlet) add(id bundle.ID) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.shut != nil || o.queued[id] {
+		return
+	}
+	o.queued[id] = true
+	o.queue = append(o.queue, id)
+	o.rouse()
+}
+
+// rouse leaves a token, under the lock.
+func (o *outlet) rouse() {
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take waits for bundles, and takes those that are there; false when ctx ends.
+func (o *outlet) take(ctx context.Context) ([]bundle.ID, bool) {
+	select {
+	case <-o.wake:
+	case <-ctx.Done():
+		return nil, false
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n := min(batchMost, len(o.queue))
+	batch := o.queue[:n:n]
+	o.queue = o.queue[n:]
+	for _, id := range batch {
+		delete(o.queued, id)
+	}
+	if len(o.queue) > 0 {
+		o.rouse()
+	}
+	return batch, true
+}
+
+// await registers somebody who waits for the end of the next attempt.
+func (o *outlet) await(id bundle.ID) (<-chan error, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.shut != nil {
+		return nil, o.shut
+	}
+	done := make(chan error, 1)
+	o.waiters[id] = append(o.waiters[id], done)
+	return done, nil
+}
+
+// tell tells who waits what became of a bundle, under the lock.
+func (o *outlet) tell(id bundle.ID, err error) {
+	for _, w := range o.waiters[id] {
+		w <- err // buffered
+	}
+	delete(o.waiters, id)
+}
+
+// over ends a bundle's time here: it was delivered, or will not be.
+func (o *outlet) over(id bundle.ID, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.tell(id, err)
+	if f := o.failed[id]; f != nil {
+		f.again.Stop()
+		delete(o.failed, id)
+	}
+}
+
+// later has a bundle that could not be delivered tried again, after what pause says of the failures in a row.
+func (o *outlet) later(id bundle.ID, err error, pause func(failures int) time.Duration) time.Duration {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.tell(id, err)
+	f := o.failed[id]
+	if f == nil {
+		f = &failure{again: time.AfterFunc(time.Hour, func() { o.add(id) })}
+		o.failed[id] = f
+	}
+	f.times++
+	wait := pause(f.times)
+	if o.shut == nil {
+		f.again.Reset(wait)
+	} else {
+		f.again.Stop()
+	}
+	return wait
+}
+
+// close ends the outlet: nobody waits any more, and no timer runs.
+func (o *outlet) close(why error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.shut = why
+	for id := range o.waiters {
+		o.tell(id, why)
+	}
+	for _, f := range o.failed {
+		f.again.Stop()
+	}
+}
+
+// send queues an approved bundle for its tenant's destinations. It is false where the tenant is not configured.
+func (c *Chamber) send(tenant bundle.Name, id bundle.ID) bool {
+	o := c.outlets[tenant]
+	if o != nil && !c.resting {
+		o.add(id)
+	}
+	return o != nil
+}
+
+// Deliver tries to deliver an approved bundle now, and waits for what becomes of it.
+func (c *Chamber) Deliver(ctx context.Context, id bundle.ID) error {
+	r, err := c.o.Ledger.Get(id)
+	if err != nil {
+		return err
+	}
+	o := c.outlets[r.Tenant]
+	switch {
+	case r.State == ledger.Imported:
+		return nil
+	case r.State != ledger.Approved:
+		return refused("bundle %s is %s: only what is approved is delivered", id, r.State)
+	case o == nil:
+		return fmt.Errorf("tenant %q is not configured any more", r.Tenant)
+	}
+	done, err := o.await(id)
+	if err != nil {
+		return err
+	}
+	o.add(id)
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// deliverAll works for one outlet until the chamber ends.
+func (c *Chamber) deliverAll(o *outlet) {
+	defer func() { o.close(c.ctx.Err()) }()
+	for {
+		ids, ok := o.take(c.ctx)
+		if !ok {
+			return
+		}
+		for len(ids) > 0 && c.ctx.Err() == nil {
+			var batch []*ledger.Record
+			batch, ids = c.batch(o, ids)
+			c.deliverBatch(o, batch)
+		}
+	}
+}
+
+// batch takes as many of the bundles as fit into memory together.
+func (c *Chamber) batch(o *outlet, ids []bundle.ID) (batch []*ledger.Record, rest []bundle.ID) {
+	files := int64(0)
+	for i, id := range ids {
+		r, err := c.o.Ledger.Get(id)
+		switch {
+		case err == nil && r.State == ledger.Imported:
+			o.over(id, nil)
+			continue
+		case err == nil && r.State != ledger.Approved:
+			o.over(id, refused("bundle %s is %s, and no longer approved", id, r.State))
+			continue
+		case errors.Is(err, ledger.ErrNotFound):
+			o.over(id, err)
+			continue
+		case err != nil:
+			o.later(id, err, c.pause)
+			continue
+		}
+		if r.Files != nil {
+			files += *r.Files
+		}
+		if len(batch) > 0 && files > batchFiles {
+			return batch, ids[i:]
+		}
+		batch = append(batch, r)
+	}
+	return batch, nil
+}

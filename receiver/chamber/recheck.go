@@ -1,0 +1,116 @@
+package chamber
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.uber.org/zap"
+
+	"ecluse/protocol/bundle"
+	"ecluse/receiver/ledger"
+	"ecluse/receiver/quarantine"
+	"ecluse/receiver/release"
+)
+
+// Recheck holds everything in quarantine against the present trust: a sender was paired, a key was taken away or came back. What was held only for that is free again,
+// and what is clean and needs nobody is released: also what an earlier life did not come to. What is approved and not delivered is tried again. One bundle that
+// cannot be looked at keeps nobody else waiting.
+func (c *Chamber) Recheck(ctx context.Context) error {
+	ids, err := c.o.Ledger.InState(ctx, ledger.Quarantined)
+	if err != nil {
+		return err
+	}
+	var failed error
+	for _, id := range ids {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		err := c.recheck(id)
+		if errors.Is(err, ledger.ErrFatal) {
+			c.fatal(err)
+			return err
+		}
+		if err != nil {
+			failed = errors.Join(failed, fmt.Errorf("recheck %s: %w", id, err))
+		}
+	}
+	approved, err := c.o.Ledger.InState(ctx, ledger.Approved)
+	for _, id := range approved {
+		if r, err := c.o.Ledger.Get(id); err == nil {
+			c.send(r.Tenant, id)
+		}
+	}
+	return errors.Join(failed, err)
+}
+
+func (c *Chamber) recheck(id bundle.ID) error {
+	r, err := c.o.Ledger.Get(id)
+	if errors.Is(err, ledger.ErrNotFound) || err == nil && r.State != ledger.Quarantined {
+		return nil // it was decided, and perhaps forgotten, meanwhile
+	}
+	if err != nil {
+		return err
+	}
+	want, why, err := c.standing(r)
+	if err != nil {
+		return err
+	}
+	if want == reason(r) {
+		return c.automatic(r.Tenant, id)
+	}
+	automatic := false
+	err = c.change(id, func(have *ledger.Record) error {
+		if have.State != ledger.Quarantined || reason(have) != reason(r) {
+			return errOver
+		}
+		if want == bundle.ReasonNotInspected {
+			lift(have)
+		} else {
+			hold(have, want, why)
+		}
+		automatic = release.Automatic(c.o.Tenants[have.Tenant].Release, have)
+		return nil
+	})
+	if errors.Is(err, errOver) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	c.o.Log.Info("trust has changed", zap.Stringer("bundle", id), zap.String("reason", string(want)))
+	if automatic {
+		return c.automatic(r.Tenant, id)
+	}
+	return nil
+}
+
+// reason is why a bundle in quarantine is held; not-inspected holds nothing.
+func reason(r *ledger.Record) bundle.Reason {
+	if r.Reason == nil {
+		return bundle.ReasonNotInspected
+	}
+	return bundle.Reason(*r.Reason)
+}
+
+// standing is the reason that the present trust gives a quarantined bundle, and the same one as before where trust is not what decides. Only what was held for its
+// epoch asks for the epoch: what was accepted stays so when its sender is installed anew.
+func (c *Chamber) standing(r *ledger.Record) (want bundle.Reason, why, err error) {
+	switch have := reason(r); have {
+	case bundle.ReasonEpochNew:
+		if paired, ok := c.o.Ledger.Paired(r.Sender); !ok || paired != r.Epoch {
+			return have, nil, nil
+		}
+	case bundle.ReasonSignerRevoked, bundle.ReasonNotInspected:
+	default:
+		return have, nil, nil
+	}
+	_, err = quarantine.ReadSigned(Dir(c.o.State, r.Tenant, r.Bundle), c.expectOf(r))
+	switch {
+	case err == nil:
+		return bundle.ReasonNotInspected, nil, nil
+	case trustReason(err):
+		return bundle.ReasonSignerRevoked, err, nil
+	}
+	return reason(r), nil, err
+}
