@@ -29,6 +29,10 @@ import (
 	"ecluse/receiver/release"
 )
 
+type logEntry = observer.LoggedEntry
+
+var errBroken = errors.New("broken for a test")
+
 // realDisk is the disk, with faults where a test wants them. Syncs are left out: these tests cut no power.
 type realDisk struct {
 	*disk.Disk
@@ -259,6 +263,12 @@ func (h *house) receive(from *low, records ...record.Record) {
 	h.assembler.Block(from.session(), block(h.t, records...))
 }
 
+// staged waits until so many bytes of an item are on the disk.
+func (h *house) staged(i *item, bytes int64) {
+	h.t.Helper()
+	eventually(h.t, "its chunks are on the disk", func() bool { return h.assembler.Progress()[i.id()] >= bytes })
+}
+
 // take receives an item whole, and waits until it stands in a state.
 func (h *house) take(i *item, want ledger.State) *ledger.Record {
 	h.t.Helper()
@@ -277,7 +287,10 @@ func (h *house) becomes(i *item, want ledger.State) *ledger.Record {
 		}
 		last = r
 	}
-	h.t.Fatalf("it never became %s: %s", want, describe(last))
+	for _, e := range h.logs.All() {
+		h.t.Log(e.Level, e.Message, e.ContextMap())
+	}
+	h.t.Fatalf("it never became %s: %s; records: %+v", want, describe(last), h.assembler.Counts())
 	return nil
 }
 

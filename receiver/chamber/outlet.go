@@ -21,7 +21,8 @@ type outlet struct {
 	queue   []bundle.ID
 	queued  map[bundle.ID]bool
 	failed  map[bundle.ID]*failure
-	waiters map[bundle.ID][]chan error
+	waiters map[bundle.ID][]chan error // for an attempt that has not begun
+	served  map[bundle.ID][]chan error // for the one under way
 }
 
 // failure is a bundle that could not be delivered. It has one timer, however many attempts people make in between.
@@ -34,6 +35,7 @@ func newOutlet(t Tenant) *outlet {
 	return &outlet{
 		tenant: t, wake: make(chan struct{}, 1),
 		queued: make(map[bundle.ID]bool), failed: make(map[bundle.ID]*failure), waiters: make(map[bundle.ID][]chan error),
+		served: make(map[bundle.ID][]chan error),
 	}
 }
 
@@ -71,6 +73,10 @@ func (o *outlet) take(ctx context.Context) ([]bundle.ID, bool) {
 	o.queue = o.queue[n:]
 	for _, id := range batch {
 		delete(o.queued, id)
+		if w := o.waiters[id]; w != nil {
+			o.served[id] = append(o.served[id], w...)
+			delete(o.waiters, id)
+		}
 	}
 	if len(o.queue) > 0 {
 		o.rouse()
@@ -78,7 +84,7 @@ func (o *outlet) take(ctx context.Context) ([]bundle.ID, bool) {
 	return batch, true
 }
 
-// await registers somebody who waits for the end of the next attempt.
+// await registers somebody who waits for the end of the next attempt. One that is under way says nothing of what has been mended since it began.
 func (o *outlet) await(id bundle.ID) (<-chan error, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -92,10 +98,10 @@ func (o *outlet) await(id bundle.ID) (<-chan error, error) {
 
 // tell tells who waits what became of a bundle, under the lock.
 func (o *outlet) tell(id bundle.ID, err error) {
-	for _, w := range o.waiters[id] {
+	for _, w := range o.served[id] {
 		w <- err // buffered
 	}
-	delete(o.waiters, id)
+	delete(o.served, id)
 }
 
 // over ends a bundle's time here: it was delivered, or will not be.
@@ -134,7 +140,11 @@ func (o *outlet) close(why error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.shut = why
-	for id := range o.waiters {
+	for id, w := range o.waiters {
+		o.served[id] = append(o.served[id], w...)
+	}
+	clear(o.waiters)
+	for id := range o.served {
 		o.tell(id, why)
 	}
 	for _, f := range o.failed {

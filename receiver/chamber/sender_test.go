@@ -61,7 +61,8 @@ type item struct {
 	close  record.Close
 	chunks []record.Chunk
 	files  map[string]string // by path
-	head   bundle.Digest     // of its manifest
+	text   []byte            // its manifest
+	head   bundle.Digest     // of that
 }
 
 func (i *item) id() bundle.ID { return i.offer.Bundle }
@@ -73,7 +74,7 @@ const (
 
 var receiverID = bundle.Digest{0xec, 1}
 
-var encoder, _ = zstd.NewWriter(nil, zstd.WithEncoderCRC(false), zstd.WithEncoderConcurrency(1))
+var encoder, _ = zstd.NewWriter(nil, zstd.WithEncoderCRC(false), zstd.WithEncoderConcurrency(1), zstd.WithSingleSegment(true))
 
 // small is an item of two directories and three files, one of them empty, over several chunks.
 func small(name string) map[string]string {
@@ -150,7 +151,7 @@ func (l *low) pack(t testing.TB, tenant bundle.Name, files map[string]string, ch
 		Bundle: id, Epoch: m.Epoch, Tenant: tenant, Sequence: m.Sequence, Previous: m.Previous, ManifestSize: uint64(text.Len()), Manifest: m.Digest,
 		Chunks: uint32(content), ManifestChunks: uint32(parts), Signature: l.sign(t, bundle.NamespaceBundle, text.Bytes()),
 	}
-	i.head = m.Digest
+	i.text, i.head = text.Bytes(), m.Digest
 	l.heads[tenant] = record.TenantHead{Tenant: tenant, Sequence: m.Sequence, Manifest: m.Digest}
 	return i
 }
@@ -170,11 +171,11 @@ func (i *item) records(offer, end bool, chunks ...record.Chunk) []record.Record 
 	if offer {
 		all = append(all, &i.offer)
 	}
-	for _, c := range chunks {
-		all = append(all, &record.Slice{Bundle: c.Bundle, Chunk: c.Number, Raw: c.Raw, Frame: uint32(len(c.Frame)), Runs: c.Runs, Data: [][]byte{c.Frame}})
-	}
 	if end {
 		all = append(all, &i.close)
+	}
+	for _, c := range chunks {
+		all = append(all, &record.Slice{Bundle: c.Bundle, Chunk: c.Number, Raw: c.Raw, Frame: uint32(len(c.Frame)), Runs: c.Runs, Data: [][]byte{c.Frame}})
 	}
 	return all
 }

@@ -17,6 +17,7 @@ func TestAGoodBundleIsQuarantined(t *testing.T) {
 	if r := h.becomes(i, ledger.Receiving); r.Sequence != nil || *r.Name != "ledger" || *r.Files != 3 || *r.MissingBytes != *r.Bytes {
 		t.Errorf("while it comes: %+v", r)
 	}
+	h.staged(i, int64(i.offer.Bytes)-chunkSize)
 	h.receive(i.from, i.records(false, true)...)
 	eventually(t, "its sequence is known", func() bool { r := h.record(i); return r.Sequence != nil && *r.Sequence == 1 })
 	if h.reservations() != 1 {
