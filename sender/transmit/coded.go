@@ -43,7 +43,7 @@ type part struct {
 
 // Out follows one pass of one bundle until its last shard has left. The feed's owner makes it, blocks count themselves in and out.
 type Out struct {
-	pending atomic.Int64 // blocks not yet left, and one while the pass is still being fed
+	pending atomic.Int64 // pieces not yet in a block, blocks not yet left, and one while the pass is still being fed
 	content atomic.Int64 // raw content that has left, bytes
 	done    func()
 }

@@ -45,8 +45,19 @@ type Feed struct {
 	slicer  record.Slicer
 }
 
-// Put hands a piece over; it waits while the feed is full. It fails only when ctx ends.
+// Put hands a piece over; it waits while the feed is full. It fails only when ctx ends. From here on the piece counts for its pass: what waits in a feed is not out.
 func (f *Feed) Put(ctx context.Context, p Piece) error {
+	if p.Out != nil {
+		p.Out.enter()
+	}
+	err := f.put(ctx, p)
+	if err != nil && p.Out != nil {
+		p.Out.settle(0)
+	}
+	return err
+}
+
+func (f *Feed) put(ctx context.Context, p Piece) error {
 	if p.large() {
 		select {
 		case f.large <- struct{}{}:
@@ -122,6 +133,7 @@ func (f *Feed) fill(b *record.Block, parts *partList) (full bool) {
 		}
 		if p.Out != nil {
 			parts.add(p.Out, p.Content)
+			p.Out.settle(0) // the block counts for it now
 		}
 		if p.Release != nil {
 			p.Release()
