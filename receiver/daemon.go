@@ -53,7 +53,7 @@ func runDaemon(ctx context.Context, c Config, path string, log *zap.Logger) (err
 	defer fatal(nil)
 	h, err := openHouse(ctx, c, log, fatal)
 	if err != nil {
-		return err
+		return cli.Ending(asked, ctx, err)
 	}
 	d := &daemon{house: h, path: path, since: time.Now(), told: make(map[string]uint64)}
 	err = d.run(ctx)

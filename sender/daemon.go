@@ -67,7 +67,7 @@ func runDaemon(ctx context.Context, c Config, log *zap.Logger) (err error) {
 	}
 	h, err := openHouse(ctx, c)
 	if err != nil {
-		return err
+		return cli.Ending(asked, ctx, err)
 	}
 	d := &daemon{house: h, log: log, since: time.Now(), secrets: s, fatal: fatal, notice: make(map[string]time.Time)}
 	err = d.run(ctx, name)

@@ -103,7 +103,7 @@ func (d *daemon) handle(s *control.Server) {
 	})
 	s.Handle("progress", d.looks, false, func(ctx context.Context, _ control.Peer, m json.RawMessage) (any, error) { return d.progress(ctx, m) })
 	s.Handle("current", d.looks, false, func(ctx context.Context, _ control.Peer, _ json.RawMessage) (any, error) { return d.current() })
-	s.Handle("send", d.looks, true, func(_ context.Context, p control.Peer, m json.RawMessage) (any, error) { return d.send(p, m) })
+	s.Handle("send", d.looks, true, func(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) { return d.send(ctx, p, m) })
 	s.Handle("resend", d.looks, true, func(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) { return d.resend(ctx, p, m) })
 }
 
@@ -161,7 +161,7 @@ func (d *daemon) current() (*progressAnswer, error) {
 	return a, nil
 }
 
-func (d *daemon) send(p control.Peer, m json.RawMessage) (any, error) {
+func (d *daemon) send(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) {
 	var in sendRequest
 	if err := control.Decode(m, &in); err != nil {
 		return nil, err
@@ -171,6 +171,9 @@ func (d *daemon) send(p control.Peer, m json.RawMessage) (any, error) {
 		return nil, err
 	}
 	id, err := d.take(i, outbox.Candidate{Name: in.Have, As: in.Name, Class: in.Priority})
+	if err == nil {
+		err = d.ledger.Change(ctx, id, func(*ledger.Record) error { return nil }) // behind what take has posted: from here on it can be asked for
+	}
 	if err != nil {
 		return nil, answerable(err)
 	}

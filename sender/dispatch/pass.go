@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -103,7 +104,8 @@ func (d *Dispatcher) offer(l *lane, t *task, table *bundle.Table) error {
 		Bundle: r.Bundle, Epoch: d.o.Epoch, Tenant: r.Tenant, Class: t.item.Class, Files: uint32(files), Dirs: uint32(dirs), Bytes: uint64(bytes),
 		Chunks: uint32(chunks), ChunkSize: uint32(d.o.ChunkSize), Created: r.Created.Unix(), Name: r.Name,
 	}
-	out := transmit.NewOut(func() { d.passOut(t) })
+	var out *transmit.Out
+	out = transmit.NewOut(func() { d.passOut(t, out) })
 	d.mu.Lock()
 	r.State, r.Files, r.Dirs, r.Bytes, r.Chunks = ledger.Sending, &files, &dirs, &bytes, &chunks
 	t.out, t.offer = out, true
@@ -221,9 +223,11 @@ func (d *Dispatcher) again(l *lane, t *task) error {
 }
 
 // passOut is called when the last shard of a pass has left. The link's goroutine calls it, so it only starts what is to be done.
-func (d *Dispatcher) passOut(t *task) { d.working.Go(func() { d.passDone(t) }) }
+func (d *Dispatcher) passOut(t *task, out *transmit.Out) {
+	d.working.Go(func() { d.passDone(t, out.Content()) })
+}
 
-func (d *Dispatcher) passDone(t *task) {
+func (d *Dispatcher) passDone(t *task, content int64) {
 	if d.ctx.Err() != nil {
 		return
 	}
@@ -232,7 +236,6 @@ func (d *Dispatcher) passDone(t *task) {
 	if t.record.Sequence != nil {
 		d.heads[t.tenant].out(*t.record.Sequence)
 	}
-	content := t.out.Content()
 	t.out = nil
 	more := !t.repair && t.record.PassesDone+1 < d.o.Passes
 	t.record.PassesDone++
@@ -252,27 +255,57 @@ func (d *Dispatcher) passDone(t *task) {
 		return
 	}
 	if more {
-		d.later(t)
+		d.later(t, d.o.Apart)
 		return
 	}
 	if err := d.putAway(t); err != nil {
 		d.o.Log.Error("put away what was sent", zap.Stringer("bundle", t.record.Bundle), zap.Error(err))
 	}
-	d.mu.Lock()
-	delete(d.tasks, t.record.Bundle)
-	d.mu.Unlock()
+	d.forget(t)
 	d.o.Log.Info("sent", zap.Stringer("bundle", t.record.Bundle), zap.String("tenant", string(t.record.Tenant)), zap.Uint64("sequence", *t.record.Sequence), zap.String("name", t.record.Name), zap.Int64("bytes", content))
 }
 
-// later waits until the next pass is due.
-func (d *Dispatcher) later(t *task) {
-	timer := time.NewTimer(d.o.Apart)
+// forget takes a task out of what is under way, unless the bundle has another one by now.
+func (d *Dispatcher) forget(t *task) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.tasks[t.record.Bundle] == t {
+		delete(d.tasks, t.record.Bundle)
+	}
+}
+
+// later waits, and then queues a task for its next pass.
+func (d *Dispatcher) later(t *task, wait time.Duration) {
+	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		d.enqueue(t, true)
+		d.enqueue(t, t.record.Sequence != nil)
 	case <-d.ctx.Done():
 	}
+}
+
+// retryAfter is how long a pass waits that this machine had no room for.
+const retryAfter = 10 * time.Second
+
+// passing says whether a failure is this machine's and passes: a full disk, too many open files. It says nothing about the item.
+func passing(err error) bool {
+	for _, e := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// postpone has a task tried again later, as a whole.
+func (d *Dispatcher) postpone(t *task, cause error) {
+	d.o.Log.Error("there is no room here for this: it is tried again", zap.Stringer("bundle", t.record.Bundle), zap.Duration("in", retryAfter), zap.Error(cause))
+	d.mu.Lock()
+	d.beats.done(t.record.Bundle)
+	t.out = nil
+	d.mu.Unlock()
+	d.working.Go(func() { d.later(t, retryAfter) })
 }
 
 // putAway moves a sent item to sent/<sequence>/.
@@ -286,15 +319,19 @@ func (d *Dispatcher) putAway(t *task) error {
 // giveUp ends a bundle that cannot be sent. Before its signature it fails, and the receiver is told; after it, the receiver may have it whole, so what was sent
 // stands and only the present pass ends.
 func (d *Dispatcher) giveUp(l *lane, t *task, cause error) {
+	if passing(cause) {
+		d.postpone(t, cause)
+		return
+	}
 	r := t.record
 	reason := cause.Error()
 	log := d.o.Log.With(zap.Stringer("bundle", r.Bundle), zap.String("tenant", string(r.Tenant)), zap.String("name", r.Name))
 	d.mu.Lock()
 	d.beats.done(r.Bundle)
 	t.out = nil
-	delete(d.tasks, r.Bundle)
 	signed, offered := r.Sequence != nil, t.offer
 	d.mu.Unlock()
+	d.forget(t)
 	state := ledger.Failed
 	if signed && r.PassesDone > 0 {
 		state = ledger.Sent
