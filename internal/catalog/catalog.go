@@ -49,12 +49,24 @@ func Create(ctx context.Context, path string, migrations fs.FS) (*Catalog, error
 	return c, nil
 }
 
-// Read opens the catalog for reading only. It returns fs.ErrNotExist when there is none.
+// Read opens the catalog for reading only. It returns fs.ErrNotExist when there is none, or none yet: Create makes the table that is looked for last.
 func Read(path string) (*sql.DB, error) {
 	if _, err := os.Stat(path); err != nil {
 		return nil, fmt.Errorf("open catalog: %w", err)
 	}
-	return open(path, "ro")
+	db, err := open(path, "ro")
+	if err != nil {
+		return nil, err
+	}
+	var n int
+	err = db.QueryRow(`SELECT count(*) FROM sqlite_master WHERE name = 'catalog_clean'`).Scan(&n)
+	if err == nil && n == 0 {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", path, err), db.Close())
+	}
+	return db, nil
 }
 
 func open(path, mode string) (*sql.DB, error) {
