@@ -47,7 +47,7 @@ lint: ## formatting and vet
 	$(GO) vet ./...
 
 vectors: ## writes the protocol's test vectors afresh
-	python3 protocol/vectors/make.py
+	python3 protocol/vectors/generate.py
 
 clean:
 	rm -rf bin build

@@ -129,7 +129,11 @@ func ParseManifest(r io.Reader, limits Limits) (*Manifest, error) {
 	for _, step := range []func(){p.header, p.files, p.dirs, p.tree, p.chunks, p.total, p.end, p.sums} {
 		step()
 		if counted.n > limits.Manifest {
-			return nil, Reject(ReasonManifestField, "M-2", "the manifest is longer than %d bytes", limits.Manifest)
+			reason := ReasonLimit // a receiver's own
+			if limits.Manifest == MaxManifest {
+				reason = ReasonManifestField
+			}
+			return nil, Reject(reason, "M-2", "the manifest is longer than %d bytes", limits.Manifest)
 		}
 		if p.err != nil {
 			return nil, p.err

@@ -169,7 +169,7 @@ func TestAReceiversOwnLimits(t *testing.T) {
 		"M-2/bytes":       {Limits{Bytes: 4107}, "limit M-2"},
 		"M-2/files":       {Limits{Files: 1}, "limit M-2"},
 		"M-2/directories": {Limits{Dirs: 1}, "limit M-2"},
-		"M-2/text":        {Limits{Manifest: int64(len(text)) - 1}, "manifest-field M-2"},
+		"M-2/text":        {Limits{Manifest: int64(len(text)) - 1}, "limit M-2"},
 		"M-2/most of all": {Limits{Manifest: 1 << 62, Files: 1 << 62, Dirs: 1 << 62, Bytes: 1 << 62}, "<nil>"},
 	} {
 		t.Run(name, func(t *testing.T) {
