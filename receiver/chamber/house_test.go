@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
+	"golang.org/x/crypto/ssh"
 
 	"ecluse/internal/disk"
 	"ecluse/internal/keys"
@@ -26,6 +27,7 @@ import (
 	"ecluse/receiver/assemble"
 	"ecluse/receiver/deliver"
 	"ecluse/receiver/ledger"
+	"ecluse/receiver/quarantine"
 	"ecluse/receiver/release"
 )
 
@@ -229,6 +231,30 @@ func (h *house) run() {
 	must(h.t, h.assembler.Load(h.Wanted))
 	go func() { h.worked <- h.assembler.Run(work) }()
 	must(h.t, h.Recheck(work))
+}
+
+// runAtRest is a command's life.
+func (h *house) runAtRest() {
+	h.t.Helper()
+	book, endBook := context.WithCancel(context.Background())
+	work, endWork := context.WithCancel(context.Background())
+	h.endBook, h.endWork = endBook, endWork
+	go func() { h.book <- h.ledger.Run(book) }()
+	h.worked <- nil
+	must(h.t, h.Rest(work))
+	h.t.Cleanup(func() { h.end(true) })
+}
+
+// slowSigners wait before they answer.
+type slowSigners struct {
+	quarantine.Signers
+	entered, open chan struct{}
+}
+
+func (s *slowSigners) Principal(key ssh.PublicKey, namespace string, at time.Time) (bundle.Name, error) {
+	s.entered <- struct{}{}
+	<-s.open
+	return s.Signers.Principal(key, namespace, at)
 }
 
 // end ends the life; clean says that the book is closed in order. It gives what the ledger's Run returned.

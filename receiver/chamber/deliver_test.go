@@ -1,0 +1,200 @@
+package chamber
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"ecluse/protocol/bundle"
+	"ecluse/receiver/ledger"
+	"ecluse/receiver/release"
+)
+
+func TestSeveralDestinationsGetItWhole(t *testing.T) {
+	t.Parallel()
+	p := newPlan(t, release.ModeAutomatic)
+	p.tenant("cssf", release.ModeAutomatic, imports, "second", "third")
+	must(t, os.Mkdir(p.at("second"), 0o755))
+	must(t, os.Mkdir(p.at("third"), 0o755))
+	h := p.open(t)
+	i := p.lows[0].pack(t, "cssf", small("x"))
+	r := h.take(i, ledger.Imported)
+	for _, d := range []string{imports, "second", "third"} {
+		stands(t, p.at(d), i)
+	}
+	if len(r.Deliveries) != 3 || r.Deliveries[2].Done == nil || r.Deliveries[2].Destination != p.at("third") {
+		t.Errorf("deliveries: %+v", r.Deliveries)
+	}
+	eventually(t, "it was moved", func() bool { return names(t, p.quarantine(i)) == "SHA256SUMS manifest.json manifest.json.sig" })
+}
+
+func TestATenantWithoutDestinationsKeepsWhatItImports(t *testing.T) {
+	t.Parallel()
+	p := newPlan(t, release.ModeAutomatic)
+	p.tenant("cssf", release.ModeAutomatic)
+	p.keep.Imported = time.Hour
+	h := p.open(t)
+	i := p.lows[0].pack(t, "cssf", small("x"))
+	h.take(i, ledger.Imported)
+	stands(t, filepath.Join(p.quarantine(i), "files"), i)
+}
+
+func TestAMissingDestinationKeepsItApproved(t *testing.T) {
+	t.Parallel()
+	p := newPlan(t, release.ModeOne)
+	p.tenant("cssf", release.ModeOne, imports, "second")
+	h := p.open(t)
+	i := p.lows[0].pack(t, "cssf", small("x"))
+	h.take(i, ledger.Quarantined)
+	must(t, h.approve(i, 1))
+	eventually(t, "its reason is on record", func() bool { return reasonOf(h.record(i)) == bundle.ReasonDestination })
+	h.is(i, ledger.Approved, bundle.ReasonDestination)
+	if r := h.record(i); !strings.Contains(r.Detail, "second") {
+		t.Errorf("the detail does not name the destination: %s", r.Detail)
+	}
+	for range 5 { // impatient people
+		if h.Deliver(t.Context(), i.id()) == nil {
+			t.Error("Deliver says that it was delivered")
+		}
+	}
+	o := h.outlets["cssf"]
+	o.mu.Lock()
+	if len(o.failed) != 1 || len(o.waiters)+len(o.served) != 0 {
+		t.Errorf("%d failures, %d waiters, %d served", len(o.failed), len(o.waiters), len(o.served))
+	}
+	o.mu.Unlock()
+	refusedError(t, h.reject(i, 1, "too late"), "stands in") // the first destination has it
+	must(t, os.Mkdir(p.at("second"), 0o755))
+	must(t, h.Deliver(t.Context(), i.id()))
+	h.is(i, ledger.Imported, "")
+	stands(t, p.at(imports), i)
+	stands(t, p.at("second"), i)
+	must(t, h.Deliver(t.Context(), i.id()))
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.failed) != 0 {
+		t.Error("its timer still runs")
+	}
+}
+
+func TestAFailedDeliveryIsTriedAgainByItself(t *testing.T) {
+	t.Parallel()
+	p := newPlan(t, release.ModeAutomatic)
+	must(t, os.Remove(p.at(imports)))
+	h := p.prepare(t)
+	var pauses atomic.Int32
+	h.pause = func(int) time.Duration { pauses.Add(1); return 10 * time.Millisecond }
+	h.run()
+	t.Cleanup(func() { h.end(true) })
+	i := p.lows[0].pack(t, "cssf", small("x"))
+	h.take(i, ledger.Approved)
+	eventually(t, "it is tried again", func() bool { return pauses.Load() > 3 })
+	must(t, os.Mkdir(p.at(imports), 0o755))
+	h.becomes(i, ledger.Imported)
+	stands(t, p.at(imports), i)
+}
+
+func TestPausesGrowUpToABound(t *testing.T) {
+	t.Parallel()
+	c := New(Options{})
+	last := time.Duration(0)
+	for n := 1; n < 100; n++ {
+		wait := c.pause(n)
+		if wait < last || wait > retryMost || n == 1 && wait != retryFirst {
+			t.Fatalf("after %d failures: %v, after %v", n, wait, last)
+		}
+		last = wait
+	}
+	if last != retryMost {
+		t.Errorf("the longest pause is %v", last)
+	}
+}
+
+func TestARestartFinishesWhatWasApproved(t *testing.T) {
+	t.Parallel()
+	p := newPlan(t, release.ModeOne)
+	must(t, os.Remove(p.at(imports)))
+	h := p.open(t)
+	i := p.lows[0].pack(t, "cssf", small("x"))
+	h.take(i, ledger.Quarantined)
+	must(t, h.approve(i, 1))
+	eventually(t, "its reason is on record", func() bool { return reasonOf(h.record(i)) == bundle.ReasonDestination })
+	must(t, h.end(true))
+	must(t, os.Mkdir(p.at(imports), 0o755))
+	h = p.open(t)
+	h.becomes(i, ledger.Imported)
+	stands(t, p.at(imports), i)
+}
+
+func TestContentThatChangedWhileItWaitedIsRefusedAtTheSecondGate(t *testing.T) {
+	t.Parallel()
+	p := newPlan(t, release.ModeOne)
+	must(t, os.Remove(p.at(imports)))
+	h := p.open(t)
+	i := p.lows[0].pack(t, "cssf", small("x"))
+	h.take(i, ledger.Quarantined)
+	must(t, h.approve(i, 1))
+	eventually(t, "its reason is on record", func() bool { return reasonOf(h.record(i)) == bundle.ReasonDestination })
+	must(t, os.WriteFile(filepath.Join(p.quarantine(i), "files", "x", "a"), []byte("omega of x"), 0o600))
+	must(t, os.Mkdir(p.at(imports), 0o755))
+	if h.Deliver(t.Context(), i.id()) == nil {
+		t.Error("Deliver says that it was delivered")
+	}
+	h.is(i, ledger.Refused, bundle.ReasonContentMismatch)
+	refusedError(t, h.Deliver(t.Context(), i.id()), "refused")
+	if got := names(t, p.at(imports)); got != "" {
+		t.Errorf("delivered: %s", got)
+	}
+}
+
+func TestContentIsMovedOrKept(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		keep time.Duration
+		want string
+	}{
+		"moved": {0, "SHA256SUMS manifest.json manifest.json.sig"},
+		"kept":  {time.Hour, "SHA256SUMS files manifest.json manifest.json.sig"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPlan(t, release.ModeAutomatic)
+			p.keep.Imported = row.keep
+			h := p.open(t)
+			i := p.lows[0].pack(t, "cssf", small("x"))
+			h.take(i, ledger.Imported)
+			stands(t, p.at(imports), i)
+			eventually(t, "what is not kept is removed", func() bool { return names(t, p.quarantine(i)) == row.want })
+			if row.keep > 0 {
+				stands(t, filepath.Join(p.quarantine(i), "files"), i)
+			}
+		})
+	}
+}
+
+func TestACommandAtRestDeliversOnlyWhatItIsAskedFor(t *testing.T) {
+	t.Parallel()
+	p := newPlan(t, release.ModeOne)
+	h := p.open(t)
+	i, j := p.lows[0].pack(t, "cssf", small("i")), p.lows[0].pack(t, "cssf", small("j"))
+	h.take(i, ledger.Quarantined)
+	h.take(j, ledger.Quarantined)
+	must(t, h.end(true))
+	h = p.prepare(t)
+	h.runAtRest()
+	must(t, h.approve(i, 1))
+	must(t, h.approve(j, 1))
+	must(t, h.Recheck(t.Context()))
+	time.Sleep(20 * time.Millisecond)
+	h.is(i, ledger.Approved, bundle.ReasonNotInspected)
+	must(t, h.Deliver(t.Context(), i.id()))
+	h.is(i, ledger.Imported, "")
+	h.is(j, ledger.Approved, bundle.ReasonNotInspected)
+	must(t, h.end(true))
+	h = p.open(t)
+	h.becomes(j, ledger.Imported)
+	stands(t, p.at(imports), i, j)
+}
