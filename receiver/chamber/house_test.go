@@ -35,6 +35,8 @@ type logEntry = observer.LoggedEntry
 
 var errBroken = errors.New("broken for a test")
 
+var missingOne = assemble.Missing{Chunks: 1, Bytes: chunkSize}
+
 // realDisk is the disk, with faults where a test wants them. Syncs are left out: these tests cut no power.
 type realDisk struct {
 	*disk.Disk
@@ -110,14 +112,19 @@ const state, imports = "state", "import"
 // newPlan is a house with one tenant, cssf, and one sender, low, that is paired.
 func newPlan(t testing.TB, mode release.Mode) *plan {
 	t.Helper()
-	dir := t.TempDir()
+	p := planIn(t, t.TempDir(), mode)
+	must(t, os.Mkdir(p.at(imports), 0o755))
+	return p
+}
+
+func planIn(t testing.TB, dir string, mode release.Mode) *plan {
+	t.Helper()
 	p := &plan{
 		dir: dir, bytes: 1 << 40, inodes: 1 << 30, now: time.Date(2026, 9, 22, 12, 0, 0, 0, time.UTC), idle: time.Hour, disk: &realDisk{Disk: disk.New()},
 		tenants: make(map[bundle.Name]Tenant), lows: []*low{newLow(t, "low", 1)},
 		keep: Keep{Rejected: 24 * time.Hour, Damaged: 24 * time.Hour, Rows: 1000 * time.Hour},
 	}
 	p.tenant("cssf", mode, imports)
-	must(t, os.Mkdir(p.at(imports), 0o755))
 	return p
 }
 

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/sha512"
+	"fmt"
 	"maps"
 	"path"
 	"slices"
@@ -28,6 +29,8 @@ type low struct {
 	epoch bundle.Epoch
 	key   ssh.Signer
 	heads map[bundle.Name]record.TenantHead
+
+	packed int // items so far
 }
 
 // newLow makes a sender whose key and epoch follow from its number.
@@ -106,10 +109,11 @@ func table(t testing.TB, files map[string]string) *bundle.Table {
 // pack makes the sender's next bundle for a tenant. change may spoil the manifest before it is written and signed.
 func (l *low) pack(t testing.TB, tenant bundle.Name, files map[string]string, change ...func(*bundle.Manifest)) *item {
 	t.Helper()
-	var id bundle.ID
-	rand.Read(id[:])
 	head := l.heads[tenant]
 	name, _, _ := strings.Cut(slices.Min(slices.Collect(maps.Keys(files))), "/")
+	l.packed++
+	sum := sha256.Sum256(fmt.Append(nil, l.name, l.epoch, tenant, head.Sequence, name, l.packed)) // a killed process and its parent make the same
+	id := bundle.ID(sum[:16])
 	m := &bundle.Manifest{
 		Header: bundle.Header{
 			Bundle: id, Sender: l.name, Receiver: receiverID, Tenant: tenant, Epoch: l.epoch, Sequence: head.Sequence + 1, Previous: head.Manifest, Created: created, Name: name,
