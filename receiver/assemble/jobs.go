@@ -8,10 +8,11 @@ import (
 
 // job is one whole chunk on its way: decompressed and written by a worker, hashed by the hasher in the order in which jobs were begun.
 type job struct {
-	frame *frame
-	raw   []byte
-	ready chan struct{} // closed when raw is written, or err set
-	err   error
+	frame  *frame
+	buffer []byte // what raws gave: raw may have another capacity
+	raw    []byte
+	ready  chan struct{} // closed when raw is written, or err set
+	err    error
 }
 
 // work takes jobs until the room ends and none is left.
@@ -23,7 +24,7 @@ func (a *Assembler) work() {
 		if j == nil {
 			return
 		}
-		j.raw, j.err = decode(decoder, j.frame.bytes, j.raw)
+		j.raw, j.err = decode(decoder, j.frame.bytes, j.buffer)
 		if j.err == nil {
 			j.err = a.write(j.frame, j.raw)
 		}
@@ -41,7 +42,7 @@ func (a *Assembler) nextJob() *job {
 			if b := a.raws.take(int(j.frame.raw)); b != nil {
 				a.jobs[0] = nil
 				a.jobs = a.jobs[1:]
-				j.raw, j.ready = b[:0], make(chan struct{})
+				j.buffer, j.ready = b[:0], make(chan struct{})
 				a.hashing <- j // there is room: only this function sends, and the hasher only takes
 				return j
 			}
@@ -74,7 +75,7 @@ func (a *Assembler) finish(j *job) {
 	a.mu.Lock()
 	in, chunk := j.frame.bundle, j.frame.chunk
 	a.buffers.put(j.frame.bytes)
-	a.raws.put(j.raw[:0])
+	a.raws.put(j.buffer)
 	a.active--
 	delete(in.busy, chunk)
 	reason, refused := bundle.ReasonOf(j.err)
@@ -109,18 +110,18 @@ func newDecoder() *zstd.Decoder {
 	return d
 }
 
-// decode decompresses a frame into raw, whose capacity may be more than the chunk's length; the result has exactly the length that take gave it.
-func decode(d *zstd.Decoder, frame, raw []byte) ([]byte, error) {
+// decode decompresses a frame into a buffer, which has room for what the slices said. The result is a part of it.
+func decode(d *zstd.Decoder, frame, buffer []byte) ([]byte, error) {
 	want, err := frameContent(frame)
 	if err != nil {
-		return raw, err
+		return nil, err
 	}
-	if want > cap(raw) {
-		return raw, errFrame
+	if want > cap(buffer) {
+		return nil, errFrame
 	}
-	out, err := d.DecodeAll(frame, raw[:0:want])
+	out, err := d.DecodeAll(frame, buffer[:0:want])
 	if err != nil || len(out) != want {
-		return raw, errFrame
+		return nil, errFrame
 	}
 	return out, nil
 }
