@@ -31,7 +31,6 @@ by the drains of the links.`,
 	return c
 }
 
-// memoryLimit is what the process aims to stay below: its own buffers, and room for tables of files.
-func memoryLimit(c Config) int64 {
-	return int64(c.Memory)*int64(len(c.Links)) + assembleMemory + 64<<20
-}
+// memoryLimit is what the collector of garbage aims to stay below. Blocks and datagrams are in memory that it does not know; what it has to hold is what is on its way to
+// the disk, and tables of files.
+func memoryLimit(Config) int64 { return assembleMemory + 40<<20 }

@@ -21,7 +21,7 @@ import (
 
 const (
 	// assembleMemory holds what is on its way from the link to the disk.
-	assembleMemory = 96 << 20
+	assembleMemory = 64 << 20
 	// checkpointEvery bounds what a crash costs: chunks that came since the last checkpoint are missing again.
 	checkpointEvery = 2 * time.Second
 )

@@ -31,5 +31,6 @@ scheduler and the link.`,
 	return c
 }
 
-// memoryLimit is what the process aims to stay below: the window's memory is not the collector's, but the rest is.
-func memoryLimit(c Config) int64 { return int64(c.Memory) + 96<<20 }
+// memoryLimit is what the collector of garbage aims to stay below. The blocks of the window are in memory that it does not know; what it has to hold is what is read and
+// compressed, and tables of files.
+func memoryLimit(c Config) int64 { return int64(c.Memory) + 48<<20 }

@@ -207,7 +207,8 @@ func TestMoreContentIsPurgedThanOneQueryGives(t *testing.T) {
 	t.Parallel()
 	p := newPlan(t, release.ModeOne)
 	p.keep.Imported = time.Hour
-	h := p.open(t)
+	h := p.prepare(t)
+	h.runAtRest() // nobody else looks
 	const many = 1500 // ledger.Older gives a thousand
 	tenant := p.at(state, "quarantine", "cssf")
 	for n := range many {
