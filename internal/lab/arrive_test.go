@@ -287,7 +287,7 @@ func TestMemoryOfBothSides(t *testing.T) {
 	if os.Getenv("ECLUSE_SOAK_MATRIX") != "" {
 		size = 10 << 30
 	}
-	l := up(t, options{mtu: 9000, offload: true, rate: "6Gbit"})
+	l := up(t, options{mtu: 9000, offload: true}) // with the defaults
 	l.startBoth()
 	p := filepath.Join(l.work(), "large")
 	random(t, p, 6, size)
