@@ -54,6 +54,8 @@ type Chamber struct {
 	pause   func(failures int) time.Duration // before something that failed is tried again
 	verify  chan struct{}                    // a token for each bundle under verification
 	dying   sync.Once                        // see fatal
+	settled chan struct{}                    // closed by the first Recheck: what an earlier life left has been taken up
+	settle  sync.Once
 
 	gate    sync.Mutex // held while working grows, so that Wait misses nobody
 	working sync.WaitGroup
@@ -79,7 +81,7 @@ const (
 func New(o Options) *Chamber {
 	c := &Chamber{
 		o: o, verify: make(chan struct{}, verifyMost), reserved: make(map[bundle.ID]reservation), heart: make(map[bundle.Name]Heart),
-		verified: make(map[bundle.ID]time.Time), due: make(map[bundle.ID]due), outlets: make(map[bundle.Name]*outlet),
+		verified: make(map[bundle.ID]time.Time), due: make(map[bundle.ID]due), settled: make(chan struct{}), outlets: make(map[bundle.Name]*outlet),
 		pause: func(failures int) time.Duration { return min(retryMost, retryFirst<<min(failures-1, 10)) },
 	}
 	for name, t := range o.Tenants {
@@ -91,8 +93,8 @@ func New(o Options) *Chamber {
 // SetAssembler closes the circle: the Assembler is made with the Chamber as its Owner.
 func (c *Chamber) SetAssembler(a *assemble.Assembler) { c.o.Assembler = a }
 
-// Start makes the Chamber ready. Everything it does ends with ctx; Wait waits for that. Recheck is to be called once afterwards: it finds what an earlier life was
-// about to release.
+// Start makes the Chamber ready. Everything it does ends with ctx; Wait waits for that. When the Assembler has taken up what an earlier life left (Load, with Wanted),
+// Recheck is to be called once: it finds what was about to be released, and nothing is removed from quarantine before.
 func (c *Chamber) Start(ctx context.Context) error {
 	c.ctx = ctx
 	approved, err := c.o.Ledger.InState(ctx, ledger.Approved)

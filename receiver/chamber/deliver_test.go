@@ -69,7 +69,7 @@ func TestAMissingDestinationKeepsItApproved(t *testing.T) {
 	refusedError(t, h.reject(i, 1, "too late"), "stands in") // the first destination has it
 	must(t, os.Mkdir(p.at("second"), 0o755))
 	must(t, h.Deliver(t.Context(), i.id()))
-	h.is(i, ledger.Imported, "")
+	h.is(i, ledger.Imported, bundle.ReasonNotInspected)
 	stands(t, p.at(imports), i)
 	stands(t, p.at("second"), i)
 	must(t, h.Deliver(t.Context(), i.id()))
@@ -191,7 +191,7 @@ func TestACommandAtRestDeliversOnlyWhatItIsAskedFor(t *testing.T) {
 	time.Sleep(20 * time.Millisecond)
 	h.is(i, ledger.Approved, bundle.ReasonNotInspected)
 	must(t, h.Deliver(t.Context(), i.id()))
-	h.is(i, ledger.Imported, "")
+	h.is(i, ledger.Imported, bundle.ReasonNotInspected)
 	h.is(j, ledger.Approved, bundle.ReasonNotInspected)
 	must(t, h.end(true))
 	h = p.open(t)

@@ -38,6 +38,11 @@ type due struct {
 // keepAll purges what has stayed long enough. What an earlier life left in quarantine is found on the disk, once: the records of what is purged stay for long, and
 // say no more whether there is content.
 func (c *Chamber) keepAll() {
+	select {
+	case <-c.settled: // or what an earlier life left in quarantine, and is about to take back, would look like nobody's
+	case <-c.ctx.Done():
+		return
+	}
 	if err := c.findContent(); err != nil && c.ctx.Err() == nil {
 		c.o.Log.Error("look through the quarantine", zap.Error(err))
 	}

@@ -179,7 +179,7 @@ func TestPurge(t *testing.T) {
 	step(31*time.Hour, false)
 	h.is(partly, ledger.Abandoned, bundle.ReasonAbandonedExpired)
 	h.unstaged(partly)
-	h.is(imported, ledger.Imported, "") // its row stays
+	h.is(imported, ledger.Imported, bundle.ReasonNotInspected) // its row stays
 	step(90*time.Hour, false)
 	for _, i := range []*item{imported, rejected, refused} {
 		if _, err := h.ledger.Get(i.id()); !errors.Is(err, ledger.ErrNotFound) {

@@ -105,7 +105,7 @@ func TestAKilledLifeIsFinishedByTheNext(t *testing.T) {
 		if at > most {
 			t.Fatalf("a life has more than %d acts", most)
 		}
-		if at%3 == 0 {
+		if at%4 == 0 {
 			live(t, dir, 4+at%13)
 		}
 		if !t.Run(fmt.Sprint("before act ", at), func(t *testing.T) { finished(t, dir) }) {

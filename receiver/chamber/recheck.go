@@ -17,6 +17,7 @@ import (
 // and what is clean and needs nobody is released: also what an earlier life did not come to. What is approved and not delivered is tried again. One bundle that
 // cannot be looked at keeps nobody else waiting.
 func (c *Chamber) Recheck(ctx context.Context) error {
+	c.settle.Do(func() { close(c.settled) })
 	ids, err := c.o.Ledger.InState(ctx, ledger.Quarantined)
 	if err != nil {
 		return err

@@ -167,7 +167,7 @@ func TestTheSameBundleComesInOnce(t *testing.T) {
 		h.receive(i.from, i.whole()...)
 	}
 	time.Sleep(50 * time.Millisecond)
-	h.is(i, ledger.Imported, "")
+	h.is(i, ledger.Imported, bundle.ReasonNotInspected)
 	stands(t, p.at(imports), i)
 	h.unstaged(i)
 }

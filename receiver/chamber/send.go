@@ -94,7 +94,8 @@ func (c *Chamber) deliverTo(ways []*way, d deliver.Options, last bool) {
 
 // imported ends a bundle well.
 func (c *Chamber) imported(r *ledger.Record) error {
-	r.State, r.Reason, r.Detail = ledger.Imported, nil, ""
+	lift(r) // a delivery that had failed leaves no reason behind
+	r.State = ledger.Imported
 	return nil
 }
 

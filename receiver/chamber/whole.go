@@ -172,6 +172,7 @@ func (c *Chamber) close(b *assemble.Staged, signed *quarantine.Signed, dir strin
 		return err
 	}
 	automatic, moved := false, false
+	c.fresh(b.ID) // before anybody can see it: a late word would speak of what happened since
 	err := c.change(b.ID, func(r *ledger.Record) error {
 		if r.State != ledger.Receiving && r.State != ledger.Damaged {
 			return errOver
@@ -186,6 +187,9 @@ func (c *Chamber) close(b *assemble.Staged, signed *quarantine.Signed, dir strin
 		automatic = release.Automatic(c.o.Tenants[m.Tenant].Release, r)
 		return nil
 	})
+	if err != nil {
+		c.stale(b.ID)
+	}
 	if err != nil && moved && !errors.Is(err, ledger.ErrFatal) {
 		err = errors.Join(err, os.Rename(to, dir)) // its record could not be written
 	}
@@ -198,7 +202,6 @@ func (c *Chamber) close(b *assemble.Staged, signed *quarantine.Signed, dir strin
 	if err := b.Done(); err != nil {
 		c.o.Log.Error("clear staging", zap.Error(err))
 	}
-	c.fresh(b.ID)
 	if automatic {
 		if err := c.automatic(m.Tenant, b.ID); err != nil {
 			c.posted(err) // it is in quarantine all the same, and Recheck releases it
