@@ -203,7 +203,7 @@ func TestAnItemThatChangesIsReadAsItWasOrIsOrNotAtAll(t *testing.T) {
 			return
 		}
 	}
-	t.Logf("%d races: %v", ran, outcome)
+	t.Logf("soak race: %d done: %v", ran, outcome)
 	if ran < raceLeast && ran < races || ran >= raceLeast && (outcome["refused"] == 0 || outcome["as it was"]+outcome["as it is"] == 0) {
 		t.Fatalf("%d races ended in %v: they do not meet", ran, outcome)
 	}

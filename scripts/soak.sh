@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# One count of scripts/counts: soak.sh NAME [COUNT]. Without COUNT the full one is made.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/counts.sh
+name=${1:?soak.sh NAME [COUNT]; the names stand in scripts/counts}
+if [ "$name" = fuzz ]; then exec scripts/fuzz.sh 5m; fi
+var=$(variable "$name")
+[ -n "$var" ] || { echo "soak: no count is called $name; there are: $(names | xargs)" >&2; exit 2; }
+required=$(count "$name" soak)
+n=${2:-$required}
+case $name in
+matrix) package=./internal/lab tests=TestSoakMatrix ;;
+large) package=./internal/lab tests=TestSoakLarge ;;
+kill) package=./internal/lab tests=TestSoakKill ;;
+race) package=./sender/pack tests=TestRace ;;
+garbage) package=./receiver/collect tests=TestSoakGarbage ;;
+lossy) package=./receiver/collect tests=TestSoakLossy ;;
+esac
+out=$(mktemp)
+trap 'rm -f "$out"' EXIT
+echo "soak $name at $(git describe --always --dirty 2>/dev/null || echo unknown), $(nproc) cores: $n of $required required"
+env "$var=$n" go test -count 1 -timeout 90m -run "^$tests" -v "$package" | tee "$out"
+if ! grep -q "^ *[a-z_]*\.go:[0-9]*: soak $name: $n done" "$out"; then
+	echo "soak: $name did not say that $n were done" >&2
+	exit 1
+fi
+echo "soak $name: done $n, required $required"
