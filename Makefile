@@ -28,9 +28,10 @@ test: needs build ## every package, and both programs in the lab; at most 8 minu
 proof: needs build ## what takes longer and still belongs in every CI run
 	scripts/proof.sh
 
-soak: soak-matrix ## every full count, one after another
+soak: needs build ## every full count of scripts/counts, one after another
+	scripts/soak.sh all
 
-soak-%: needs build ## one full count: soak-matrix
+soak-%: needs build ## one full count: soak-matrix, soak-kill ... (scripts/counts), soak-fuzz
 	scripts/soak.sh $*
 
 race: ## every package under the race detector

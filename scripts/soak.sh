@@ -1,10 +1,14 @@
 #!/usr/bin/env bash
-# One count of scripts/counts: soak.sh NAME [COUNT]. Without COUNT the full one is made.
+# One count of scripts/counts: soak.sh NAME|fuzz|all [COUNT]. Without COUNT the full one is made.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/counts.sh
 name=${1:?soak.sh NAME [COUNT]; the names stand in scripts/counts}
 if [ "$name" = fuzz ]; then exec scripts/fuzz.sh 5m; fi
+if [ "$name" = all ]; then
+	for n in $(names) fuzz; do "$0" "$n"; done
+	exit 0
+fi
 var=$(variable "$name")
 [ -n "$var" ] || { echo "soak: no count is called $name; there are: $(names | xargs)" >&2; exit 2; }
 required=$(count "$name" soak)
