@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -32,17 +31,22 @@ type collection struct {
 	name      string
 	lines     map[string]int    // path -> line of its key
 	variables map[string]string // path -> environment variable that overrides it
+	void      map[string]bool   // entries of lists that could not be read
 	all       []Fault
 	more      int // beyond maxFaults
 }
 
 func newFaults(name string) *Faults {
-	return &Faults{&collection{name: name, lines: map[string]int{}, variables: map[string]string{}}, ""}
+	return &Faults{&collection{name: name, lines: map[string]int{}, variables: map[string]string{}, void: map[string]bool{}}, ""}
 }
 
-// Add tells that the value at path is wrong: Add("links[0].rate", "must be above 0"). A second fault at one path is dropped.
+// Add tells that the value at path is wrong: Add("links[0].rate", "must be above 0"). A second fault at one path is dropped, and so is what would be said of the keys
+// of a list's entry that could not be read at all.
 func (f *Faults) Add(path, format string, args ...any) {
 	path = f.join(path)
+	if f.isVoid(path) {
+		return
+	}
 	f.add(Fault{Path: path, Line: f.line(path), Variable: f.variables[path], Text: fmt.Sprintf(format, args...)})
 }
 
@@ -104,6 +108,19 @@ func (c *collection) addAlways(path string, line int, format string, args ...any
 func (c *collection) place(path string, line int)           { c.lines[path] = line }
 func (c *collection) override(path string, variable string) { c.variables[path] = variable }
 
+// isVoid tells whether a path leads into an entry that could not be read.
+func (c *collection) isVoid(path string) bool {
+	for path = parent(path); path != ""; path = parent(path) {
+		if c.void[path] {
+			return true
+		}
+	}
+	return false
+}
+
+// parent is the path of what holds the thing at path, or nothing at the top.
+func parent(path string) string { return path[:max(0, strings.LastIndexAny(path, ".["))] }
+
 // line gives the line of a path, or of the nearest thing around it that stands in the file.
 func (c *collection) line(path string) int {
 	if c.variables[path] != "" {
@@ -113,30 +130,29 @@ func (c *collection) line(path string) int {
 		if line := c.lines[path]; line != 0 {
 			return line
 		}
-		path = path[:max(0, strings.LastIndexAny(path, ".["))]
+		path = parent(path)
 	}
 	return 0
 }
 
-// addDecode adds what mapstructure could not decode. It returns false for an error that names no path.
+// addDecode adds what mapstructure could not decode: a tree of wrapped and joined errors, whose DecodeErrors carry paths. It returns false where it found none.
 func (f *Faults) addDecode(err error) bool {
-	if many, ok := err.(interface{ Unwrap() []error }); ok {
-		for _, e := range many.Unwrap() {
-			if !f.addDecode(e) {
-				return false
-			}
+	switch e := err.(type) {
+	case *mapstructure.DecodeError:
+		if !f.addDecode(e.Unwrap()) { // the innermost path is the most exact
+			f.Add(e.Name(), "%s", e.Unwrap())
 		}
 		return true
+	case interface{ Unwrap() []error }:
+		found := false
+		for _, one := range e.Unwrap() {
+			found = f.addDecode(one) || found
+		}
+		return found
+	case interface{ Unwrap() error }:
+		return f.addDecode(e.Unwrap())
 	}
-	var inner *mapstructure.DecodeError
-	if !errors.As(err, &inner) {
-		return false
-	}
-	if f.addDecode(inner.Unwrap()) { // the innermost path is the most exact
-		return true
-	}
-	f.Add(inner.Name(), "%s", inner.Unwrap())
-	return true
+	return false
 }
 
 // Error is everything that is wrong with one configuration.

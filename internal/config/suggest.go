@@ -10,7 +10,13 @@ import (
 func suggest(key string, fields map[string]field) string {
 	known := slices.Sorted(maps.Keys(fields))
 	best, least := "", 1+max(1, len(key)/3)
+	if len(key) > keyMost { // a file is not to choose how long this takes
+		least = 0
+	}
 	for _, k := range known {
+		if least <= max(len(k)-len(key), len(key)-len(k)) {
+			continue
+		}
 		if d := distance(strings.ToLower(key), k); d < least {
 			best, least = k, d
 		}

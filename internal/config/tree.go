@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -47,6 +48,10 @@ var yamlLine = regexp.MustCompile(`^yaml: line ([0-9]+): (.*)$`)
 // parseTree reads one YAML document whose root is a mapping with the keys of t. Keys that are faulty are left out of what it returns; ok is false
 // where it is no such document, and nothing more can be said of it.
 func parseTree(data []byte, t reflect.Type, faults *Faults) (m map[string]any, ok bool) {
+	if !utf8.Valid(data) { // the parser would take UTF-16
+		faults.addLine("", lineOfInvalid(data), "the text is not UTF-8")
+		return nil, false
+	}
 	var document yaml.Node
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	switch err := decoder.Decode(&document); {
@@ -72,6 +77,22 @@ func parseTree(data []byte, t reflect.Type, faults *Faults) (m map[string]any, o
 	return m, ok
 }
 
+// lineOfInvalid is the line of the first byte that is not UTF-8.
+func lineOfInvalid(data []byte) int {
+	line := 1
+	for len(data) > 0 {
+		c, size := utf8.DecodeRune(data)
+		if c == utf8.RuneError && size == 1 {
+			break
+		}
+		if c == '\n' {
+			line++
+		}
+		data = data[size:]
+	}
+	return line
+}
+
 // addSyntax adds what the YAML parser says; it begins with the line where it knows it.
 func addSyntax(faults *Faults, err error) {
 	if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
@@ -84,11 +105,10 @@ func addSyntax(faults *Faults, err error) {
 
 // value gives what a node holds for a type, or nil after a fault.
 func (r tree) value(n *yaml.Node, t reflect.Type, path string) any {
+	trick := trickOf(n)
 	switch {
-	case n.Kind == yaml.AliasNode || n.Anchor != "":
-		return r.fault(path, n, "anchors and aliases are not taken here: write the value out")
-	case n.Style&yaml.TaggedStyle != 0:
-		return r.fault(path, n, "tags such as %s are not taken here", n.Tag)
+	case trick != "":
+		return r.fault(path, n, "%s", trick)
 	case n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null":
 		return r.fault(path, n, "has no value; leave the key out to have its default")
 	case textual(t):
@@ -103,6 +123,19 @@ func (r tree) value(n *yaml.Node, t reflect.Type, path string) any {
 		panic("config: " + path + " has a type that this package does not serve: " + t.String())
 	}
 	return r.text(n, path)
+}
+
+// trickOf says what of a key or a value makes YAML guess, or nothing.
+func trickOf(n *yaml.Node) string {
+	switch {
+	case n.Kind == yaml.AliasNode || n.Anchor != "":
+		return "anchors and aliases are not taken here: write the value out"
+	case n.Style&yaml.TaggedStyle != 0:
+		return "tags such as " + plain(n.Tag) + " are not taken here"
+	case n.ShortTag() == "!!merge":
+		return "merge keys are not taken here: write the values out"
+	}
+	return ""
 }
 
 func (r tree) fault(path string, n *yaml.Node, format string, args ...any) any {
@@ -143,9 +176,16 @@ func (r tree) mapping(n *yaml.Node, t reflect.Type, path string) any {
 		at := join(path, plain(key.Value))
 		f, known := fields[key.Value]
 		first, twice := seen[key.Value]
+		trick := trickOf(key)
 		switch {
-		case key.Kind != yaml.ScalarNode:
+		case key.Kind == yaml.MappingNode || key.Kind == yaml.SequenceNode:
 			r.fault(path, key, "a key is a plain word")
+			continue
+		case key.Kind == yaml.AliasNode:
+			r.fault(path, key, "%s", trick)
+			continue
+		case trick != "":
+			r.fault(at, key, "%s", trick)
 			continue
 		case twice:
 			r.faults.addAlways(at, key.Line, "is given twice, first on line %d", first)
@@ -163,8 +203,14 @@ func (r tree) mapping(n *yaml.Node, t reflect.Type, path string) any {
 	return m
 }
 
+// keyMost is how much of a key is shown: none that is known is as long.
+const keyMost = 60
+
 // plain quotes a key that would not read as one word of a path.
 func plain(key string) string {
+	if len(key) > keyMost {
+		key = strings.ToValidUTF8(key[:keyMost], "") + "..."
+	}
 	for i := range len(key) {
 		if c := key[i]; c <= ' ' || c >= 0x7f || c == '"' {
 			return strconv.Quote(key)
@@ -192,6 +238,7 @@ func (r tree) list(n *yaml.Node, entry reflect.Type, path string) any {
 		if v != nil {
 			all = append(all, v)
 		} else {
+			r.faults.void[at] = true
 			all = append(all, map[string]any{}) // keeps the numbers of those that follow
 		}
 	}
