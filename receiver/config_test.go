@@ -1,0 +1,90 @@
+package main
+
+import (
+	"net/netip"
+	"os"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+
+	"ecluse/internal/config"
+)
+
+// documented is the sample that operators are shown.
+const documented = `state: /var/lib/ecluse-receiver
+identity: /etc/ecluse/receiver.key
+allowed_signers: /etc/ecluse/allowed_signers
+links:
+  - name: a
+    listen: 10.77.0.2:4600
+senders:
+  - name: ctie-low
+    tenants: [cssf]
+tenants:
+  - name: cssf
+    release: one        # automatic | one | two
+    deliver:
+      - directory: /srv/import/cssf
+`
+
+// sampled is what both samples say.
+func sampled() Config {
+	c := defaults()
+	var link LinkConfig
+	var tenant TenantConfig
+	var to DeliverConfig
+	link.SetDefaults()
+	tenant.SetDefaults()
+	to.SetDefaults()
+	link.Name, link.Listen = "a", config.AddrPort{AddrPort: netip.MustParseAddrPort("10.77.0.2:4600")}
+	to.Directory = "/srv/import/cssf"
+	tenant.Name, tenant.Release, tenant.Deliver = "cssf", "one", []DeliverConfig{to}
+	c.Links, c.Tenants, c.Senders = []LinkConfig{link}, []TenantConfig{tenant}, []SenderConfig{{"ctie-low", []string{"cssf"}}}
+	return c
+}
+
+func TestSamplesSayTheDefaultsThatHold(t *testing.T) {
+	text, err := os.ReadFile("../configs/receiver.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sample := string(text)
+	commented := regexp.MustCompile(`(?m)^( *)#([a-z_]+:)`)
+	bare := commented.ReplaceAllString(sample, "$1$2")
+	if n := len(commented.FindAllString(sample, -1)); n < 5 {
+		t.Fatalf("%d commented defaults: the sample has another form than this test knows", n)
+	}
+	for name, text := range map[string]string{"documented": documented, "as it is": sample, "with every default uncommented": bare} {
+		got, err := config.Parse(name, []byte(text), defaults())
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		want := sampled()
+		if name != "documented" {
+			want.Name = "cloud-high"
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s:\ngot  %+v\nwant %+v", name, got, want)
+		}
+	}
+}
+
+func TestAllThatContradictsIsToldAtOnce(t *testing.T) {
+	text := strings.NewReplacer("/etc/ecluse/receiver.key", "receiver.key", "10.77.0.2:4600", "10.77.0.2:0", "[cssf]", "[cssf, other]", "name: ctie-low", "name: a/b", "one ", "three ",
+		"/srv/import/cssf", "import\n        clash: overwrite").Replace(documented) + "silence: 1s\nmemory: 1MiB\nlog: loud\ndisk: {reserve: 100%}\n"
+	_, err := config.Parse("f", []byte(text), defaults())
+	if err == nil {
+		t.Fatal("it holds")
+	}
+	for _, path := range []string{"f:2: identity: ", "f:6: links[0].listen: ", "f:8: senders[0].name: ", "f:9: senders[0].tenants[1]: ", "f:12: tenants[0].release: ",
+		"f:14: tenants[0].deliver[0].directory: ", "f:15: tenants[0].deliver[0].clash: ", "f:16: silence: ", "f:17: memory: ", "f:18: log: ", "f:19: disk.reserve: "} {
+		if !strings.Contains("\n"+err.Error(), "\n"+path) {
+			t.Errorf("not told: %s", path)
+		}
+	}
+	if n := strings.Count(err.Error(), "\n") + 1; n != 11 {
+		t.Errorf("%d faults, not 11:\n%v", n, err)
+	}
+}
