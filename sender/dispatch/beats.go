@@ -1,6 +1,8 @@
 package dispatch
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"ecluse/protocol/bundle"
@@ -140,5 +142,6 @@ func (d *Dispatcher) Beat() []transmit.Appender {
 	for i, t := range d.o.Tenants {
 		h.Tenants = append(h.Tenants, record.TenantHead{Tenant: t.Name, Sequence: d.heads[i].shown.sequence, Manifest: d.heads[i].shown.digest})
 	}
+	slices.SortFunc(h.Tenants, func(a, b record.TenantHead) int { return strings.Compare(string(a.Tenant), string(b.Tenant)) })
 	return append([]transmit.Appender{h}, d.beats.take(now, d.o.BeatBytes)...)
 }

@@ -66,8 +66,9 @@ type Dispatcher struct {
 	tasks map[bundle.ID]*task
 	beats beats
 	heads []heads // by tenant
-	err   error
 	fail  context.CancelCauseFunc
+
+	retry time.Duration // how long what this machine had no room for waits
 }
 
 // signingMost bounds the bundles that wait for their signature: each holds its table of files.
@@ -78,7 +79,7 @@ func New(o Options) *Dispatcher {
 	d := &Dispatcher{
 		o: o, signing: make(chan struct{}, signingMost),
 		lanes: make(map[schedule.Lane]*lane), tasks: make(map[bundle.ID]*task),
-		beats: newBeats(), heads: make([]heads, len(o.Tenants)),
+		beats: newBeats(), heads: make([]heads, len(o.Tenants)), retry: retryAfter,
 	}
 	for i, t := range o.Tenants {
 		end := o.Ledger.Head(t.Name)

@@ -300,12 +300,12 @@ func passing(err error) bool {
 
 // postpone has a task tried again later, as a whole.
 func (d *Dispatcher) postpone(t *task, cause error) {
-	d.o.Log.Error("there is no room here for this: it is tried again", zap.Stringer("bundle", t.record.Bundle), zap.Duration("in", retryAfter), zap.Error(cause))
+	d.o.Log.Error("there is no room here for this: it is tried again", zap.Stringer("bundle", t.record.Bundle), zap.Duration("in", d.retry), zap.Error(cause))
 	d.mu.Lock()
 	d.beats.done(t.record.Bundle)
 	t.out = nil
 	d.mu.Unlock()
-	d.working.Go(func() { d.later(t, retryAfter) })
+	d.working.Go(func() { d.later(t, d.retry) })
 }
 
 // putAway moves a sent item to sent/<sequence>/.
