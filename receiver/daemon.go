@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 
 	"ecluse/internal/cli"
 	"ecluse/internal/control"
@@ -36,9 +37,12 @@ type daemon struct {
 	assembler *assemble.Assembler
 	verifier  *collect.KeyVerifier
 
-	mu     sync.Mutex
-	alarms []watch.Alarm
-	told   map[string]uint64 // counts that were logged
+	stamps [2]stamp // of configuration and allowed_signers, as they were read
+
+	mu        sync.Mutex
+	untrusted string // why an edited trust could not be read; "" when it was
+	alarms    []watch.Alarm
+	told      map[string]uint64 // counts that were logged
 }
 
 // runDaemon runs until ctx ends or a promise cannot be kept.
@@ -55,7 +59,7 @@ func runDaemon(ctx context.Context, c Config, path string, log *zap.Logger) (err
 	if err != nil {
 		return cli.Ending(asked, ctx, err)
 	}
-	d := &daemon{house: h, path: path, since: time.Now(), told: make(map[string]uint64)}
+	d := &daemon{house: h, path: path, since: time.Now(), told: make(map[string]uint64), stamps: [2]stamp{stampOf(path), stampOf(c.AllowedSigners)}}
 	err = d.run(ctx)
 	err = cli.Ending(asked, ctx, err)
 	return errors.Join(err, h.close(err == nil))
@@ -221,6 +225,9 @@ func (d *daemon) watch(ctx context.Context) {
 			continue
 		}
 		d.tellAlarms(s.Alarms)
+		if n%5 == 4 {
+			d.follow(ctx)
+		}
 		if n%60 == 59 {
 			d.tellRefused(s)
 			if err := d.clock.Save(); err != nil {
@@ -228,6 +235,39 @@ func (d *daemon) watch(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// stamp is what a file looked like: whoever edits it changes at least one of these.
+type stamp struct {
+	inode   uint64
+	size    int64
+	changed unix.Timespec
+}
+
+func stampOf(path string) stamp {
+	var st unix.Stat_t
+	if unix.Stat(path, &st) != nil {
+		return stamp{}
+	}
+	return stamp{st.Ino, st.Size, st.Ctim}
+}
+
+// follow reads the trust again when somebody has edited it: a line that is taken out of allowed_signers revokes a key within seconds.
+func (d *daemon) follow(ctx context.Context) {
+	now := [2]stamp{stampOf(d.path), stampOf(d.c.AllowedSigners)}
+	if now == d.stamps {
+		return
+	}
+	d.stamps = now
+	err := d.reload(ctx)
+	text := ""
+	if err != nil && ctx.Err() == nil {
+		text = err.Error()
+		d.log.Error("the trust was edited, and cannot be read: the former one stands", zap.Error(err))
+	}
+	d.mu.Lock()
+	d.untrusted = text
+	d.mu.Unlock()
 }
 
 func (d *daemon) tellAlarms(now []watch.Alarm) {

@@ -40,8 +40,15 @@ func (d *daemon) status(ctx context.Context) (*watch.Status, error) {
 	}
 	s.Alarms = watch.Alarms(s, watch.Facts{
 		Silence: d.c.Silence.Std(), Up: time.Since(d.since), Expecting: len(s.Senders) > 0, Undone: undone, Ahead: d.clock.Ahead(), Stuck: stuck,
+		Untrusted: d.trustFault(),
 	})
 	return s, nil
+}
+
+func (d *daemon) trustFault() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.untrusted
 }
 
 func (d *daemon) diskStatus() (watch.Disk, error) {

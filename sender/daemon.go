@@ -33,6 +33,7 @@ const (
 // daemon is the running low house.
 type daemon struct {
 	*house
+	name     bundle.Name
 	log      *zap.Logger
 	since    time.Time
 	plan     *fec.Plan
@@ -69,14 +70,14 @@ func runDaemon(ctx context.Context, c Config, log *zap.Logger) (err error) {
 	if err != nil {
 		return cli.Ending(asked, ctx, err)
 	}
-	d := &daemon{house: h, log: log, since: time.Now(), secrets: s, fatal: fatal, notice: make(map[string]time.Time)}
-	err = d.run(ctx, name)
+	d := &daemon{house: h, name: name, log: log, since: time.Now(), secrets: s, fatal: fatal, notice: make(map[string]time.Time)}
+	err = d.run(ctx)
 	err = cli.Ending(asked, ctx, err)
 	return errors.Join(err, h.close(err == nil))
 }
 
-func (d *daemon) run(ctx context.Context, name bundle.Name) error {
-	server, err := d.prepare(name)
+func (d *daemon) run(ctx context.Context) error {
+	server, err := d.prepare()
 	if d.socket != nil {
 		defer d.socket.Close()
 	}
@@ -97,7 +98,7 @@ func (d *daemon) run(ctx context.Context, name bundle.Name) error {
 		beside.Go(func() { d.keep(ctx) })
 		beside.Go(func() { d.watch(ctx) })
 		beside.Go(func() { d.fail(cli.Watchdog(ctx, d.log, d.stalled)) })
-		d.log.Info("sending", zap.Stringer("to", d.c.Links[0].To), zap.String("mode", d.socket.Mode()), zap.String("sender", string(name)), zap.Stringer("epoch", d.epoch),
+		d.log.Info("sending", zap.Stringer("to", d.c.Links[0].To), zap.String("mode", d.socket.Mode()), zap.String("sender", string(d.name)), zap.Stringer("epoch", d.epoch),
 			zap.Int("k", d.plan.K), zap.Int("m", d.plan.M), zap.Int("window", d.plan.Window), zap.String("version", version))
 		cli.Ready(d.log, "sending")
 		linkErr = d.engine.Run(ctx)
@@ -121,7 +122,7 @@ func (d *daemon) fail(err error) {
 }
 
 // prepare opens socket and outboxes and makes the rooms. Nothing runs yet.
-func (d *daemon) prepare(name bundle.Name) (server *control.Server, err error) {
+func (d *daemon) prepare() (server *control.Server, err error) {
 	l := d.c.Links[0]
 	if d.plan, err = fec.NewPlan(l.facts()); err != nil {
 		return nil, &cli.Error{Code: cli.Usage, Err: err}
@@ -150,7 +151,7 @@ func (d *daemon) prepare(name bundle.Name) (server *control.Server, err error) {
 		weights = append(weights, schedule.Weight{Tenant: bundle.Name(t.Name), Weight: t.Weight})
 		tenants = append(tenants, dispatch.Tenant{Name: bundle.Name(t.Name), Outbox: b, Names: names})
 	}
-	d.makeRooms(name, weights, tenants)
+	d.makeRooms(weights, tenants)
 	if err := confine(d.c, d.log); err != nil {
 		return nil, err
 	}
@@ -161,7 +162,7 @@ func (d *daemon) prepare(name bundle.Name) (server *control.Server, err error) {
 	return server, nil
 }
 
-func (d *daemon) makeRooms(name bundle.Name, weights []schedule.Weight, tenants []dispatch.Tenant) {
+func (d *daemon) makeRooms(weights []schedule.Weight, tenants []dispatch.Tenant) {
 	l := d.c.Links[0]
 	pacer := udp.NewPacer(int64(l.Rate), nil)
 	d.engine = transmit.New(transmit.Options{
@@ -170,7 +171,7 @@ func (d *daemon) makeRooms(name bundle.Name, weights []schedule.Weight, tenants 
 		Alive: d.beat, Failed: d.unsent,
 	})
 	d.dispatch = dispatch.New(dispatch.Options{
-		Tenants: tenants, Link: d.engine, Ledger: d.ledger, Signer: d.secrets, Buffers: pack.NewBuffers(int64(d.c.Memory), 0), Sender: name,
+		Tenants: tenants, Link: d.engine, Ledger: d.ledger, Signer: d.secrets, Buffers: pack.NewBuffers(int64(d.c.Memory), 0), Sender: d.name,
 		Receiver: d.secrets.receiver.ID(), Epoch: d.epoch, TicketKey: d.ticket, Passes: d.c.Passes.Count, Apart: d.c.Passes.Apart.Std(),
 		ChunkSize: bundle.ChunkSizeMax, BeatBytes: beatBytes(int64(l.Rate), d.plan.Shard), Now: time.Now, Log: d.log,
 	})

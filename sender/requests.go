@@ -212,7 +212,7 @@ func (d *daemon) status(ctx context.Context) (*watch.Status, error) {
 	d.mu.Lock()
 	link.BitRate = 8 * d.meter.Rate()
 	d.mu.Unlock()
-	s := &watch.Status{Version: version, Running: true, Since: &since, Sender: d.c.Name, Epoch: d.epoch.String(), Links: []watch.Link{link}}
+	s := &watch.Status{Version: version, Running: true, Since: &since, Sender: string(d.name), Epoch: d.epoch.String(), Links: []watch.Link{link}}
 	var err error
 	if s.Bundles, err = d.ledger.Counts(ctx); err != nil {
 		return nil, err

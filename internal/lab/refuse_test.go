@@ -261,3 +261,31 @@ func TestTwoDaemonsOnOneStateDirectory(t *testing.T) {
 		}
 	}
 }
+
+// Threat K5: a key is taken out of allowed_signers while a bundle of it waits.
+func TestARevokedKeyHoldsWhatIsNotReleased(t *testing.T) {
+	l := up(t, options{release: "one"})
+	l.startBoth()
+	p := filepath.Join(l.work(), "register")
+	write(t, p, []byte("signed by a key that is lost"))
+	l.drop(p)
+	r := l.high.reach(20*time.Second, "register", "quarantined")
+	trust := filepath.Join(l.high.dir, "allowed_signers")
+	text, err := os.ReadFile(trust)
+	must(t, err)
+	must(t, os.WriteFile(trust, []byte("# revoked\n"), 0o644))
+	l.within(20*time.Second, "the hold", func() bool {
+		h := l.high.find("register")
+		return h.Reason != nil && *h.Reason == "signer-revoked"
+	})
+	if _, errs, code := l.high.try("approve", r.Bundle); code != 4 {
+		t.Errorf("approve of a held bundle: exit %d, %s", code, errs)
+	}
+	must(t, os.WriteFile(trust, text, 0o644))
+	l.within(20*time.Second, "the end of the hold", func() bool {
+		h := l.high.find("register")
+		return h.Reason != nil && *h.Reason == "not-inspected"
+	})
+	l.high.ask("approve", r.Bundle)
+	l.high.reach(20*time.Second, "register", "imported")
+}

@@ -82,6 +82,7 @@ type Facts struct {
 	Undone    int64         // approved bundles whose delivery has failed
 	Ahead     time.Duration // of our clock before the machine's
 	Stuck     []string      // goroutines that stand still
+	Untrusted string        // why configuration or allowed_signers could not be read again after somebody had edited them
 }
 
 // aheadMost is how far our clock may be before the machine's: a second is what the file of the clock rounds to.
@@ -122,6 +123,9 @@ func Alarms(s *Status, f Facts) []Alarm {
 	}
 	if s.Disk.Free >= 0 && s.Disk.Free < s.Disk.Reserve {
 		add("disk", "%d bytes are free, below the reserve of %d: nothing is admitted", s.Disk.Free, s.Disk.Reserve)
+	}
+	if f.Untrusted != "" {
+		add("trust", "configuration or allowed_signers were edited and cannot be read, the former trust stands: %s", f.Untrusted)
 	}
 	if f.Ahead > aheadMost {
 		add("clock", "the machine's clock is %v behind what it was: keys are judged by the later time", f.Ahead.Round(time.Second))

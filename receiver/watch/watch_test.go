@@ -39,6 +39,7 @@ func TestEachFaultHasItsAlarmAndHealthHasNone(t *testing.T) {
 		{"undelivered", func(_ *Status, f *Facts) { f.Undone = 1 }, "delivery"},
 		{"a full disk", func(s *Status, _ *Facts) { s.Disk.Free = 9 }, "disk"},
 		{"the clock set back", func(_ *Status, f *Facts) { f.Ahead = time.Hour }, "clock"},
+		{"trust that was broken by an edit", func(_ *Status, f *Facts) { f.Untrusted = "line 3" }, "trust"},
 		{"a stuck drain", func(_ *Status, f *Facts) { f.Stuck = []string{"the drain"} }, "stuck"},
 	} {
 		s, f := healthy()
