@@ -149,7 +149,7 @@ func oneLine(reason *string) string {
 	if more {
 		first += " ..."
 	}
-	return cli.Quote(first)
+	return cli.Clean(first)
 }
 
 func showCommand() *cobra.Command {
