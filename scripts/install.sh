@@ -1,80 +1,118 @@
 #!/usr/bin/env bash
-# Installs one side of the gateway on a systemd machine: users, groups, directories, the program, its unit, and samples to start from.
+# Installs one side of the gateway on a systemd machine: users, groups, directories, the program, its units, and a configuration.
 #
-#   scripts/install.sh sender|receiver [--prefix /usr/local] [--root DIR] [--no-start]
+#   scripts/install.sh sender   [--prefix /usr/local] [--root DIR] [--no-start] [-- --to ADDR ...]
+#   scripts/install.sh receiver [--prefix /usr/local] [--root DIR] [--no-start] [-- --listen ADDR ...]
 #
-# Run it as root, after `make`. Nothing that exists is overwritten but the program, its unit and the samples; it may be run again for an upgrade.
-# --root installs below DIR (for a package or an image) and touches neither users nor services.
+# Run it as root, after `make`. What stands after -- goes to `init`: keys and a configuration are made in /etc/ecluse, with the state in /var/lib/ecluse-SIDE and one
+# tenant, default, in /var/spool/ecluse/default or /srv/import/default. Without it, or where there is a configuration already, none is made.
+# Nothing that exists is overwritten but the program, its units, the rules and the samples; it may be run again for an upgrade.
+# --root installs below DIR (for a package or an image), and touches neither users nor services nor configuration.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 
 die() { echo "install: $*" >&2; exit 1; }
 
 side=${1:-}
-case $side in sender | receiver) shift ;; *) sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2 ;; esac
+case $side in sender | receiver) shift ;; *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;; esac
 prefix=/usr/local root='' start=yes
 while [ $# -gt 0 ]; do
 	case $1 in
 	--prefix) prefix=${2:?--prefix DIR}; shift 2 ;;
 	--root) root=${2:?--root DIR}; shift 2 ;;
 	--no-start) start=no; shift ;;
-	*) die "unknown option $1" ;;
+	--) shift; break ;;
+	*) die "unknown option $1 (what is meant for init stands after --)" ;;
 	esac
 done
-name=ecluse-$side
+name=ecluse-$side state=/var/lib/ecluse-$side config=/etc/ecluse/$side.yaml doc=$prefix/share/doc/ecluse
+case $side in
+sender) key=/etc/ecluse/sender_ed25519 place=/var/spool/ecluse/default end=low groups='ecluse-view ecluse-operators' dropin=outbox ;;
+receiver) key=/etc/ecluse/receiver.key place=/srv/import/default end=high groups='ecluse-view ecluse-release' dropin=import ;;
+esac
 [ -x "$here/bin/$name" ] || die "bin/$name is not there: run make first"
 [ -n "$root" ] || [ "$(id -u)" = 0 ] || die "needs root (or --root DIR)"
+[ -z "$root" ] || [ $# = 0 ] || die "--root makes no configuration: leave out what stands after --"
 
-group() { getent group "$1" >/dev/null || groupadd --system "$1"; }
-user() { getent passwd "$1" >/dev/null || useradd --system --gid "$1" --home-dir "/var/lib/$1" --shell /usr/sbin/nologin "$1"; }
 file() { install -D -m "$1" "$2" "$root$3"; }
-sample() { [ -e "$root$3" ] || file "$1" "$2" "$3"; }
+unit() { # unit MODE FILE TARGET: with the prefix in it
+	local text
+	text=$(sed "s#/usr/local/#$prefix/#g" "$2")
+	install -D -m "$1" /dev/stdin "$root$3" <<<"$text"
+}
 
-if [ -z "$root" ]; then
-	group ecluse
-	group ecluse-view
-	[ "$side" = sender ] || group ecluse-release
-	group "$name"
-	user "$name"
-	usermod --append --groups ecluse "$name"
-fi
+people() {
+	local g
+	for g in $groups "$name"; do getent group "$g" >/dev/null || groupadd --system "$g"; done
+	getent passwd "$name" >/dev/null || useradd --system --gid "$name" --home-dir "$state" --no-create-home --shell /usr/sbin/nologin "$name"
+	# What failed is handed to the operators' group, and a daemon can only give what it is in.
+	[ "$side" = receiver ] || usermod --append --groups ecluse-operators "$name"
+}
 
-file 0755 "$here/bin/$name" "$prefix/bin/$name"
-sed "s#/usr/local/bin/#$prefix/bin/#" "$here/configs/systemd/$name.service" >"$here/bin/$name.service"
-file 0644 "$here/bin/$name.service" "/etc/systemd/system/$name.service"
-rm "$here/bin/$name.service"
-for f in "$here"/configs/systemd/"$name".service.d/*.conf; do
-	file 0644 "$f" "$prefix/share/doc/ecluse/$name.service.d/$(basename "$f")"
-done
-file 0644 "$here/configs/$side.yaml" "$prefix/share/doc/ecluse/$side.yaml"
-file 0644 "$here/README.md" "$prefix/share/doc/ecluse/README.md"
-file 0644 "$here/configs/sysctl/60-ecluse.conf" /etc/sysctl.d/60-ecluse.conf
-file 0644 "$here/configs/nftables/$side.nft" "/etc/ecluse/$side.nft"
-case $side in
-sender) file 0644 "$here/configs/networkd/50-ecluse-low.network" "$prefix/share/doc/ecluse/50-ecluse-low.network" ;;
-receiver) file 0644 "$here/configs/networkd/50-ecluse-high.network" "$prefix/share/doc/ecluse/50-ecluse-high.network" ;;
-esac
-grep -v "ecluse-$([ "$side" = sender ] && echo receiver || echo sender)" "$here/configs/tmpfiles/ecluse.conf" >"$here/bin/tmpfiles.conf"
-sample 0644 "$here/bin/tmpfiles.conf" /etc/tmpfiles.d/ecluse.conf
-rm "$here/bin/tmpfiles.conf"
+programs() {
+	file 0755 "$here/bin/$name" "$prefix/bin/$name"
+	unit 0644 "$here/configs/systemd/$name.service" "/etc/systemd/system/$name.service"
+	unit 0644 "$here/configs/systemd/ecluse-diode@.service" /etc/systemd/system/ecluse-diode@.service
+	file 0644 "$here/configs/nftables/$side.nft" /etc/ecluse/diode.nft
+	file 0644 "$here/configs/sysctl/60-ecluse.conf" /etc/sysctl.d/60-ecluse.conf
+	file 0644 "$here/configs/tmpfiles/$name.conf" "/etc/tmpfiles.d/$name.conf"
+	file 0644 "$here/README.md" "$doc/README.md"
+	file 0644 "$here/configs/$side.yaml" "$doc/$side.yaml"
+	file 0644 "$here/configs/networkd/50-ecluse-$end.network" "$doc/50-ecluse-$end.network"
+	file 0644 "$here/configs/systemd/$name.service.d/$dropin-example.conf" "$doc/$dropin-example.conf"
+}
 
-if [ -z "$root" ]; then
-	if command -v systemd-tmpfiles >/dev/null; then systemd-tmpfiles --create /etc/tmpfiles.d/ecluse.conf; else
-		install -d -m 0750 -g ecluse /etc/ecluse
-		install -d -m 0750 -o "$name" -g "$name" "/var/lib/$name"
+directories() {
+	install -d -m 0755 /etc/ecluse
+	install -d -m 0711 -o "$name" -g "$name" "$state"
+}
+
+# configure has init lay out a side, and moves what the daemon writes out of /etc, to it.
+configure() {
+	local drop=/etc/systemd/system/$name.service.d/$dropin-default.conf
+	"$prefix/bin/$name" init --dir /etc/ecluse "$@" 2>/dev/null
+	if [ "$side" = sender ]; then
+		mv /etc/ecluse/state/epoch /etc/ecluse/state/ticket.key "$state/"
+		chown "$name:" "$state/epoch" "$state/ticket.key"
+		rmdir /etc/ecluse/state /etc/ecluse/outbox/default /etc/ecluse/outbox
+		install -d -m 3770 -o "$name" -g ecluse-operators "$place"
+		sed -i "s#/etc/ecluse/outbox/#/var/spool/ecluse/#" "$config"
+	else
+		rmdir /etc/ecluse/state /etc/ecluse/import/default /etc/ecluse/import
+		install -d -m 2750 -o "$name" -g ecluse-release "$place"
+		sed -i "s#/etc/ecluse/import/#/srv/import/#" "$config"
 	fi
-	if [ "$start" = yes ] && [ -d /run/systemd/system ]; then
-		systemctl daemon-reload
-		systemctl enable "$name"
-	fi
+	sed -i "s#^state: .*#state: $state#" "$config"
+	chmod 0644 "$config"
+	chmod 0755 /etc/ecluse
+	chown "$name:" "$key"
+	sed "s#^ReadWritePaths=.*#ReadWritePaths=-$place#" "$here/configs/systemd/$name.service.d/$dropin-example.conf" | install -D -m 0644 /dev/stdin "$drop"
+}
+
+services() {
+	[ "$start" = yes ] && [ -d /run/systemd/system ] || return 0
+	sysctl --quiet --load=/etc/sysctl.d/60-ecluse.conf
+	systemctl daemon-reload
+	systemctl enable "$name"
+}
+
+programs
+if [ -z "$root" ]; then
+	people
+	directories
+	if [ $# -gt 0 ] && [ -e "$config" ]; then echo "install: $config is there already, and stays as it is" >&2
+	elif [ $# -gt 0 ]; then configure "$@"; fi
+	services
 fi
 
 cat <<EOT
+
 $name is installed. What is left to do, as root (README.md, section Install, has it in full):
 
-  1. $name init --dir /etc/ecluse/$side ...       keys and a configuration, or write /etc/ecluse/$side.yaml from
-                                                  $prefix/share/doc/ecluse/$side.yaml
-  2. $name pair FILE.pair                         the other side's card, checked by its fingerprint
-  3. the network: $prefix/share/doc/ecluse/50-ecluse-*.network, and nft -D diode=IFACE -f /etc/ecluse/$side.nft
-  4. systemctl start $name; $name doctor
+EOT
+[ -e "$root$config" ] || echo "  - a configuration: $0 $side -- ADDRESS AND FACTS, or $config by hand, from $doc/$side.yaml"
+cat <<EOT
+  - the network: $doc/50-ecluse-$end.network to /etc/systemd/network/, then systemctl enable --now ecluse-diode@IFACE
+  - the other side's card, checked by its fingerprint: $name pair FILE.pair
+  - systemctl start $name, and then $name doctor
 EOT
