@@ -108,7 +108,11 @@ func prepare(c *cobra.Command) {
 	c.DisableFlagsInUseLine, c.SuggestionsMinimumDistance = true, 2
 	if check := c.Args; check != nil {
 		c.Args = func(c *cobra.Command, args []string) error {
-			if err := check(c, args); err != nil {
+			err := check(c, args)
+			if err == nil {
+				err = c.ValidateRequiredFlags()
+			}
+			if err != nil {
 				return &Error{Usage, err, fmt.Sprintf("%s --help", c.CommandPath())}
 			}
 			return nil
