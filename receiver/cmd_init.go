@@ -56,6 +56,12 @@ func initReceiver(c *cobra.Command, f initFlags) error {
 		return err
 	}
 	path := func(parts ...string) string { return filepath.Join(append([]string{dir}, parts...)...) }
+	text := strings.NewReplacer("{name}", config.Scalar(string(name)), "{state}", config.Scalar(path("state")), "{identity}", config.Scalar(path("receiver.key")),
+		"{signers}", config.Scalar(path("allowed_signers")), "{import}", config.Scalar(path("import", "default")), "{listen}", config.Scalar(f.listen.String()),
+		"{release}", f.release).Replace(initialConfig)
+	if _, err := config.Parse(path("receiver.yaml"), []byte(text), defaults()); err != nil { // before anything is made
+		return &cli.Error{Code: cli.Usage, Err: err}
+	}
 	if err := cli.RefuseUsed(dir, "receiver.key", "receiver.yaml", "receiver.pair"); err != nil {
 		return err
 	}
@@ -84,7 +90,6 @@ func initReceiver(c *cobra.Command, f initFlags) error {
 	if err := d.Replace(path("allowed_signers"), []byte(signersHead)); err != nil {
 		return err
 	}
-	text := strings.NewReplacer("{dir}", dir, "{name}", string(name), "{listen}", f.listen.String(), "{release}", f.release).Replace(initialConfig)
 	if err := d.Replace(path("receiver.yaml"), []byte(text)); err != nil {
 		return err
 	}
@@ -108,9 +113,9 @@ const signersHead = `# Who may sign: OpenSSH's allowed_signers (ssh-keygen(1)). 
 
 const initialConfig = `# Ecluse, high side. All keys and their meaning: configs/receiver.yaml, or README.md.
 name: {name}
-state: {dir}/state
-identity: {dir}/receiver.key
-allowed_signers: {dir}/allowed_signers
+state: {state}
+identity: {identity}
+allowed_signers: {signers}
 links:
   - name: a
     listen: {listen}
@@ -119,5 +124,5 @@ tenants:
   - name: default
     release: {release}
     deliver:
-      - directory: {dir}/import/default
+      - directory: {import}
 `

@@ -129,9 +129,9 @@ func addSender(path string, conf Config, sender bundle.Name, tenants []string) e
 	if err != nil {
 		return fmt.Errorf("read the configuration: %w", err)
 	}
-	entry := "name: " + string(sender) + "\ntenants:\n"
+	entry := "name: " + config.Scalar(string(sender)) + "\ntenants:\n"
 	for _, t := range tenants {
-		entry += "  - " + t + "\n"
+		entry += "  - " + config.Scalar(t) + "\n"
 	}
 	changed, err := config.AddEntry(text, "senders", entry)
 	if err != nil {

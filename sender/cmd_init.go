@@ -75,6 +75,13 @@ func initSender(c *cobra.Command, f initFlags) error {
 		return err
 	}
 	path := func(parts ...string) string { return filepath.Join(append([]string{dir}, parts...)...) }
+	text := strings.NewReplacer("{name}", config.Scalar(string(name)), "{state}", config.Scalar(path("state")), "{identity}", config.Scalar(path("sender_ed25519")),
+		"{receiver}", config.Scalar(path("receiver.pair")), "{outbox}", config.Scalar(path("outbox", "default")), "{to}", config.Scalar(f.link.To.String()),
+		"{mtu}", strconv.Itoa(f.link.MTU), "{rate}", f.link.Rate.String(), "{loss}", f.link.Loss.String(), "{burst}", f.link.Burst.String(),
+		"{passes}", strconv.Itoa(f.passes), "{apart}", f.apart.String()).Replace(initialConfig)
+	if _, err := config.Parse(path("sender.yaml"), []byte(text), defaults()); err != nil { // before anything is made
+		return &cli.Error{Code: cli.Usage, Err: err}
+	}
 	if err := cli.RefuseUsed(dir, "sender_ed25519", "sender.yaml", "sender.pair", filepath.Join("state", epochFile)); err != nil {
 		return err
 	}
@@ -100,8 +107,6 @@ func initSender(c *cobra.Command, f initFlags) error {
 	if err := keys.WritePair(path("sender.pair"), pair); err != nil {
 		return err
 	}
-	text := strings.NewReplacer("{dir}", dir, "{name}", string(name), "{to}", f.link.To.String(), "{mtu}", strconv.Itoa(f.link.MTU), "{rate}", f.link.Rate.String(),
-		"{loss}", f.link.Loss.String(), "{burst}", f.link.Burst.String(), "{passes}", strconv.Itoa(f.passes), "{apart}", f.apart.String()).Replace(initialConfig)
 	if err := d.Replace(path("sender.yaml"), []byte(text)); err != nil {
 		return err
 	}
@@ -120,9 +125,9 @@ func initSender(c *cobra.Command, f initFlags) error {
 
 const initialConfig = `# Ecluse, low side. All keys and their meaning: configs/sender.yaml, or README.md.
 name: {name}
-state: {dir}/state
-identity: {dir}/sender_ed25519
-receiver: {dir}/receiver.pair
+state: {state}
+identity: {identity}
+receiver: {receiver}
 links:
   - name: a
     to: {to}
@@ -136,6 +141,6 @@ passes:
 settle: 2s
 tenants:
   - name: default
-    outbox: {dir}/outbox/default
+    outbox: {outbox}
     weight: 1
 `

@@ -3,10 +3,27 @@ package config
 import (
 	"bytes"
 	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"go.yaml.in/yaml/v3"
 )
+
+// plainScalar is what no reader of YAML takes for anything but a text or a number.
+var plainScalar = regexp.MustCompile(`^[A-Za-z0-9/][A-Za-z0-9/._:%+@=-]*$`)
+
+// Scalar writes a text as the value of a key: as it is where it can only be read as itself, otherwise in quotes.
+func Scalar(s string) string {
+	switch {
+	case plainScalar.MatchString(s) && !strings.HasSuffix(s, ":") && !strings.EqualFold(s, "null"):
+		return s
+	case strings.IndexFunc(s, func(c rune) bool { return !unicode.IsPrint(c) }) < 0:
+		return "'" + strings.ReplaceAll(s, "'", "''") + "'"
+	}
+	return strconv.QuoteToASCII(s) // its escapes are YAML's too
+}
 
 // AddEntry adds an entry, lines of block-style YAML without indentation that begin with "name:", to one of the lists on the top level of a configuration. Everything
 // else stays as it is, comments too. It refuses a list that is not in block style, with the lines to write by hand.

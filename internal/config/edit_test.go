@@ -5,6 +5,23 @@ import (
 	"testing"
 )
 
+func TestAScalarIsReadAsItWasMeant(t *testing.T) {
+	for text, plain := range map[string]bool{
+		"/etc/ecluse/low": true, "10.77.0.2:4600": true, "[fd00::2]:4600": false, "null": false, "NULL": false, "~": false, "": false, "no": true, "012": true, "/a b": false, "/a #b": false,
+		"/it's": false, "/a: b": false, "/a:": false, "&a": false, "*a": false, "!a": false, "{dir}": false, "/été": false, "/a\tb\n\x1b\u202e\u2028\U0001f600": false, "- a": false, "%a": false,
+		"\"a\"": false, "/a\\b": false, "<<": false, "---": false,
+	} {
+		written := Scalar(text)
+		got, err := Parse("f", []byte("state: "+written+"\nlinks:\n  - name: x\n    to: 10.0.0.1:1\n    doors:\n      - path: "+written+"\n"), houseDefaults())
+		if text == "" && err != nil { // it is read, and house wants one
+			continue
+		}
+		if err != nil || got.State != text || got.Links[0].Doors[0].Path != text || (written == text) != plain {
+			t.Errorf("%q is written %s: %v, %q", text, written, err, got.State)
+		}
+	}
+}
+
 func TestAddEntryChangesNothingElse(t *testing.T) {
 	const entry = "name: b\ntenants:\n  - x"
 	for _, row := range []struct{ name, text, want string }{
