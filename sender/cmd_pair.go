@@ -25,21 +25,17 @@ restarted.`,
 		Example: `  ecluse-sender pair receiver.pair
   ecluse-sender pair --fingerprint SHA256:qzk... receiver.pair`,
 		RunE: func(c *cobra.Command, args []string) error {
-			if len(tenants) > 0 {
-				return &cli.Error{Code: cli.Usage, Err: errors.New("which tenants a sender may use is said on the high side"), Hint: "ecluse-receiver pair --tenant T sender.pair"}
-			}
-			return pairReceiver(c, path, args[0], fingerprint, yes)
+			return pairReceiver(c, path, args[0], fingerprint, yes, tenants)
 		},
 	}
 	configFlag(c, &path)
 	c.Flags().BoolVar(&yes, "yes", false, "the fingerprint was compared already")
 	c.Flags().StringVar(&fingerprint, "fingerprint", "", "refuse a card that has not this `F`")
-	c.Flags().StringArrayVar(&tenants, "tenant", nil, "said on the high side")
-	_ = c.Flags().MarkHidden("tenant")
+	c.Flags().StringArrayVar(&tenants, "tenant", nil, "a `TENANT` that has to be configured here; which of them this sender may use is said on the high side")
 	return c
 }
 
-func pairReceiver(c *cobra.Command, path, file, fingerprint string, yes bool) error {
+func pairReceiver(c *cobra.Command, path, file, fingerprint string, yes bool, tenants []string) error {
 	conf, err := config.Load(path, defaults())
 	if err != nil {
 		return &cli.Error{Code: cli.Usage, Err: err}
@@ -50,6 +46,11 @@ func pairReceiver(c *cobra.Command, path, file, fingerprint string, yes bool) er
 	}
 	if p.Kind != keys.PairReceiver {
 		return &cli.Error{Code: cli.Usage, Err: fmt.Errorf("pair: %s is the card of a %s, and this is a sender", file, p.Kind), Hint: "take receiver.pair"}
+	}
+	for _, t := range tenants {
+		if conf.tenant(t) < 0 {
+			return cli.Fail(cli.Usage, "there is no tenant %q in %s", t, path)
+		}
 	}
 	out := c.ErrOrStderr()
 	fmt.Fprintf(out, "receiver     %s\nfingerprint  %s\n", p.Name, p.Fingerprint())

@@ -13,6 +13,7 @@ import (
 	"ecluse/internal/cli"
 	"ecluse/internal/config"
 	"ecluse/internal/control"
+	"ecluse/internal/disk"
 	"ecluse/sender/ledger"
 	"ecluse/sender/watch"
 )
@@ -63,6 +64,9 @@ func readStatus(ctx context.Context, conf Config) (*watch.Status, error) {
 		return &s, err
 	}
 	s = watch.Status{Version: version, Sender: conf.Name, Links: []watch.Link{}, Bundles: map[ledger.State]int64{}}
+	if epoch, err := readEpoch(disk.New(), conf.State); err == nil {
+		s.Epoch = epoch.String()
+	}
 	if db, err := openCatalog(conf); err == nil {
 		defer db.Close()
 		if s.Bundles, err = ledger.Counts(ctx, db); err != nil {
