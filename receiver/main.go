@@ -58,7 +58,8 @@ func jsonFlag(c *cobra.Command, asJSON *bool) {
 func versionCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
-		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		Use: "version [flags]", Short: "Print the version", Args: cobra.NoArgs,
+		Example: "  ecluse-receiver version --json",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if asJSON {
 				return cli.PrintJSON(c.OutOrStdout(), map[string]any{"program": "ecluse-receiver", "version": version})
@@ -68,5 +69,7 @@ func versionCommand() *cobra.Command {
 		},
 	}
 	jsonFlag(c, &asJSON)
+	c.Flags().String("config", defaultPath, "taken, as everywhere, and not read")
+	_ = c.Flags().MarkHidden("config")
 	return c
 }
