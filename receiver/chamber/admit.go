@@ -3,6 +3,8 @@ package chamber
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -109,6 +111,18 @@ func (c *Chamber) admit(s assemble.Source, o *record.Offer) error {
 	if err := c.permit(s.Sender, o.Tenant); err != nil {
 		return err
 	}
+	err := c.place(o, nil)
+	if isRejection(err) {
+		// What is coming was counted whole, and a part of it takes its place on the disk already; what has just been quarantined was counted twice. A refusal stands for
+		// good, so it is worth a look at every bundle.
+		c.unreserveStored()
+		err = c.place(o, c.o.Assembler.Progress())
+	}
+	return err
+}
+
+// place finds a place for a bundle; arrived is what is on the disk of those that are coming.
+func (c *Chamber) place(o *record.Offer, arrived map[bundle.ID]int64) error {
 	held, err := c.o.Ledger.Held(c.ctx, o.Tenant)
 	if err != nil {
 		return fmt.Errorf("admit: %w", err)
@@ -117,13 +131,7 @@ func (c *Chamber) admit(s assemble.Source, o *record.Offer) error {
 	if err != nil {
 		return fmt.Errorf("admit: %w", err)
 	}
-	bytes -= c.o.Reserve()
-	err = c.reserve(o, held, bytes, inodes, nil)
-	if reason, _ := bundle.ReasonOf(err); reason == bundle.ReasonDiskFull {
-		// What is coming was counted whole, and a part of it takes its place on the disk already. To ask how much costs a look at every bundle.
-		err = c.reserve(o, held, bytes, inodes, c.o.Assembler.Progress())
-	}
-	return err
+	return c.reserve(o, held, bytes-c.o.Reserve(), inodes, arrived)
 }
 
 // reserve takes a place for a bundle, if there is one beside what is held and what is coming.
@@ -164,4 +172,16 @@ func (c *Chamber) unreserve(id bundle.ID) {
 	c.mu.Lock()
 	delete(c.reserved, id)
 	c.mu.Unlock()
+}
+
+// unreserveStored gives the places free of bundles that are on record as held or ended.
+func (c *Chamber) unreserveStored() {
+	c.mu.Lock()
+	ids := slices.Collect(maps.Keys(c.reserved))
+	c.mu.Unlock()
+	for _, id := range ids {
+		if c.Known(id) {
+			c.unreserve(id)
+		}
+	}
 }

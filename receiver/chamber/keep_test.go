@@ -208,7 +208,7 @@ func TestMoreContentIsPurgedThanOneQueryGives(t *testing.T) {
 	p := newPlan(t, release.ModeOne)
 	p.keep.Imported = time.Hour
 	h := p.prepare(t)
-	h.runAtRest() // nobody else looks
+	h.runAtRest()     // nobody else looks
 	const many = 1500 // ledger.Older gives a thousand
 	tenant := p.at(state, "quarantine", "cssf")
 	for n := range many {
