@@ -21,7 +21,7 @@ type Source struct {
 	Link    string
 }
 
-// Owner is told what becomes of bundles. Offered, Closed, Abandoned and Beat are called from decode workers, the others from this room's own goroutines; none may call back.
+// Owner is told what becomes of bundles. Offered, Closed, Abandoned and Beat are called from decode workers, the others from this room's own goroutines; none may call back, but for Counts and Progress.
 type Owner interface {
 	// Offered admits a bundle by returning nil, or refuses it. With Swallow the bundle is one that was finished before: its slices are surplus.
 	Offered(s Source, o *record.Offer, received time.Time) error

@@ -101,7 +101,7 @@ func (a *Assembler) collect(all bool) ([]keepable, error) {
 	young := a.options.Now().Add(-a.options.Checkpoint / 2)
 	var list []keepable
 	for _, in := range a.bundles {
-		if in.phase == unknown || in.phase == finishing || !in.dirty && in.noted && in.ended == (in.close != nil) {
+		if in.phase == unknown || in.phase == finishing && !all || !in.dirty && in.noted && in.ended == (in.close != nil) {
 			continue
 		}
 		if !all && in.received.After(young) {

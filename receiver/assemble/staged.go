@@ -48,7 +48,10 @@ func StagedPath(dir string, number uint32) string {
 
 // write puts a chunk's runs in place. Jobs of one bundle may write at once, to different places.
 func (a *Assembler) write(f *frame, raw []byte) error {
-	if err := runsFit(f, raw); err != nil {
+	a.mu.Lock() // a close may come meanwhile
+	err := runsFit(f, raw)
+	a.mu.Unlock()
+	if err != nil {
 		return err
 	}
 	for _, r := range f.runs {

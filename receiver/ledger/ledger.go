@@ -127,14 +127,8 @@ func (l *Ledger) Run(ctx context.Context) error {
 		l.why = err
 	}
 	close(l.ended)
-	for {
-		select {
-		case r := <-l.requests:
-			r.end(l.why)
-		default:
-			return err
-		}
-	}
+	l.refuse()
+	return err
 }
 
 // flushMost is how often in a row, once a second, the heads may fail to be shown: a full disk may have room again, and nothing is lost meanwhile.
@@ -198,6 +192,24 @@ func (l *Ledger) Post(id bundle.ID, change func(r *Record) error, then func(erro
 	case l.requests <- &request{id: id, change: change, then: then}:
 	case <-l.ended:
 		then(l.why)
+		return
+	}
+	select {
+	case <-l.ended: // Run may have looked for the last time before it was there
+		l.refuse()
+	default:
+	}
+}
+
+// refuse ends what nobody will do any more.
+func (l *Ledger) refuse() {
+	for {
+		select {
+		case r := <-l.requests:
+			r.end(l.why)
+		default:
+			return
+		}
 	}
 }
 
@@ -398,7 +410,17 @@ func (l *Ledger) Get(id bundle.ID) (*Record, error) {
 	case hidden:
 		return nil, fmt.Errorf("%w: %s", ErrNotFound, id)
 	}
-	return ReadRecord(l.disk, l.dir, id)
+	r, err := ReadRecord(l.disk, l.dir, id)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	before, hidden := l.hidden[id] // it may have been replaced while it was read, and that is not durable yet
+	switch {
+	case hidden && before == nil:
+		return nil, fmt.Errorf("%w: %s", ErrNotFound, id)
+	case hidden:
+		return before.clone(), nil
+	}
+	return r, err
 }
 
 // Forget takes a bundle out of memory whose state has no record file: it was received in part, and is no longer wanted.
