@@ -27,11 +27,14 @@ different people. What is released is delivered by the daemon; until that has wo
 
 func rejectCommand() *cobra.Command {
 	c := decideCommand(false)
-	c.Use, c.Short = "reject [flags] --reason TEXT BUNDLE...", "Reject bundles in quarantine"
+	c.Use, c.Short = "reject [flags] BUNDLE...", "Reject bundles in quarantine"
 	c.Long = `Reject bundles that are in quarantine, or approved and not delivered yet. It is final. The content stays for keep.rejected, the papers as long as the row.`
 	c.Example = `  ecluse-receiver reject --reason "wrong register" 3f7k2q`
 	return c
 }
+
+// noReason stands in the record of a rejection for which none was given: every rejection has one.
+const noReason = "no reason was given"
 
 func decideCommand(approve bool) *cobra.Command {
 	var path, reason string
@@ -42,6 +45,9 @@ func decideCommand(approve bool) *cobra.Command {
 			conf, err := config.Load(path, defaults())
 			if err != nil {
 				return &cli.Error{Code: cli.Usage, Err: err}
+			}
+			if !approve && reason == "" {
+				reason = noReason
 			}
 			return cli.Each(c, args, asJSON,
 				func(ctx context.Context, text string) (*decisionAnswer, error) {
@@ -99,7 +105,9 @@ func deliverCommand() *cobra.Command {
 			if err != nil {
 				return &cli.Error{Code: cli.Usage, Err: err}
 			}
+			tell := cli.Each[*ledger.Record]
 			if len(args) == 0 {
+				tell = cli.All[*ledger.Record]
 				rows, err := readRows(c.Context(), conf, ledger.Query{State: ledger.Approved})
 				if err != nil {
 					return err
@@ -108,7 +116,7 @@ func deliverCommand() *cobra.Command {
 					args = append(args, *r.Bundle)
 				}
 			}
-			return cli.Each(c, args, asJSON,
+			return tell(c, args, asJSON,
 				func(ctx context.Context, text string) (*ledger.Record, error) { return deliverBundle(ctx, conf, text) },
 				func(w io.Writer, r *ledger.Record) {
 					fmt.Fprintf(w, "%s  %s  %s\n", r.Bundle, r.State, cli.Or(r.Name))

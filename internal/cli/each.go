@@ -11,6 +11,15 @@ import (
 
 // Each tries something for each argument: each is told of, and the worst end counts. JSON is one value: of one argument the thing itself, of several an array.
 func Each[T any](c *cobra.Command, args []string, asJSON bool, do func(context.Context, string) (T, error), print func(io.Writer, T)) error {
+	return each(c, args, asJSON, len(args) == 1, do, print)
+}
+
+// All is Each for arguments that nobody has named one by one: JSON is an array, however many there are.
+func All[T any](c *cobra.Command, args []string, asJSON bool, do func(context.Context, string) (T, error), print func(io.Writer, T)) error {
+	return each(c, args, asJSON, false, do, print)
+}
+
+func each[T any](c *cobra.Command, args []string, asJSON, single bool, do func(context.Context, string) (T, error), print func(io.Writer, T)) error {
 	var worst Worst
 	all := []T{}
 	for _, text := range args {
@@ -31,9 +40,9 @@ func Each[T any](c *cobra.Command, args []string, asJSON bool, do func(context.C
 	}
 	var value any = all
 	switch {
-	case !asJSON, len(args) == 1 && len(all) == 0:
+	case !asJSON, single && len(all) == 0:
 		return worst.Err()
-	case len(args) == 1:
+	case single:
 		value = all[0]
 	}
 	if err := PrintJSON(c.OutOrStdout(), value); err != nil {
