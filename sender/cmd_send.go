@@ -112,6 +112,9 @@ func (s *submission) send(ctx context.Context, path string) (*submitted, error) 
 		return nil, err
 	}
 	name := filepath.Base(abs)
+	if name == "/" {
+		return nil, cli.Fail(cli.Usage, "%s has no name under which it could travel", path)
+	}
 	hidden, err := outbox.Stage(ctx, abs, s.tenant.Outbox)
 	if err != nil {
 		return nil, stagingError(err)
@@ -147,6 +150,10 @@ func stagingError(err error) error {
 func (s *submission) leave(hidden, name string) (*submitted, error) {
 	if s.priority != bundle.Normal || s.flags.wait {
 		err := &cli.Error{Code: cli.Failed, Err: errors.New("the daemon is not running: it is needed for --priority and --wait"), Hint: "systemctl start ecluse-sender"}
+		return nil, errors.Join(err, os.RemoveAll(hidden))
+	}
+	if strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".part") || strings.HasSuffix(name, ".tmp") {
+		err := &cli.Error{Code: cli.Failed, Err: fmt.Errorf("the daemon is not running, and under the name %s it would leave the item alone", cli.Quote(name)), Hint: "systemctl start ecluse-sender"}
 		return nil, errors.Join(err, os.RemoveAll(hidden))
 	}
 	if err := outbox.Place(hidden, filepath.Join(s.tenant.Outbox, name)); err != nil {
