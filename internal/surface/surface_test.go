@@ -140,6 +140,12 @@ func (r row) text(key string) string {
 	return *s
 }
 
+// time reads a time of a row; null is the beginning of time.
+func (r row) time(key string) time.Time {
+	at, _ := time.Parse(time.RFC3339Nano, r.text(key))
+	return at
+}
+
 func (s *side) list(args ...string) []row {
 	s.t.Helper()
 	var rows []row

@@ -1,0 +1,86 @@
+package surface
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestWhatNeverCameIsKnownAndToldAndSentAgain(t *testing.T) {
+	low, high := paired(t)
+	low.start()
+	low.ends(0, "", "send", "--wait", write(t, filepath.Join(low.dir, "work/lost.txt"), "lost"))
+	high.start()
+	var r row
+	high.within(10*time.Second, "a row of what never came", func() bool {
+		rows := high.list()
+		if len(rows) == 1 {
+			r = rows[0]
+		}
+		return len(rows) == 1
+	})
+	if have := slices.Sorted(maps.Keys(r)); !slices.Equal(have, slices.Sorted(slices.Values(highKeys))) {
+		t.Errorf("keys are %q", have)
+	}
+	for _, key := range []string{"bundle", "name", "verdict", "files", "bytes", "missing_bytes", "created", "received"} {
+		if string(r[key]) != "null" {
+			t.Errorf("of what never came %s is %s, not null", key, r[key])
+		}
+	}
+	if r.text("state") != "missing" || string(r["sequence"]) != "1" || r.text("tenant") != "default" || r.text("sender") != "low-1" || r.text("epoch") == "" || r.text("reason") == "" {
+		t.Errorf("%s", r)
+	}
+	high.within(5*time.Second, "an alarm", func() bool {
+		a := high.try("status")
+		return a.code == 1 && strings.HasPrefix(a.out, "ALARM missing: ")
+	})
+	high.ends(0, "", "list", "--state", "missing")
+	low.ends(0, "", "resend", low.find("lost.txt").text("bundle"))
+	high.reach("lost.txt", "quarantined")
+	high.within(5*time.Second, "the alarm to end", func() bool { return high.try("status").code == 0 })
+	if rows := high.list(); len(rows) != 1 {
+		t.Errorf("%s", rows)
+	}
+}
+
+func TestAutomaticReleaseImportsByItself(t *testing.T) {
+	low, high := sides(t)
+	high.edit("release: one", "release: automatic")
+	low.pair(high)
+	high.start()
+	low.start()
+	low.ends(0, "", "send", write(t, filepath.Join(low.dir, "work/free.txt"), "free"))
+	high.reach("free.txt", "imported")
+	if text, err := os.ReadFile(filepath.Join(high.dir, "import/default/free.txt")); err != nil || string(text) != "free" {
+		t.Errorf("%v, %q", err, text)
+	}
+	low.ends(0, "", "send", write(t, filepath.Join(low.dir, "work/free.txt"), "again"))
+	high.within(10*time.Second, "the second of one name", func() bool { return len(high.list("--state", "imported")) == 2 })
+	if text, err := os.ReadFile(filepath.Join(high.dir, "import/default/free.txt~2")); err != nil || string(text) != "again" {
+		t.Errorf("of one name the second: %v, %q, %q", err, text, below(t, filepath.Join(high.dir, "import")))
+	}
+}
+
+func TestAnItemThatCannotTravelStandsInFailedWithItsReason(t *testing.T) {
+	low, _ := paired(t)
+	low.edit("    weight: 1", "    weight: 1\n    names: portable")
+	low.start()
+	low.ends(0, "", "send", write(t, filepath.Join(low.dir, "work/a:b"), "x"))
+	r := low.reach("a:b", "failed")
+	if r.text("reason") == "" || string(r["sequence"]) != "null" || string(r["finished"]) == "null" {
+		t.Errorf("%s", r)
+	}
+	if have := slices.Sorted(maps.Keys(r)); !slices.Equal(have, slices.Sorted(slices.Values(lowKeys))) {
+		t.Errorf("keys are %q", have)
+	}
+	low.within(5*time.Second, "an alarm", func() bool { a := low.try("status"); return a.code == 1 && strings.HasPrefix(a.out, "ALARM failed: ") })
+	low.ends(1, "", "send", "--wait", write(t, filepath.Join(low.dir, "work/c:d"), "x"))
+	failed := below(t, filepath.Join(low.dir, "outbox/default/.ecluse/failed"))
+	if !slices.ContainsFunc(failed, func(f string) bool { return strings.HasSuffix(f, "/a:b") || strings.HasSuffix(f, "a:b") }) || len(failed) < 2 {
+		t.Errorf("failed holds %q", failed)
+	}
+}
