@@ -18,9 +18,15 @@ const (
 
 // beats gathers what heartbeats repeat. It is part of the Dispatcher, under its lock.
 type beats struct {
-	offers map[bundle.ID]*record.Offer // of the passes under way
-	order  []bundle.ID
+	offers map[bundle.ID]*opening // of the passes under way
+	order  []*opening             // those that did not fit last come first
 	ends   []ending
+}
+
+// opening is the offer of a pass.
+type opening struct {
+	offer *record.Offer
+	over  bool
 }
 
 // ending is a close or an abandon of late.
@@ -28,111 +34,90 @@ type ending struct {
 	id     bundle.ID
 	record transmit.Appender
 	until  time.Time
+	times  int // that it was repeated
 }
 
-func newBeats() beats { return beats{offers: make(map[bundle.ID]*record.Offer)} }
+func newBeats() beats { return beats{offers: make(map[bundle.ID]*opening)} }
 
 func (b *beats) open(id bundle.ID, o *record.Offer) {
-	b.offers[id] = o
-	b.order = append(b.order, id)
+	b.done(id)
+	b.offers[id] = &opening{offer: o}
+	b.order = append(b.order, b.offers[id])
 }
 
-func (b *beats) done(id bundle.ID) { delete(b.offers, id) }
+func (b *beats) done(id bundle.ID) {
+	if o := b.offers[id]; o != nil {
+		o.over = true
+		delete(b.offers, id)
+	}
+}
 
-func (b *beats) closed(id bundle.ID, c *record.Close, now time.Time) { b.end(id, c, now) }
-
-func (b *beats) abandoned(id bundle.ID, a *record.Abandon, now time.Time) { b.end(id, a, now) }
-
+// end notes a close or an abandon. Of too many, the oldest is not repeated any more.
 func (b *beats) end(id bundle.ID, r transmit.Appender, now time.Time) {
-	b.ends = append(b.ends, ending{id, r, now.Add(repeatFor)})
-	if len(b.ends) > repeatMost {
-		b.ends = b.ends[1:]
+	b.ends = slices.DeleteFunc(b.ends, func(e ending) bool { return e.id == id })
+	if len(b.ends) == repeatMost {
+		oldest := 0
+		for i, e := range b.ends {
+			if e.until.Before(b.ends[oldest].until) {
+				oldest = i
+			}
+		}
+		b.ends = slices.Delete(b.ends, oldest, oldest+1)
 	}
+	b.ends = append(b.ends, ending{id: id, record: r, until: now.Add(repeatFor)})
 }
 
-// take returns what to repeat now, within a number of bytes. Offers that did not fit come first the next time.
+// take returns what to repeat now, within a number of bytes, of which up to a half is for closes and abandons.
 func (b *beats) take(now time.Time, bytes int) []transmit.Appender {
-	var list []transmit.Appender
-	add := func(r transmit.Appender) bool {
-		bytes -= record.HeaderSize + r.Length()
-		if bytes < 0 {
-			return false
-		}
-		list = append(list, r)
-		return true
+	b.ends = slices.DeleteFunc(b.ends, func(e ending) bool { return e.until.Before(now) })
+	kept := 0
+	for _, e := range b.ends {
+		kept += record.HeaderSize + e.record.Length()
 	}
-	var rest, repeated []bundle.ID
-	for i, id := range b.order {
-		o := b.offers[id]
-		if o == nil {
-			continue
-		}
-		if !add(o) {
-			rest = append(rest, b.order[i:]...)
+	kept = min(kept, bytes/2)
+	list, left := b.takeOffers(bytes - kept)
+	return b.takeEnds(list, left+kept)
+}
+
+// takeOffers takes from the front; what was taken goes to the back.
+func (b *beats) takeOffers(bytes int) (list []transmit.Appender, left int) {
+	b.order = slices.DeleteFunc(b.order, func(o *opening) bool { return o.over })
+	n := 0
+	for n < len(b.order) {
+		size := record.HeaderSize + b.order[n].offer.Length()
+		if size > bytes {
 			break
 		}
-		repeated = append(repeated, id)
+		bytes -= size
+		list = append(list, b.order[n].offer)
+		n++
 	}
-	b.order = append(rest, repeated...)
-	for len(b.ends) > 0 && b.ends[0].until.Before(now) {
-		b.ends = b.ends[1:]
-	}
-	for i := len(b.ends) - 1; i >= 0; i-- { // the newest first
-		if !add(b.ends[i].record) {
+	b.order = append(slices.Clone(b.order[n:]), b.order[:n]...)
+	return list, bytes
+}
+
+// takeEnds takes first what was repeated least, and of that the newest.
+func (b *beats) takeEnds(list []transmit.Appender, bytes int) []transmit.Appender {
+	slices.SortStableFunc(b.ends, func(x, y ending) int {
+		if x.times != y.times {
+			return x.times - y.times
+		}
+		return y.until.Compare(x.until)
+	})
+	for i := range b.ends {
+		e := &b.ends[i]
+		size := record.HeaderSize + e.record.Length()
+		if size > bytes {
 			break
 		}
+		bytes -= size
+		e.times++
+		list = append(list, e.record)
 	}
 	return list
 }
 
-// head is one sequence that was given out.
-type head struct {
-	sequence uint64
-	digest   bundle.Digest
-	isOut    bool // its first pass has left
-}
-
-// heads follows one tenant's sequences from being given out to being out. A heartbeat names a sequence only when it and all before it have left: naming it sooner
-// would have the receiver miss what is still on its way.
-type heads struct {
-	shown head
-	list  []head // above shown, ascending
-}
-
-// begin notes a sequence of which no pass is out. After a restart the chain's end is shown at once: what an earlier life had not sent counts as missing until its
-// pass, which is under way, has arrived.
-func (h *heads) begin(sequence uint64) {
-	if sequence > h.shown.sequence {
-		h.list = append(h.list, head{sequence: sequence})
-	}
-}
-
-func (h *heads) find(sequence uint64) *head {
-	for i := range h.list {
-		if h.list[i].sequence == sequence {
-			return &h.list[i]
-		}
-	}
-	return nil
-}
-
-func (h *heads) digest(sequence uint64, d bundle.Digest) {
-	if x := h.find(sequence); x != nil {
-		x.digest = d
-	}
-}
-
-func (h *heads) out(sequence uint64) {
-	if x := h.find(sequence); x != nil {
-		x.isOut = true
-	}
-	for len(h.list) > 0 && h.list[0].isOut {
-		h.shown = h.list[0]
-		h.list = h.list[1:]
-	}
-}
-
-// Beat is transmit.Beat: the heartbeat, then what it repeats.
+// Beat is transmit.Beat: the heartbeat, then what it repeats, which has half the room at least, however many tenants there are.
 func (d *Dispatcher) Beat() []transmit.Appender {
 	bundles, bytes := d.Waiting()
 	now := d.o.Now()
@@ -143,5 +128,5 @@ func (d *Dispatcher) Beat() []transmit.Appender {
 		h.Tenants = append(h.Tenants, record.TenantHead{Tenant: t.Name, Sequence: d.heads[i].shown.sequence, Manifest: d.heads[i].shown.digest})
 	}
 	slices.SortFunc(h.Tenants, func(a, b record.TenantHead) int { return strings.Compare(string(a.Tenant), string(b.Tenant)) })
-	return append([]transmit.Appender{h}, d.beats.take(now, d.o.BeatBytes)...)
+	return append([]transmit.Appender{h}, d.beats.take(now, max(d.o.BeatBytes-record.HeaderSize-h.Length(), d.o.BeatBytes/2))...)
 }

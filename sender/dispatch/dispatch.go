@@ -83,7 +83,7 @@ func New(o Options) *Dispatcher {
 	}
 	for i, t := range o.Tenants {
 		end := o.Ledger.Head(t.Name)
-		d.heads[i] = heads{shown: head{end.Sequence, end.Digest, true}}
+		d.heads[i] = heads{shown: head{sequence: end.Sequence, digest: end.Digest}}
 	}
 	return d
 }
@@ -91,6 +91,9 @@ func New(o Options) *Dispatcher {
 // Start makes the Dispatcher ready; everything it does ends with ctx. A fatal failure is given to fail.
 func (d *Dispatcher) Start(ctx context.Context, fail context.CancelCauseFunc) {
 	d.ctx, d.fail = ctx, fail
+	if err := d.lowerHeads(); err != nil {
+		fail(fmt.Errorf("find what was signed and not sent: %w", err))
+	}
 }
 
 // Wait waits until everything has ended after the end of Start's context.
@@ -105,135 +108,23 @@ type task struct {
 	repair bool   // somebody asked for it again
 	wanted []bool // chunks to send; nil for all
 	out    *transmit.Out
-	offer  bool // an offer of it has left
+	offer  bool // an offer of it has left, in this life or an earlier one
+
+	known    *ledger.Record // what is noted first of a new bundle; nil for one that an earlier life has noted
+	farewell string         // the reason of an abandon that is all there is left to send
+	ended    chan struct{}  // closed when the bundle has been put away
 }
+
+// again says that content of the bundle was sent before.
+func (t *task) again() bool { return t.repair || t.record.PassesDone > 0 }
 
 // lane is the queue of one tenant, class and kind.
 type lane struct {
 	key     schedule.Lane
 	feed    *transmit.Feed
 	queue   []*task
-	closing int // manifests being signed
+	closing int // bundles that are being signed or given up, and will need the feed
 	changed *sync.Cond
-}
-
-// Submit takes an item that has just been claimed.
-func (d *Dispatcher) Submit(item outbox.Item) error {
-	tenant, err := d.tenant(item.Tenant)
-	if err != nil {
-		return err
-	}
-	r := &ledger.Record{Bundle: item.ID, Tenant: item.Tenant, Epoch: d.o.Epoch, Name: item.Name, State: ledger.Waiting, Priority: item.Class, Created: item.Created.UTC().Truncate(time.Second)}
-	first := *r // r changes with the task
-	d.o.Ledger.Post(item.ID, func(have *ledger.Record) error {
-		*have = first
-		return nil
-	}, d.failed)
-	d.enqueue(&task{record: r, item: item, tenant: tenant, path: item.Path}, false)
-	return nil
-}
-
-// Resume takes up what an earlier life had claimed: items, and the records that the ledger has of some of them.
-func (d *Dispatcher) Resume(item outbox.Item, r *ledger.Record) error {
-	if r == nil || r.State == "" {
-		return d.Submit(item)
-	}
-	tenant, err := d.tenant(item.Tenant)
-	if err != nil {
-		return err
-	}
-	item.Class = r.Priority
-	t := &task{record: r, item: item, tenant: tenant, path: item.Path}
-	switch {
-	case r.State == ledger.Sent || r.State == ledger.Confirmed:
-		return d.putAway(t)
-	case r.State == ledger.Failed:
-		return d.o.Tenants[tenant].Outbox.Failed(item, reasonOf(r))
-	case r.Sequence != nil:
-		d.mu.Lock()
-		d.heads[tenant].begin(*r.Sequence)
-		d.mu.Unlock()
-	}
-	d.enqueue(t, r.PassesDone > 0)
-	return nil
-}
-
-func reasonOf(r *ledger.Record) string {
-	if r.Reason == nil {
-		return ""
-	}
-	return *r.Reason
-}
-
-// ErrNotHere is returned for a bundle whose content is no longer on this side.
-var ErrNotHere = errors.New("its content is no longer here")
-
-// Resend sends a bundle again that was sent: all of it, or the chunks that are wanted.
-func (d *Dispatcher) Resend(ctx context.Context, id bundle.ID, wanted []bool) error {
-	r, err := d.o.Ledger.Get(id)
-	if err != nil {
-		return err
-	}
-	if r.State != ledger.Sent || r.Sequence == nil {
-		return fmt.Errorf("bundle %s is %s: only what was sent can be sent again", id, r.State)
-	}
-	tenant, err := d.tenant(r.Tenant)
-	if err != nil {
-		return err
-	}
-	path, ok := d.o.Tenants[tenant].Outbox.SentPath(*r.Sequence, r.Name)
-	if !ok {
-		return fmt.Errorf("bundle %s: %w: keep.sent is over, or somebody took it", id, ErrNotHere)
-	}
-	if err := Again(ctx, d.o.Ledger, id); err != nil {
-		return err
-	}
-	d.repair(tenant, r, path, wanted)
-	return nil
-}
-
-// Again notes durably that a bundle that was sent is to be sent once more.
-func Again(ctx context.Context, l *ledger.Ledger, id bundle.ID) error {
-	return l.Change(ctx, id, func(have *ledger.Record) error {
-		if have.State != ledger.Sent {
-			return fmt.Errorf("bundle %s is %s: only what was sent can be sent again", id, have.State)
-		}
-		have.State, have.Finished = ledger.Sending, nil
-		return nil
-	})
-}
-
-// Reopen takes up a bundle that an earlier life was to send, and that it had not claimed: a repair. One whose content is nowhere fails.
-func (d *Dispatcher) Reopen(ctx context.Context, id bundle.ID) error {
-	r, err := d.o.Ledger.Get(id)
-	if err != nil {
-		return err
-	}
-	tenant, err := d.tenant(r.Tenant)
-	if err != nil {
-		return err
-	}
-	if r.Sequence != nil {
-		if path, ok := d.o.Tenants[tenant].Outbox.SentPath(*r.Sequence, r.Name); ok {
-			d.repair(tenant, r, path, nil)
-			return nil
-		}
-	}
-	state, reason := ledger.Failed, "its content is gone: somebody has taken it out of sending/"
-	if r.PassesDone > 0 {
-		state, reason = ledger.Sent, "it was to be sent again, and its content is gone"
-	}
-	return d.o.Ledger.Change(ctx, id, func(have *ledger.Record) error {
-		now := d.o.Now().UTC()
-		have.State, have.Reason, have.Finished = state, &reason, &now
-		return nil
-	})
-}
-
-// repair queues what stands in sent/ for one more pass.
-func (d *Dispatcher) repair(tenant int, r *ledger.Record, path string, wanted []bool) {
-	item := outbox.Item{Tenant: r.Tenant, Name: r.Name, ID: r.Bundle, Class: r.Priority, Created: r.Created, Path: path}
-	d.enqueue(&task{record: r, item: item, tenant: tenant, path: path, repair: true, wanted: wanted}, true)
 }
 
 func (d *Dispatcher) tenant(name bundle.Name) (int, error) {
@@ -268,12 +159,26 @@ func (d *Dispatcher) Progress(id bundle.ID) (bytes int64, ok bool) {
 	return t.out.Content(), true
 }
 
-// enqueue puts a task into its lane, and wakes or starts the lane.
-func (d *Dispatcher) enqueue(t *task, later bool) {
-	key := schedule.Lane{Tenant: t.tenant, Class: t.item.Class, Later: later}
+// hold counts a task among what is under way.
+func (d *Dispatcher) hold(t *task) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.count(t)
+}
+
+func (d *Dispatcher) count(t *task) {
+	if t.ended == nil {
+		t.ended = make(chan struct{})
+	}
 	d.tasks[t.record.Bundle] = t
+}
+
+// enqueue puts a task into its lane, and wakes or starts the lane.
+func (d *Dispatcher) enqueue(t *task) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	key := schedule.Lane{Tenant: t.tenant, Class: t.item.Class, Later: t.again()}
+	d.count(t)
 	if l := d.lanes[key]; l != nil {
 		l.queue = append(l.queue, t)
 		l.changed.Broadcast()
@@ -305,7 +210,21 @@ func (d *Dispatcher) run(l *lane) {
 	}
 }
 
-// next returns the lane's next task, or nil when it is over: the lane is empty and signs nothing, or everything ends.
+// beside does what a lane does not wait for, and keeps the lane and its feed meanwhile.
+func (d *Dispatcher) beside(l *lane, f func()) {
+	d.mu.Lock()
+	l.closing++
+	d.mu.Unlock()
+	d.working.Go(func() {
+		f()
+		d.mu.Lock()
+		l.closing--
+		l.changed.Broadcast()
+		d.mu.Unlock()
+	})
+}
+
+// next returns the lane's next task, or nil when it is over: the lane is empty and nothing goes on beside it, or everything ends.
 func (d *Dispatcher) next(l *lane) *task {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -336,6 +255,18 @@ func (d *Dispatcher) failed(err error) {
 		return
 	}
 	d.o.Log.Error("ledger", zap.Error(err))
+}
+
+// forget takes a task out of what is under way, unless the bundle has another one by now.
+func (d *Dispatcher) forget(t *task) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.tasks[t.record.Bundle] == t {
+		delete(d.tasks, t.record.Bundle)
+	}
+	if t.ended != nil {
+		close(t.ended)
+	}
 }
 
 // Current returns the oldest bundle that a pass of is under way.

@@ -155,8 +155,8 @@ type frame struct {
 	raw   int
 	runs  []bundle.Run
 	bytes []byte
-	known []bool
-	got   int // bytes, of all passes
+	known []byte // 1 where a byte has come
+	got   int    // bytes, of all passes
 }
 
 // times is how often the chunk came whole.
@@ -244,7 +244,7 @@ func (h *high) record(x record.Record, beat bool) {
 func (h *high) slice(a *arrived, s *record.Slice) {
 	f := a.chunks[s.Chunk]
 	if f == nil {
-		f = &frame{raw: int(s.Raw), bytes: make([]byte, s.Frame), known: make([]bool, s.Frame)}
+		f = &frame{raw: int(s.Raw), bytes: make([]byte, s.Frame), known: make([]byte, s.Frame)}
 		a.chunks[s.Chunk] = f
 	}
 	if f.raw != int(s.Raw) || len(f.bytes) != int(s.Frame) {
@@ -256,15 +256,15 @@ func (h *high) slice(a *arrived, s *record.Slice) {
 	}
 	at := int(s.Offset)
 	for _, d := range s.Data {
-		for _, c := range d {
-			if f.known[at] && f.bytes[at] != c {
-				h.t.Errorf("chunk %d of %s has other bytes in another pass", s.Chunk, s.Bundle)
-				return
-			}
-			f.bytes[at], f.known[at] = c, true
-			at++
-			f.got++
+		have, known := f.bytes[at:at+len(d)], f.known[at:at+len(d)]
+		if !bytes.Contains(known, []byte{0}) && !bytes.Equal(have, d) {
+			h.t.Errorf("chunk %d of %s has other bytes in another pass", s.Chunk, s.Bundle)
+			return
 		}
+		copy(have, d)
+		copy(known, bytes.Repeat([]byte{1}, len(d)))
+		at += len(d)
+		f.got += len(d)
 	}
 }
 

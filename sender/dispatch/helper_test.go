@@ -147,6 +147,7 @@ type yard struct {
 	now    func() time.Time
 	signer signer
 	retry  time.Duration
+	cut    func() // what a test wants when a life has been told to end; nil for nothing
 }
 
 func build(t *testing.T, tenants ...bundle.Name) *yard {
@@ -223,6 +224,9 @@ func (y *yard) open() *life {
 		ended = true
 		l.socket.end()
 		fail(nil)
+		if y.cut != nil {
+			y.cut()
+		}
 		<-linkEnded
 		l.Wait()
 		endBook()
@@ -327,7 +331,7 @@ func (y *yard) place(tenant int, names ...string) map[string][]byte {
 	top := filepath.Join(append([]string{y.boxes[tenant].Dir(), ".ecluse"}, names...)...)
 	found := map[string][]byte{}
 	err := filepath.WalkDir(top, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
+		if err != nil || !e.Type().IsRegular() {
 			return err
 		}
 		content, err := os.ReadFile(path)
