@@ -70,7 +70,9 @@ directories() {
 # configure has init lay out a side, and moves what the daemon writes out of /etc, to it.
 configure() {
 	local drop=/etc/systemd/system/$name.service.d/$dropin-default.conf
-	"$prefix/bin/$name" init --dir /etc/ecluse "$@" 2>/dev/null
+	local told
+	told=$("$prefix/bin/$name" init --dir /etc/ecluse "$@" 2>&1) || die "$told"
+	sed '/^The .* stands in/,$d' <<<"$told" # the next steps are told below
 	if [ "$side" = sender ]; then
 		mv /etc/ecluse/state/epoch /etc/ecluse/state/ticket.key "$state/"
 		chown "$name:" "$state/epoch" "$state/ticket.key"
