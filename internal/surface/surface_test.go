@@ -216,6 +216,7 @@ func (s *side) start(env ...string) *daemon {
 	d.cmd = s.command(context.Background(), "run", "--config", s.config)
 	d.cmd.Env = append(append(d.cmd.Env, "NOTIFY_SOCKET="+socket), env...)
 	d.cmd.Stderr = log
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // nothing outlives the tests, however they end
 	var out bytes.Buffer
 	d.cmd.Stdout = &out
 	if err := d.cmd.Start(); err != nil {
