@@ -56,7 +56,7 @@ type Options struct {
 	Dir     string // <state>/receiving
 	Disk    Disk
 	Owner   Owner
-	Memory  int // bytes for frames and chunks; at least 24 MiB
+	Memory  int // bytes for frames and chunks; at least 41 MiB
 	Workers int
 	Now     func() time.Time
 	// Idle is how long nothing must come before an incomplete bundle that has its close is damaged. One without a close waits six times as long.

@@ -11,10 +11,10 @@ type buffers struct {
 }
 
 // Buffer classes in bytes: the largest holds any frame (SPEC.md section 1: raw + raw/128 + 1,024).
-var classes = [...]int{64 << 10, 512 << 10, 4<<20 + 64<<10}
+var classes = [...]int{64 << 10, 256 << 10, 512 << 10, 1 << 20, 3 << 19, 2 << 20, 3 << 20, 4<<20 + 64<<10}
 
-// leastMemory is what the Assembler must be given: a few of the largest buffers.
-const leastMemory = rawMemory + 3*(4<<20+64<<10)
+// leastMemory is what the Assembler must be given: frames for the two ends of the blocks that two decoders hold, while one of them stands still, and two more.
+const leastMemory = rawMemory + 6*(4<<20+64<<10)
 
 // class is the capacity that a buffer of n bytes gets. Those of the smallest class are made to measure and left to the collector.
 func class(n int) int {

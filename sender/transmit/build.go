@@ -165,15 +165,16 @@ func (b *builder) finish() (emitted, error) {
 	m := b.plan.M
 	switch {
 	case k == b.plan.K:
-	case k <= b.plan.PromptMax():
+	case k <= b.plan.PromptMax() && b.parts.mayOvertake():
 		var span time.Duration
 		m, span = b.plan.Prompt(k)
 		e.emission = Emission{Prompt: true, Span: int64(span)}
 	default:
 		m = b.plan.Partial(k)
 	}
+	b.parts.book(e.emission.Prompt)
 	session, number := b.sessions.block()
-	c := &Coded{Session: session, Number: number, Code: fec.Code{K: k, M: m, Shard: shard}, parts: b.parts.parts}
+	c := &Coded{Session: session, Number: number, Code: fec.Code{K: k, M: m, Shard: shard}, parts: b.parts.parts, bulk: !e.emission.Prompt}
 	c.Data = b.block.Seal(number, k*shard)
 	b.memory(c)
 	if err := b.coder.Encode(c.Code, c.dataShards(), c.Parity); err != nil {

@@ -14,6 +14,7 @@ type Coded struct {
 	Data    []byte   // k * shard bytes
 	Parity  [][]byte // m shards
 	parts   []part
+	bulk    bool // it takes its turn in the window
 	free    func()
 }
 
@@ -28,6 +29,9 @@ func (c *Coded) Shard(i int) []byte {
 // left gives the block's memory back and tells the passes that their part of it is out.
 func (c *Coded) left() {
 	for _, p := range c.parts {
+		if c.bulk {
+			p.out.bulk.Add(-1)
+		}
 		p.out.settle(p.content)
 	}
 	if c.free != nil {
@@ -45,7 +49,31 @@ type part struct {
 type Out struct {
 	pending atomic.Int64 // pieces not yet in a block, blocks not yet left, and one while the pass is still being fed
 	content atomic.Int64 // raw content that has left, bytes
+	bulk    atomic.Int64 // bulk blocks in flight
+	ahead   int          // the builder's: prompt blocks made while bulk blocks were in flight
 	done    func()
+}
+
+// aheadMost is how many prompt blocks of a pass may overtake its bulk blocks: its end, which nobody shall wait a window for. More would leave the receiver with the
+// halves of as many chunks in memory as there are blocks in the window, when a pass is now slower than the link and now faster.
+const aheadMost = 2
+
+// mayOvertake says whether a block of this pass may leave promptly.
+func (o *Out) mayOvertake() bool {
+	if o.bulk.Load() == 0 {
+		o.ahead = 0
+	}
+	return o.ahead < aheadMost
+}
+
+// book notes how a block of this pass leaves.
+func (o *Out) book(prompt bool) {
+	switch {
+	case !prompt:
+		o.bulk.Add(1)
+	case o.bulk.Load() > 0:
+		o.ahead++
+	}
 }
 
 // NewOut makes an Out. done is called once, from the link's goroutine or from Finish's caller, and must not block.

@@ -156,6 +156,22 @@ func (l *partList) enter(o *Out) {
 	l.parts = append(l.parts, part{out: o})
 }
 
+// mayOvertake says whether the block may leave promptly: see Out.
+func (l *partList) mayOvertake() bool {
+	for _, p := range l.parts {
+		if !p.out.mayOvertake() {
+			return false
+		}
+	}
+	return true
+}
+
+func (l *partList) book(prompt bool) {
+	for _, p := range l.parts {
+		p.out.book(prompt)
+	}
+}
+
 func (l *partList) add(o *Out, content int64) {
 	for i := len(l.parts) - 1; i >= 0; i-- {
 		if l.parts[i].out == o {

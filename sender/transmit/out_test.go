@@ -39,3 +39,34 @@ func TestAPassIsNotOutWhileAPieceOfItWaitsInAFeed(t *testing.T) {
 		t.Errorf("told %d times that it is out, want once", times)
 	}
 }
+
+func TestAPassThatIsNowFastNowSlowOvertakesItselfNoMoreThanItsEnd(t *testing.T) {
+	out := NewOut(nil)
+	parts := partList{[]part{{out: out}}}
+	block := func(prompt bool) *Coded {
+		parts.book(prompt)
+		return &Coded{parts: parts.parts, bulk: !prompt}
+	}
+	if !parts.mayOvertake() {
+		t.Fatal("nothing is in flight, and it must wait")
+	}
+	block(true)
+	bulk := []*Coded{block(false), block(false)}
+	for i := range aheadMost {
+		if !parts.mayOvertake() {
+			t.Fatalf("only %d have overtaken", i)
+		}
+		block(true)
+	}
+	if parts.mayOvertake() {
+		t.Fatal("more overtake than the end of a pass has")
+	}
+	bulk[0].left()
+	if parts.mayOvertake() {
+		t.Fatal("a bulk block is still in flight")
+	}
+	bulk[1].left()
+	if !parts.mayOvertake() {
+		t.Fatal("nothing is in flight any more, and it must wait")
+	}
+}
