@@ -1,0 +1,156 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"ecluse/protocol/bundle"
+	"ecluse/sender/ledger"
+)
+
+func TestResendSendsAllAgain(t *testing.T) {
+	y := build(t)
+	l := y.start()
+	item := l.send("item", content)
+	l.reach(item.ID, ledger.Sent)
+	for n := 2; n <= 3; n++ {
+		must(t, l.Resend(context.Background(), item.ID, nil))
+		if r := l.reach(item.ID, ledger.Sent); r.PassesDone != n || r.Finished == nil {
+			t.Errorf("record %+v", r)
+		}
+		y.whole(item, content, n)
+	}
+	y.stands(under("item", content), "sent", "1")
+}
+
+func TestResendSendsOnlyTheChunksThatAreWanted(t *testing.T) {
+	y := build(t)
+	l := y.start()
+	item := l.send("item", content)
+	l.reach(item.ID, ledger.Sent)
+	wanted := make([]bool, 15)
+	wanted[3], wanted[14] = true, true
+	must(t, l.Resend(context.Background(), item.ID, wanted))
+	l.reach(item.ID, ledger.Sent)
+	y.high.see(item.ID, func(a *arrived) bool {
+		if len(a.offers) != 2 || len(a.closes) != 2 {
+			t.Errorf("%d offers, %d closes", len(a.offers), len(a.closes))
+		}
+		for n, f := range a.chunks {
+			if want := 1 + btoi(n >= 15 || wanted[min(n, 14)]); f.times() != want {
+				t.Errorf("chunk %d came %d times, want %d", n, f.times(), want)
+			}
+		}
+		return true
+	})
+	must(t, l.Resend(context.Background(), item.ID, make([]bool, 16)))
+	if r := l.reach(item.ID, ledger.Sent); r.Reason == nil || !strings.Contains(*r.Reason, "16 chunks") {
+		t.Errorf("of 15 chunks the 16th was asked for, and the record is %+v", r)
+	}
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func TestOnlyWhatWasSentAndIsHereIsSentAgain(t *testing.T) {
+	y := build(t)
+	l := y.start()
+	ctx := context.Background()
+	if err := l.Resend(ctx, bundle.ID{99}, nil); !errors.Is(err, ledger.ErrNotFound) {
+		t.Error("unknown:", err)
+	}
+	l.socket.hold(true)
+	item := l.send("item", content)
+	eventually(t, "it is sending", func() bool { return l.book(item.ID).State == ledger.Sending })
+	if err := l.Resend(ctx, item.ID, nil); err == nil || errors.Is(err, ErrNotHere) {
+		t.Error("sending:", err)
+	}
+	l.socket.hold(false)
+	l.reach(item.ID, ledger.Sent)
+	must(t, os.RemoveAll(filepath.Join(y.boxes[0].Dir(), ".ecluse/sent/1")))
+	if err := l.Resend(ctx, item.ID, nil); !errors.Is(err, ErrNotHere) {
+		t.Error("gone:", err)
+	}
+	if r := l.book(item.ID); r.State != ledger.Sent {
+		t.Errorf("record %+v", r)
+	}
+	bad := y.claim(0, bundle.Normal, "bad", map[string][]byte{"x": nil})
+	must(t, os.Symlink("nowhere", filepath.Join(bad.Path, "link")))
+	must(t, l.Submit(bad))
+	l.reach(bad.ID, ledger.Failed)
+	if err := l.Resend(ctx, bad.ID, nil); err == nil {
+		t.Error("what failed is sent again")
+	}
+}
+
+func TestManyWhoAskAtOnceGetOneRepair(t *testing.T) {
+	y := build(t)
+	l := y.start()
+	item := l.send("item", content)
+	eventually(t, "it is sent", func() bool { return l.book(item.ID).State == ledger.Sent }) // and perhaps not put away yet
+	l.socket.hold(true)
+	var group sync.WaitGroup
+	errs := make([]error, 8)
+	for i := range errs {
+		group.Go(func() { errs[i] = l.Resend(context.Background(), item.ID, nil) })
+	}
+	group.Wait()
+	l.socket.hold(false)
+	good := 0
+	for _, err := range errs {
+		if errors.Is(err, ErrNotHere) {
+			t.Error(err)
+		}
+		good += btoi(err == nil)
+	}
+	if good != 1 {
+		t.Errorf("%d repairs were granted: %v", good, errs)
+	}
+	if r := l.reach(item.ID, ledger.Sent); r.PassesDone != 2 {
+		t.Errorf("record %+v", r)
+	}
+	y.whole(item, content, 2)
+}
+
+func TestARepairIsDoneThoughItsCallerIsGone(t *testing.T) {
+	y := build(t)
+	l := y.start()
+	item := l.send("item", content)
+	l.reach(item.ID, ledger.Sent)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = l.Resend(ctx, item.ID, nil)
+	l.reach(item.ID, ledger.Sent)
+	if n, _ := l.Waiting(); n != 0 {
+		t.Errorf("%d wait", n)
+	}
+}
+
+func TestARepairOfWhatChangedSendsOnlyWhatIsAsItWas(t *testing.T) {
+	y := build(t)
+	l := y.start()
+	item := l.send("item", content)
+	l.reach(item.ID, ledger.Sent)
+	spoilt := noise(1, 60_000)
+	spoilt[20_000]++ // in chunk 4
+	must(t, os.WriteFile(filepath.Join(y.boxes[0].Dir(), ".ecluse/sent/1/item/a"), spoilt, 0o600))
+	must(t, l.Resend(context.Background(), item.ID, nil))
+	l.reach(item.ID, ledger.Sent)
+	y.high.see(item.ID, func(a *arrived) bool {
+		for n, f := range a.chunks {
+			if want := 2 - btoi(n == 4); f.times() != want {
+				t.Errorf("chunk %d came %d times, want %d", n, f.times(), want)
+			}
+		}
+		return len(a.closes) == 2
+	})
+}
