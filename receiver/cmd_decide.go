@@ -49,9 +49,10 @@ func decideCommand(approve bool) *cobra.Command {
 			if !approve && reason == "" {
 				reason = noReason
 			}
+			me := person{uint32(os.Getuid()), userName()}
 			return cli.Each(c, args, asJSON,
 				func(ctx context.Context, text string) (*decisionAnswer, error) {
-					return decideBundle(ctx, conf, decisionRequest{Bundle: text, Approve: approve, Reason: reason})
+					return decideBundle(ctx, conf, me, decisionRequest{Bundle: text, Approve: approve, Reason: reason})
 				},
 				func(w io.Writer, a *decisionAnswer) { printDecision(w, a) })
 		},
@@ -63,7 +64,7 @@ func decideCommand(approve bool) *cobra.Command {
 }
 
 // decideBundle asks the daemon, or decides where none runs: the lock is taken, and the person is who runs the command.
-func decideBundle(ctx context.Context, conf Config, in decisionRequest) (*decisionAnswer, error) {
+func decideBundle(ctx context.Context, conf Config, me person, in decisionRequest) (*decisionAnswer, error) {
 	var a decisionAnswer
 	err := control.Call(ctx, conf.State, "decide", in, &a)
 	if !errors.Is(err, control.ErrNoDaemon) {
@@ -71,10 +72,19 @@ func decideBundle(ctx context.Context, conf Config, in decisionRequest) (*decisi
 	}
 	var out *decisionAnswer
 	err = atRest(ctx, conf, func(ctx context.Context, h *house) (err error) {
-		out, err = h.decide(ctx, in, uint32(os.Getuid()), userName())
+		out, err = h.decide(ctx, in, me.uid, me.name)
 		return err
 	})
+	if errors.Is(err, os.ErrPermission) {
+		err = cli.WithHint(err, "no daemon runs that could do it for you: systemctl start ecluse-receiver")
+	}
 	return out, err
+}
+
+// person is who runs the command, asked before it acts as the state's owner.
+type person struct {
+	uid  uint32
+	name string
 }
 
 func userName() string {

@@ -164,6 +164,9 @@ func acceptEpoch(ctx context.Context, path string, p *keys.Pair) error {
 
 // atRest opens the state, does something in it, and closes it: what commands do where no daemon runs.
 func atRest(ctx context.Context, conf Config, do func(context.Context, *house) error) (err error) {
+	if err := cli.BecomeOwner(conf.State); err != nil {
+		return err
+	}
 	ctx, fatal := context.WithCancelCause(ctx)
 	defer fatal(nil)
 	h, err := openHouse(ctx, conf, zap.NewNop(), fatal)

@@ -79,15 +79,11 @@ func checkBundle(conf Config, r *ledger.Record) error {
 	if _, err := os.ReadDir(dir); errors.Is(err, os.ErrPermission) {
 		return err
 	}
-	key, err := keys.LoadReceiverKey(conf.Identity)
-	if err != nil {
-		return err
-	}
 	signers, err := keys.LoadAllowedSigners(conf.AllowedSigners)
 	if err != nil {
 		return err
 	}
-	expect := quarantine.Expect{Signers: signers, Sender: r.Sender, Receiver: key.ID(), Received: *r.Received}
+	expect := quarantine.Expect{Signers: signers, Sender: r.Sender, Received: *r.Received, Manifest: r.Manifest.Digest}
 	for _, t := range conf.Tenants {
 		if t.Name == string(r.Tenant) {
 			if expect.Names, err = bundle.ParseNamePolicy(t.Names); err != nil {

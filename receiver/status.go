@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
+	"os"
 	"time"
 
+	"ecluse/internal/control"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/ledger"
 	"ecluse/receiver/watch"
@@ -34,13 +37,17 @@ func (d *daemon) status(ctx context.Context) (*watch.Status, error) {
 	if err != nil {
 		return nil, err
 	}
+	suspect, err := d.ledger.Suspect(ctx, watch.Suspicions(), d.clock.Now().Add(-24*time.Hour))
+	if err != nil {
+		return nil, err
+	}
 	var stuck []string
 	if who := d.stalled(5 * time.Second); who != "" {
 		stuck = append(stuck, who)
 	}
 	s.Alarms = watch.Alarms(s, watch.Facts{
 		Silence: d.c.Silence.Std(), Up: time.Since(d.since), Expecting: len(s.Senders) > 0, Undone: undone, Ahead: d.clock.Ahead(), Stuck: stuck,
-		Untrusted: d.trustFault(),
+		Untrusted: d.trustFault(), Suspect: suspect,
 	})
 	return s, nil
 }
@@ -87,6 +94,9 @@ func statusAtRest(ctx context.Context, c Config) (*watch.Status, error) {
 	s := &watch.Status{Version: version, Clock: time.Now().UTC(), Links: []watch.Link{}, Senders: []watch.Sender{}, Bundles: map[ledger.State]int64{}, Disk: watch.Disk{Free: -1, Inodes: -1}}
 	s.Sessions = nil
 	db, err := openCatalog(c)
+	if errors.Is(err, os.ErrPermission) {
+		return nil, noDaemon(control.ErrNoDaemon, c)
+	}
 	if err == nil {
 		defer db.Close()
 		if s.Bundles, err = ledger.CountAll(ctx, db); err != nil {

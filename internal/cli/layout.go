@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -66,6 +67,27 @@ func StateDir(path string) error {
 		if err := os.Chmod(path, 0o711); err != nil {
 			return fmt.Errorf("make the state directory: %w", err)
 		}
+	}
+	return nil
+}
+
+// BecomeOwner gives up root for the user that a state directory belongs to: a command that acts where no daemon runs must not leave behind what the daemon could not
+// open. Whoever is not root, or owns the state, stays who they are.
+func BecomeOwner(state string) error {
+	info, err := os.Stat(state)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look at the state: %w", err)
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || os.Geteuid() != 0 || st.Uid == 0 {
+		return nil
+	}
+	err = errors.Join(syscall.Setgroups(nil), syscall.Setgid(int(st.Gid)), syscall.Setuid(int(st.Uid)))
+	if err != nil {
+		return fmt.Errorf("become the state's owner: %w", err)
 	}
 	return nil
 }

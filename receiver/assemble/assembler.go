@@ -27,8 +27,9 @@ type Owner interface {
 	Offered(s Source, o *record.Offer, received time.Time) error
 	// Known says whether a bundle of which no offer has come in this life was finished before: its slices are surplus.
 	Known(id bundle.ID) bool
-	// Closed says how an admitted bundle ends, and with which sequence; once in a life, and not in any order with Whole.
-	Closed(c *record.Close)
+	// Closed says how a bundle ends, and with which sequence, not in any order with Whole: once for an admitted one, and each time for one that is finished or was
+	// refused. The source may be another sender than the bundle's.
+	Closed(s Source, c *record.Close)
 	// Whole hands a bundle over whose every chunk is on the disk. The Owner ends with Done or Wrong.
 	Whole(b *Staged)
 	// Damaged says that nothing more comes while chunks are missing; Receiving that something came after all.
@@ -233,7 +234,7 @@ func (a *Assembler) strangers() int {
 func (a *Assembler) offer(s Source, o *record.Offer) error {
 	end, err := a.admit(s, o)
 	if end != nil {
-		a.options.Owner.Closed(end)
+		a.options.Owner.Closed(s, end)
 	}
 	return err
 }
@@ -289,18 +290,18 @@ var (
 func (a *Assembler) close(s Source, c *record.Close) error {
 	end, err := a.end(s, c)
 	if end != nil {
-		a.options.Owner.Closed(end)
+		a.options.Owner.Closed(s, end)
 	}
 	return err
 }
 
-// end does it; closed is the close of a bundle that is admitted, the first time.
+// end does it; closed is what the Owner is told of.
 func (a *Assembler) end(s Source, c *record.Close) (closed *record.Close, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	in := a.bundle(s, c.Bundle)
 	if in == nil {
-		return nil, nil
+		return c, nil
 	}
 	if in.close != nil {
 		if !sameClose(in.close, c) {

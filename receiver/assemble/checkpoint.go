@@ -182,7 +182,7 @@ func (a *Assembler) Load(keep func(id bundle.ID, s Source, o *record.Offer, rece
 		a.finishIfWhole(in)
 		a.mu.Unlock()
 		if in.close != nil {
-			a.options.Owner.Closed(in.close)
+			a.options.Owner.Closed(in.source, in.close)
 		}
 	}
 	return nil

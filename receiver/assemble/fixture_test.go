@@ -79,7 +79,7 @@ func newOwner() *owner {
 func (o *owner) Offered(Source, *record.Offer, time.Time) error { return o.refuse }
 func (o *owner) Known(id bundle.ID) bool                        { return o.known[id] }
 func (o *owner) Whole(b *Staged)                                { o.whole <- b }
-func (o *owner) Closed(c *record.Close) {
+func (o *owner) Closed(_ Source, c *record.Close) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.closed = append(o.closed, c.Sequence)

@@ -23,14 +23,17 @@ func refused(format string, args ...any) *RefusedError {
 	return &RefusedError{fmt.Sprintf(format, args...)}
 }
 
-// expectOf is what a bundle in quarantine must still agree with.
+// expectOf is what a bundle in quarantine must still agree with. It was held against our key when it was accepted; that key may have been replaced since.
 func (c *Chamber) expectOf(r *ledger.Record) quarantine.Expect {
 	var received time.Time
 	if r.Received != nil {
-		// Keys are judged by the second, as they were when it was put into quarantine.
-		received = time.Unix(r.Received.Unix(), 0)
+		received = *r.Received
 	}
-	return c.expect(r.Sender, r.Tenant, received)
+	e := c.expect(r.Sender, r.Tenant, received)
+	if r.Manifest != nil {
+		e.Manifest, e.Receiver = r.Manifest.Digest, bundle.Digest{}
+	}
+	return e
 }
 
 // check verifies all of a bundle in quarantine.

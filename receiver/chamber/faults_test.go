@@ -15,6 +15,7 @@ import (
 
 	"ecluse/protocol/bundle"
 	"ecluse/protocol/record"
+	"ecluse/receiver/assemble"
 	"ecluse/receiver/ledger"
 	"ecluse/receiver/release"
 )
@@ -37,12 +38,12 @@ func TestClosedAndWholeComeInAnyOrder(t *testing.T) {
 	for n := range 2 {
 		i := l.pack(t, "cssf", small("x"))
 		if n == 0 {
-			h.Closed(&i.close) // of a bundle that nobody has offered
+			h.Closed(i.source(), &i.close) // of a bundle that nobody has offered
 		}
 		r := h.take(i, ledger.Quarantined)
 		other := i.close
 		other.Sequence = 77
-		h.Closed(&other) // what the manifest says stands
+		h.Closed(i.source(), &other) // what the manifest says stands
 		h.becomes(i, ledger.Quarantined)
 		if now := h.record(i); *now.Sequence != *r.Sequence || *r.Sequence != uint64(n+1) {
 			t.Errorf("sequence %d, then %d", *r.Sequence, *now.Sequence)
@@ -161,7 +162,7 @@ func TestAFatalLedgerEndsTheProcessOnceAndNothingIsDone(t *testing.T) {
 		t.Fatal("nobody was told")
 	}
 	h.Damaged(lost[0].id(), missingOne) // and whatever else the rooms still say
-	h.Closed(&lost[1].close)
+	h.Closed(lost[1].source(), &lost[1].close)
 	if h.approve(good, 1) == nil || h.Deliver(t.Context(), lost[0].id()) == nil {
 		t.Error("something was done")
 	}
@@ -359,4 +360,34 @@ func TestWhatAKillLeftInQuarantineIsTakenBack(t *testing.T) {
 	h.unstaged(i)
 	must(t, h.approve(i, 1))
 	h.becomes(i, ledger.Imported)
+}
+
+// source is where the item's records come from.
+func (i *item) source() assemble.Source { return assemble.Source{Sender: i.from.name} }
+
+func TestWhatWasRefusedAtItsOfferIsNotMissing(t *testing.T) {
+	t.Parallel()
+	p := newPlan(t, release.ModeOne)
+	h := p.open(t)
+	i := p.lows[0].pack(t, "nobody-knows", small("x"))
+	h.receive(i.from, i.whole()...)
+	h.becomes(i, ledger.Refused)
+	deadline := time.Now().Add(10 * time.Second)
+	for h.record(i).Sequence == nil {
+		if time.Now().After(deadline) {
+			t.Fatal("its sequence is not known: it would count as missing for ever")
+		}
+		h.receive(i.from, &i.close) // a close is repeated
+		time.Sleep(10 * time.Millisecond)
+	}
+	if got := *h.record(i).Sequence; got != i.close.Sequence {
+		t.Errorf("sequence %d, want %d", got, i.close.Sequence)
+	}
+	other := i.close
+	other.Sequence = 99
+	h.Closed(assemble.Source{Sender: "another"}, &other)
+	h.becomes(i, ledger.Refused)
+	if got := *h.record(i).Sequence; got != i.close.Sequence {
+		t.Errorf("another sender made it %d", got)
+	}
 }

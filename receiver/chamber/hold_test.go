@@ -126,3 +126,29 @@ func TestAHoldIsNotLiftedByAnErrorOfOurs(t *testing.T) {
 	must(t, h.Recheck(t.Context()))
 	h.becomes(i, ledger.Imported)
 }
+
+// The runbook for a lost receiver key: what had been accepted under the former one can still be released, and only that.
+func TestAReplacedReceiverKeyHoldsNothingThatWasAccepted(t *testing.T) {
+	t.Parallel()
+	p := newPlan(t, release.ModeOne)
+	h := p.open(t)
+	l := p.lows[0]
+	before, swapped := l.pack(t, "cssf", small("before")), l.pack(t, "cssf", small("swapped"))
+	h.take(before, ledger.Quarantined)
+	h.take(swapped, ledger.Quarantined)
+	h = h.again()
+	h.o.Receiver = bundle.Digest{7}
+	must(t, h.Recheck(t.Context()))
+	must(t, h.approve(before, 1))
+	h.becomes(before, ledger.Imported)
+
+	// Another accepted bundle under its name is whole and signed, and not it.
+	other := l.pack(t, "cssf", small("other"))
+	h.o.Receiver = receiverID
+	h.take(other, ledger.Quarantined)
+	at := func(i *item) string { return Dir(p.at(state), "cssf", i.id()) }
+	must(t, os.RemoveAll(at(swapped)))
+	must(t, os.Rename(at(other), at(swapped)))
+	refusedError(t, h.approve(swapped, 1), "content-mismatch")
+	h.is(swapped, ledger.Refused, bundle.ReasonContentMismatch)
+}

@@ -196,7 +196,7 @@ func (p *plan) prepare(t testing.TB) *house {
 		Receiver: receiverID, Tenants: p.tenants, Trust: h.trust, Keep: p.keep, Now: p.clock, Log: zap.New(core), Fatal: func(err error) { h.fatal <- err },
 	})
 	h.assembler, err = assemble.New(assemble.Options{
-		Dir: p.at(state, "receiving"), Disk: p.disk, Owner: h.Chamber, Memory: 32 << 20, Workers: 2, Now: p.clock, Idle: p.idle, Checkpoint: time.Millisecond,
+		Dir: p.at(state, "receiving"), Disk: p.disk, Owner: h.Chamber, Memory: 48 << 20, Workers: 2, Now: p.clock, Idle: p.idle, Checkpoint: time.Millisecond,
 	})
 	must(t, err)
 	h.SetAssembler(h.assembler)

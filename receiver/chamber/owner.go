@@ -13,11 +13,15 @@ import (
 	"ecluse/receiver/ledger"
 )
 
-// Closed implements assemble.Owner. From here on the bundle's place in the chain is known, so that it does not count as missing while it is verified or incomplete.
-func (c *Chamber) Closed(end *record.Close) {
+// Closed implements assemble.Owner. From here on the bundle's place in the chain is known, so that it does not count as missing: while it is verified, while it is
+// incomplete, and when it was refused before a byte of it was taken.
+func (c *Chamber) Closed(s assemble.Source, end *record.Close) {
 	sequence := end.Sequence
+	if known, err := c.o.Ledger.Get(end.Bundle); err == nil && (known.Sequence != nil || known.Sender != s.Sender) {
+		return // a close is repeated for a while
+	}
 	c.o.Ledger.Post(end.Bundle, func(r *ledger.Record) error {
-		if r.State == "" || r.Sequence != nil {
+		if r.State == "" || r.Sequence != nil || r.Sender != s.Sender || r.State.Ended() && r.State != ledger.Refused {
 			return errOver
 		}
 		r.Sequence = &sequence

@@ -29,24 +29,24 @@ func (r *refusals) add(err error) {
 
 // BlockCounts says what became of blocks.
 type BlockCounts struct {
-	Complete       uint64 // k shards came
-	Delivered      uint64 // decoded, checked and handed to the sink
-	Repaired       uint64 // delivered blocks in which data shards were missing
-	RepairedShards uint64 // data shards recovered in them
-	Lost           uint64 // block-lost: fewer than k shards came
-	LostUnseen     uint64 // those among Lost of which no packet came
-	LostShards     uint64 // shards that the others among Lost fell short of k
-	Budget         uint64 // block-budget: given up because memory was full
-	BudgetPackets  uint64 // packets that came and went with them
-	CRC            uint64 // block-crc
-	Header         uint64 // block-header
+	Complete       uint64 `json:"complete"`        // k shards came
+	Delivered      uint64 `json:"delivered"`       // decoded, checked and handed to the sink
+	Repaired       uint64 `json:"repaired"`        // delivered blocks in which data shards were missing
+	RepairedShards uint64 `json:"repaired_shards"` // data shards recovered in them
+	Lost           uint64 `json:"lost"`            // block-lost: fewer than k shards came
+	LostUnseen     uint64 `json:"lost_unseen"`     // those among Lost of which no packet came
+	LostShards     uint64 `json:"lost_shards"`     // shards that the others among Lost fell short of k
+	Budget         uint64 `json:"budget"`          // block-budget: given up because memory was full
+	BudgetPackets  uint64 `json:"budget_packets"`  // packets that came and went with them
+	CRC            uint64 `json:"crc"`             // block-crc
+	Header         uint64 `json:"header"`          // block-header
 }
 
 // PacketCounts says what became of packets.
 type PacketCounts struct {
-	Received  uint64 // datagrams of any kind that the collector looked at
-	Announced uint64 // announcements among them
-	Accepted  uint64 // data packets that opened and were new
-	Bytes     uint64 // their datagrams in bytes
-	Surplus   uint64 // accepted, but of a block that takes no more, or a shard that was here
+	Received  uint64 `json:"received"`  // datagrams of any kind that the collector looked at
+	Announced uint64 `json:"announced"` // announcements among them
+	Accepted  uint64 `json:"accepted"`  // data packets that opened and were new
+	Bytes     uint64 `json:"bytes"`     // their datagrams in bytes
+	Surplus   uint64 `json:"surplus"`   // accepted, but of a block that takes no more, or a shard that was here
 }

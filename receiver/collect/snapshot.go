@@ -42,23 +42,23 @@ type LinkSnapshot struct {
 // Loss says where packets were lost. What was lost in all follows from the packet numbers; forged or damaged packets are not in it
 // unless honest ones are missing for them.
 type Loss struct {
-	Lost   uint64 // in all; Kernel, Queue and Link add up to it
-	Kernel uint64 // in this host, because the socket's buffer was full
-	Queue  uint64 // in this process, because the collector was behind
-	Link   uint64 // the rest
+	Lost   uint64 `json:"lost"`   // in all; Kernel, Queue and Link add up to it
+	Kernel uint64 `json:"kernel"` // in this host, because the socket's buffer was full
+	Queue  uint64 `json:"queue"`  // in this process, because the collector was behind
+	Link   uint64 `json:"link"`   // the rest
 	// KernelDrops and QueueDrops are the raw counts: what the kernel threw away (several datagrams may count as one), and datagrams of any kind
 	// that found the queue full.
-	KernelDrops uint64
-	QueueDrops  uint64
+	KernelDrops uint64 `json:"kernel_drops"`
+	QueueDrops  uint64 `json:"queue_drops"`
 }
 
 // Memory is the memory for blocks, in bytes.
 type Memory struct {
-	Budget   int
-	Used     int // slots that hold shards
-	Resident int // what the system may have given for them
-	Blocks   int // in progress
-	Waiting  int // complete, and not done yet
+	Budget   int `json:"budget"`
+	Used     int `json:"used"`     // slots that hold shards
+	Resident int `json:"resident"` // what the system may have given for them
+	Blocks   int `json:"blocks"`   // in progress
+	Waiting  int `json:"waiting"`  // complete, and not done yet
 }
 
 // Snapshot looks. It may be called at any time, also after Run has ended.

@@ -56,9 +56,10 @@ func (s State) Stored() bool {
 	return s != Missing && s != Receiving && s != Damaged && s != ""
 }
 
-// follow returns an error unless to may follow s. A state may follow itself: its reason or verdict changes.
+// follow returns an error unless to may follow s. A state may follow itself: its reason or verdict changes. One that was refused at its offer learns its sequence later, so
+// that it does not count as missing.
 func (s State) follow(to State) error {
-	if s == to && s != "" && !s.Ended() || slices.Contains(next[s], to) {
+	if s == to && s != "" && (!s.Ended() || s == Refused) || slices.Contains(next[s], to) {
 		return nil
 	}
 	return &StateError{From: s, To: to}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"time"
 
 	"ecluse/protocol/bundle"
 )
@@ -45,6 +46,22 @@ func (l *Ledger) Failing(ctx context.Context) (n int64, err error) {
 		return 0, fmt.Errorf("count bundles: %w", err)
 	}
 	return n, nil
+}
+
+// Suspect counts, by reason, the bundles that are held for it, and those that were refused for it since a time.
+func (l *Ledger) Suspect(ctx context.Context, reasons []bundle.Reason, since time.Time) (map[bundle.Reason]int64, error) {
+	const q = `SELECT count(*) FROM bundles WHERE reason = ? AND (state = 'quarantined' OR state = 'refused' AND changed >= ?)`
+	m := make(map[bundle.Reason]int64)
+	for _, r := range reasons {
+		var n int64
+		if err := l.catalog.DB().QueryRowContext(ctx, q, string(r), since.UnixNano()).Scan(&n); err != nil {
+			return nil, fmt.Errorf("count bundles: %w", err)
+		}
+		if n > 0 {
+			m[r] = n
+		}
+	}
+	return m, nil
 }
 
 // List is the function List over the open catalog.

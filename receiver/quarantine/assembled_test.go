@@ -31,7 +31,7 @@ type admitting struct {
 
 func (admitting) Offered(assemble.Source, *record.Offer, time.Time) error { return nil }
 func (admitting) Known(bundle.ID) bool                                    { return false }
-func (admitting) Closed(*record.Close)                                    {}
+func (admitting) Closed(assemble.Source, *record.Close)                   {}
 func (admitting) Damaged(bundle.ID, assemble.Missing)                     {}
 func (admitting) Receiving(bundle.ID)                                     {}
 func (o admitting) Whole(s *assemble.Staged)                              { o.whole <- s }
@@ -83,7 +83,7 @@ func (p *parcel) send(t *testing.T, a *assemble.Assembler, chunks ...uint32) {
 // From the assembler's hands: hashed as it came, wrong, repaired, built.
 func TestABundleGoesFromTheAssemblerIntoQuarantine(t *testing.T) {
 	o := admitting{whole: make(chan *assemble.Staged, 1)}
-	a, err := assemble.New(assemble.Options{Dir: t.TempDir(), Disk: staging{disk.New()}, Owner: o, Memory: 32 << 20, Now: func() time.Time { return received }})
+	a, err := assemble.New(assemble.Options{Dir: t.TempDir(), Disk: staging{disk.New()}, Owner: o, Memory: 48 << 20, Now: func() time.Time { return received }})
 	if err != nil {
 		t.Fatal(err)
 	}

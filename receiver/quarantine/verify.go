@@ -24,7 +24,8 @@ type Signers interface {
 type Expect struct {
 	Signers  Signers
 	Sender   bundle.Name   // the principal that opened the session
-	Receiver bundle.Digest // our own key id
+	Receiver bundle.Digest // our own key id; zero where Manifest says which manifest was accepted, maybe for a key that has been replaced since
+	Manifest bundle.Digest // what the manifest's digest must be; zero before it is known
 	Received time.Time     // when its first packet came: keys are judged at this time
 	Names    bundle.NamePolicy
 }
@@ -55,6 +56,9 @@ func readSigned(t text, signature []byte, want *record.Close, e Expect) (*Signed
 	if want != nil && (uint64(size) != want.ManifestSize || digest != want.Manifest) {
 		return nil, errDigest
 	}
+	if !e.Manifest.IsZero() && digest != e.Manifest {
+		return nil, bundle.Reject(bundle.ReasonContentMismatch, "M-6", "this is not the manifest that was accepted for the bundle")
+	}
 	key, err := verifySignature(signature, bundle.NamespaceBundle, long, e)
 	if err != nil {
 		return nil, err
@@ -69,7 +73,7 @@ func readSigned(t text, signature []byte, want *record.Close, e Expect) (*Signed
 	switch {
 	case m.Sender != e.Sender:
 		return nil, bundle.Reject(bundle.ReasonManifestSender, "M-8", "it names sender %q, its key is that of %q", m.Sender, e.Sender)
-	case m.Receiver != e.Receiver:
+	case m.Receiver != e.Receiver && (!e.Receiver.IsZero() || e.Manifest.IsZero()):
 		return nil, bundle.Reject(bundle.ReasonManifestReceiver, "M-8", "it names receiver %s", m.Receiver)
 	}
 	if err := m.Table.Check(e.Names, m.Name); err != nil {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"ecluse/internal/config"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/collect"
 	"ecluse/receiver/ledger"
@@ -76,13 +77,14 @@ type Alarm struct {
 
 // Facts are what alarms are made of, beside the Status itself.
 type Facts struct {
-	Silence   time.Duration // of a link
-	Up        time.Duration // since this process began to listen
-	Expecting bool          // a sender is enrolled
-	Undone    int64         // approved bundles whose delivery has failed
-	Ahead     time.Duration // of our clock before the machine's
-	Stuck     []string      // goroutines that stand still
-	Untrusted string        // why configuration or allowed_signers could not be read again after somebody had edited them
+	Silence   time.Duration           // of a link
+	Up        time.Duration           // since this process began to listen
+	Expecting bool                    // a sender is enrolled
+	Undone    int64                   // approved bundles whose delivery has failed
+	Suspect   map[bundle.Reason]int64 // bundles that somebody should look at: held, or refused of late, by reason
+	Ahead     time.Duration           // of our clock before the machine's
+	Stuck     []string                // goroutines that stand still
+	Untrusted string                  // why configuration or allowed_signers could not be read again after somebody had edited them
 }
 
 // aheadMost is how far our clock may be before the machine's: a second is what the file of the clock rounds to.
@@ -118,11 +120,16 @@ func Alarms(s *Status, f Facts) []Alarm {
 	if n := s.Bundles[ledger.Damaged]; n > 0 {
 		add("damaged", "%d bundles lack parts (list --state damaged; send them again on the low side)", n)
 	}
+	for _, s := range suspicions {
+		if n := f.Suspect[s.reason]; n > 0 {
+			add(string(s.reason), s.text, n)
+		}
+	}
 	if f.Undone > 0 {
 		add("delivery", "%d approved bundles cannot be delivered (list --state approved says why)", f.Undone)
 	}
 	if s.Disk.Free >= 0 && s.Disk.Free < s.Disk.Reserve {
-		add("disk", "%d bytes are free, below the reserve of %d: nothing is admitted", s.Disk.Free, s.Disk.Reserve)
+		add("disk", "%s are free, below the %s kept back: nothing is admitted", config.FormatBytes(s.Disk.Free), config.FormatBytes(s.Disk.Reserve))
 	}
 	if f.Untrusted != "" {
 		add("trust", "configuration or allowed_signers were edited and cannot be read, the former trust stands: %s", f.Untrusted)
@@ -131,6 +138,27 @@ func Alarms(s *Status, f Facts) []Alarm {
 		add("clock", "the machine's clock is %v behind what it was: keys are judged by the later time", f.Ahead.Round(time.Second))
 	}
 	return alarms
+}
+
+// suspicions are the reasons that are alarms by themselves, and what they say.
+var suspicions = []struct {
+	reason bundle.Reason
+	text   string
+}{
+	{bundle.ReasonEpochNew, "%d bundles are held: their sender was installed anew or restored (ask there, then ecluse-receiver pair)"},
+	{bundle.ReasonSignerRevoked, "%d bundles are held: the key that signed them is not trusted any more"},
+	{bundle.ReasonSequenceFork, "%d bundles were refused within a day: their sender gave one sequence to two manifests (a clone, or a restored copy, is sending)"},
+	{bundle.ReasonSequenceRollback, "%d bundles were refused within a day: they are older than what was forgotten on purpose, or of a replaced epoch"},
+	{bundle.ReasonContentMismatch, "%d bundles were refused within a day: what stood in quarantine was not what had been signed"},
+}
+
+// Suspicions are the reasons that Facts.Suspect counts.
+func Suspicions() []bundle.Reason {
+	var list []bundle.Reason
+	for _, s := range suspicions {
+		list = append(list, s.reason)
+	}
+	return list
 }
 
 // LinksOf makes links of what the collector shows.

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"ecluse/protocol/bundle"
 	"ecluse/receiver/collect"
 	"ecluse/receiver/ledger"
 )
@@ -37,6 +38,7 @@ func TestEachFaultHasItsAlarmAndHealthHasNone(t *testing.T) {
 		{"missing", func(s *Status, _ *Facts) { s.Bundles[ledger.Missing] = 1 }, "missing"},
 		{"damaged", func(s *Status, _ *Facts) { s.Bundles[ledger.Damaged] = 1 }, "damaged"},
 		{"undelivered", func(_ *Status, f *Facts) { f.Undone = 1 }, "delivery"},
+		{"a fork", func(_ *Status, f *Facts) { f.Suspect = map[bundle.Reason]int64{bundle.ReasonSequenceFork: 1} }, "sequence-fork"},
 		{"a full disk", func(s *Status, _ *Facts) { s.Disk.Free = 9 }, "disk"},
 		{"the clock set back", func(_ *Status, f *Facts) { f.Ahead = time.Hour }, "clock"},
 		{"trust that was broken by an edit", func(_ *Status, f *Facts) { f.Untrusted = "line 3" }, "trust"},

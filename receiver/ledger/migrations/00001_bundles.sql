@@ -22,6 +22,7 @@ CREATE TABLE bundles (
 CREATE INDEX bundles_by_received ON bundles (received, bundle);
 CREATE INDEX bundles_by_state ON bundles (state, received);
 CREATE INDEX bundles_by_change ON bundles (state, changed);
+CREATE INDEX bundles_by_reason ON bundles (reason, state, changed);
 CREATE INDEX bundles_by_place ON bundles (sender, tenant, epoch, sequence);
 CREATE INDEX bundles_by_digest ON bundles (digest) WHERE held = 1;
 
