@@ -46,6 +46,9 @@ func resendBundle(ctx context.Context, conf Config, text string) (*ledger.Record
 	if !errors.Is(err, control.ErrNoDaemon) {
 		return &r, err
 	}
+	if err := cli.BecomeOwner(conf.State); err != nil {
+		return nil, err
+	}
 	h, err := openHouse(ctx, conf)
 	if err != nil {
 		return nil, err
