@@ -28,7 +28,7 @@ func TestSoakMatrix(t *testing.T) {
 		for _, mtu := range []int{1500, 9000} {
 			for _, loss := range []string{"0", "1", "3"} {
 				ok := t.Run(fmt.Sprintf("%d, MTU %d, loss %s%%", n+1, mtu, loss), func(t *testing.T) {
-					matrix(t, options{mtu: mtu, loss: loss, stated: "3%", rate: "2Gbit"}, full)
+					matrix(t, options{mtu: mtu, loss: loss, stated: "3%"}, full)
 				})
 				if !ok {
 					t.Fatalf("failed after %d full matrices", n)
