@@ -8,6 +8,7 @@ import (
 
 	"ecluse/internal/control"
 	"ecluse/protocol/bundle"
+	"ecluse/receiver/collect"
 	"ecluse/receiver/ledger"
 	"ecluse/receiver/watch"
 )
@@ -92,7 +93,7 @@ func (d *daemon) senderNames() []bundle.Name {
 // statusAtRest is what can be said when no daemon runs.
 func statusAtRest(ctx context.Context, c Config) (*watch.Status, error) {
 	s := &watch.Status{Version: version, Clock: time.Now().UTC(), Links: []watch.Link{}, Senders: []watch.Sender{}, Bundles: map[ledger.State]int64{}, Disk: watch.Disk{Free: -1, Inodes: -1}}
-	s.Sessions = nil
+	s.Sessions = []collect.SessionRow{}
 	db, err := openCatalog(c)
 	if errors.Is(err, os.ErrPermission) {
 		return nil, noDaemon(control.ErrNoDaemon, c)
