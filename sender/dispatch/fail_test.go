@@ -56,10 +56,13 @@ func TestWhatCannotTravelFailsWithItsReasonAndNoSequence(t *testing.T) {
 	}
 }
 
+// aLot is more than the link holds of what has not left: reading comes to no end while the link is held.
+const aLot = 32 << 20
+
 // changing claims an item, holds the link until its offer and first chunks wait, changes it, and lets go.
 func (l *life) changing(change func(path string)) outbox.Item {
 	l.socket.hold(true)
-	item := l.send("item", map[string][]byte{"a": noise(1, 16<<20), "b": noise(2, 5000)})
+	item := l.send("item", map[string][]byte{"a": noise(1, aLot), "b": noise(2, 5000)})
 	eventually(l.y.t, "it is offered", func() bool { return l.book(item.ID).State == ledger.Sending })
 	change(filepath.Join(item.Path, "b"))
 	l.socket.hold(false)
@@ -83,7 +86,7 @@ func TestAnItemThatChangesWhileItIsReadIsAbandoned(t *testing.T) {
 			if r.Reason == nil || !strings.Contains(*r.Reason, "changed while it was read") || r.Sequence != nil || r.PassesDone != 0 {
 				t.Errorf("record %+v", r)
 			}
-			if got := y.place(0, "failed", item.ID.String()); !strings.Contains(string(got["REASON.txt"]), *r.Reason) || len(got["item/a"]) != 16<<20 {
+			if got := y.place(0, "failed", item.ID.String()); !strings.Contains(string(got["REASON.txt"]), *r.Reason) || len(got["item/a"]) != aLot {
 				t.Errorf("in failed stands %v", keys(got))
 			}
 			eventually(t, "the receiver is told", func() bool { return y.high.abandons(item.ID) == 1 })

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
+	"math"
 	"slices"
 	"sync"
 	"testing"
@@ -47,6 +48,7 @@ func (p freePacer) Wait(ctx context.Context, _ int64) error { return ctx.Err() }
 // socket is the other end of one life's link: it decodes blocks, and gives their records to what the receiver has.
 type socket struct {
 	high   *high
+	life   int
 	opener *packet.Opener
 	blocks map[uint32]*block
 	coder  *fec.Coder
@@ -68,7 +70,8 @@ func newSocket(h *high) *socket {
 	tag, _ := exporter{}.Export(packet.TagContext(0), 3)
 	o, err := packet.NewOpener([32]byte(key), packet.Tag(tag))
 	must(h.t, err)
-	s := &socket{high: h, opener: o, blocks: map[uint32]*block{}, coder: fec.NewCoder()}
+	h.lives++
+	s := &socket{high: h, life: h.lives, opener: o, blocks: map[uint32]*block{}, coder: fec.NewCoder()}
 	s.gate = sync.NewCond(&s.mu)
 	return s
 }
@@ -138,12 +141,13 @@ func (s *socket) one(d []byte) {
 		return
 	}
 	b.shards = nil
-	s.high.read(r)
+	s.high.read(r, uint64(s.life)<<32|uint64(in.Block))
 }
 
 // arrived is what the receiver has of one bundle.
 type arrived struct {
-	first   record.Type // of its first record
+	first   record.Type // of its first record, in the order in which blocks were filled: small blocks overtake large ones
+	at      uint64      // the place of that
 	offers  []record.Offer
 	chunks  map[uint32]*frame
 	closes  []record.Close
@@ -168,6 +172,8 @@ type high struct {
 
 	mu    sync.Mutex
 	items map[bundle.ID]*arrived
+	at    uint64 // the place of the record at hand
+	lives int
 	beats []record.Heartbeat
 	order []bundle.ID // of closes, outside heartbeats
 }
@@ -177,17 +183,21 @@ func newHigh(t *testing.T) *high { return &high{t: t, items: map[bundle.ID]*arri
 func (h *high) of(id bundle.ID, kind record.Type) *arrived {
 	a := h.items[id]
 	if a == nil {
-		a = &arrived{first: kind, chunks: map[uint32]*frame{}}
+		a = &arrived{at: math.MaxUint64, chunks: map[uint32]*frame{}}
 		h.items[id] = a
+	}
+	if h.at < a.at {
+		a.at, a.first = h.at, kind
 	}
 	return a
 }
 
-func (h *high) read(r *record.Reader) {
+// read takes a block. place orders it among the blocks of all lives.
+func (h *high) read(r *record.Reader, place uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	beat := false
-	for {
+	for h.at = place << 16; ; h.at++ {
 		x, err := r.Next()
 		if errors.Is(err, io.EOF) {
 			return

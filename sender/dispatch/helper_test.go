@@ -29,7 +29,16 @@ import (
 	"ecluse/sender/transmit"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain has the tests work in memory where that is possible: what a disk keeps is not their business, and thousands of small files take it long.
+func TestMain(m *testing.M) {
+	const memory = "/dev/shm"
+	if f, err := os.CreateTemp(memory, "try-*"); err == nil {
+		_ = f.Close()
+		_ = os.Remove(f.Name())
+		_ = os.Setenv("TMPDIR", memory)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func must(t testing.TB, err error) {
 	t.Helper()

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"ecluse/protocol/bundle"
 	"ecluse/sender/ledger"
@@ -128,11 +129,34 @@ func TestARepairIsDoneThoughItsCallerIsGone(t *testing.T) {
 	l.reach(item.ID, ledger.Sent)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	_ = l.Resend(ctx, item.ID, nil)
-	l.reach(item.ID, ledger.Sent)
-	if n, _ := l.Waiting(); n != 0 {
-		t.Errorf("%d wait", n)
+	for range 20 {
+		_ = l.Resend(ctx, item.ID, nil)
+		must(t, l.ledger.Change(context.Background(), item.ID, func(*ledger.Record) error { return nil })) // behind what it asked for
+		l.reach(item.ID, ledger.Sent)
 	}
+}
+
+func TestARepairWaitsUntilTheItemIsPutAway(t *testing.T) {
+	y := build(t)
+	l := y.start()
+	item := l.send("item", content)
+	l.reach(item.ID, ledger.Sent)
+	sent := filepath.Join(y.boxes[0].Dir(), ".ecluse/sent/1")
+	must(t, os.Rename(sent, sent+"-away"))
+	moving := &task{record: l.book(item.ID)} // as it is between the record and the move
+	l.hold(moving)
+	done := make(chan error, 1)
+	go func() { done <- l.Resend(context.Background(), item.ID, nil) }()
+	select {
+	case err := <-done:
+		t.Fatal("it did not wait:", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	must(t, os.Rename(sent+"-away", sent))
+	l.forget(moving)
+	must(t, <-done)
+	l.reach(item.ID, ledger.Sent)
+	y.whole(item, content, 2)
 }
 
 func TestARepairOfWhatChangedSendsOnlyWhatIsAsItWas(t *testing.T) {
