@@ -3,6 +3,7 @@ package assemble
 import (
 	"sync"
 	"testing"
+	"time"
 
 	"ecluse/protocol/bundle"
 	"ecluse/protocol/record"
@@ -37,7 +38,21 @@ func TestBlocksBesideEachOtherLoseNothing(t *testing.T) {
 		}
 		close(blocks)
 		workers.Wait()
-		s.holds(t, r.wait(t), false)
+		select {
+		case b := <-r.owner.whole:
+			s.holds(t, b, false)
+		case <-time.After(20 * time.Second):
+			r.mu2(func() {
+				for _, in := range r.bundles {
+					t.Errorf("round %d: %d chunks are here, %d frames wait, %d were given up, %d jobs under way", round, in.have.count, len(in.frames), r.dropped, r.active)
+					for n, f := range in.frames {
+						t.Errorf("chunk %d of %d bytes: %v, runs %v", n, len(f.bytes), f.have, f.runs != nil)
+					}
+				}
+				t.Errorf("%v; buffers %d of %d, raws %d of %d", r.counts, r.buffers.used, r.buffers.limit, r.raws.used, r.raws.limit)
+			})
+			t.FailNow()
+		}
 		stop()
 		if r.dropped != 0 || r.buffers.used != 0 || r.raws.used != 0 {
 			t.Fatalf("round %d: %d frames were given up, %d and %d bytes are lent", round, r.dropped, r.buffers.used, r.raws.used)
