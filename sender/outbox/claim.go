@@ -58,7 +58,11 @@ func (b *Outbox) claim(c Candidate, id bundle.ID) (Item, error) {
 		}
 		return Item{}, fmt.Errorf("claim %q: %w", c.Name, err)
 	}
+	// The directory's own time: Claimed gives the same one, should nobody have noted the claim before a crash (M-7).
 	item.Created = b.o.Now()
+	if info, err := os.Lstat(dir); err == nil {
+		item.Created = info.ModTime()
+	}
 	return item, nil
 }
 
