@@ -15,6 +15,7 @@ import (
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/chamber"
 	"ecluse/receiver/ledger"
+	"ecluse/receiver/release"
 )
 
 // Groups of people. root and the daemon's own user may do everything.
@@ -135,6 +136,7 @@ func (d *daemon) bundleOf(ctx context.Context, m json.RawMessage) (bundle.ID, er
 func answerable(err error) error {
 	var known *control.Error
 	var no *chamber.RefusedError
+	var words *release.Refusal
 	_, rejected := bundle.ReasonOf(err)
 	switch {
 	case err == nil:
@@ -143,7 +145,7 @@ func answerable(err error) error {
 		return err
 	case errors.Is(err, ledger.ErrNotFound):
 		return &control.Error{Code: cli.NotFound, Text: err.Error()}
-	case errors.Is(err, ledger.ErrAmbiguous):
+	case errors.Is(err, ledger.ErrAmbiguous), errors.As(err, &words) && words.Cause == release.CauseText:
 		return &control.Error{Code: cli.Usage, Text: err.Error()}
 	case errors.As(err, &no), rejected:
 		return &control.Error{Code: cli.Refused, Text: err.Error()}
