@@ -43,7 +43,7 @@ func List(ctx context.Context, db *sql.DB, q Query) ([]Record, error) {
 		limit = q.Limit
 	}
 	// The newest are taken, and then turned round.
-	text := `SELECT ` + columns + ` FROM bundles WHERE ` + strings.Join(where, " AND ") + ` ORDER BY created DESC, bundle DESC LIMIT ?`
+	text := `SELECT ` + columns + ` FROM bundles WHERE ` + strings.Join(where, " AND ") + ` ORDER BY created DESC, sequence IS NULL DESC, sequence DESC, bundle DESC LIMIT ?`
 	rows, err := db.QueryContext(ctx, text, append(args, limit)...)
 	if err != nil {
 		return nil, fmt.Errorf("list bundles: %w", err)
