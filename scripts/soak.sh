@@ -17,7 +17,7 @@ case $name in
 matrix) package=./internal/lab tests=TestSoakMatrix ;;
 large) package=./internal/lab tests=TestSoakLarge ;;
 kill) package=./internal/lab tests=TestSoakKill ;;
-race) package=./sender/pack tests=TestRace ;;
+race) package=./sender/pack tests=TestAnItemThatChanges ;;
 garbage) package=./receiver/collect tests=TestSoakGarbage ;;
 lossy) package=./receiver/collect tests=TestSoakLossy ;;
 esac
