@@ -8,7 +8,7 @@ while IFS=: read -r file _ line; do
 	target=$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' <<<"$line")
 	echo "fuzz $target ($(dirname "$file"), $time)"
 	go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" -parallel 2 "./$(dirname "$file")" >/tmp/fuzz.$$ 2>&1 || { cat /tmp/fuzz.$$; rm -f /tmp/fuzz.$$; exit 1; }
-	tail -n 2 /tmp/fuzz.$$ | head -n 1
+	grep execs /tmp/fuzz.$$ | tail -n 1
 	done=$((done + 1))
 done < <(grep -rn '^func Fuzz' --include='*_test.go' protocol sender receiver internal)
 rm -f /tmp/fuzz.$$
