@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -36,6 +37,8 @@ func Call(ctx context.Context, state, name string, in, out any) error {
 	switch {
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		return ErrNoDaemon
+	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return fmt.Errorf("ask the daemon: it does not talk to %s (root, its own user and the members of its groups may ask)", Peer{UID: uint32(os.Getuid())}.Name())
 	case errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("ask the daemon: %w (are you in its groups?)", err)
 	case err != nil:

@@ -37,10 +37,11 @@ func (e *Error) Error() string { return e.Text }
 
 // Server answers on one socket. Handle everything before Serve.
 type Server struct {
-	path string
-	log  *zap.Logger
-	mux  *http.ServeMux
-	l    *net.UnixListener
+	path   string
+	log    *zap.Logger
+	mux    *http.ServeMux
+	l      *net.UnixListener
+	allows []Allow // of all names
 }
 
 type peerKey struct{}
@@ -67,6 +68,7 @@ func Listen(path string, log *zap.Logger) (*Server, error) {
 
 // Handle registers a name. change says that it changes something: then it is logged with who asked.
 func (s *Server) Handle(name string, allow Allow, change bool, h Handler) {
+	s.allows = append(s.allows, allow)
 	s.mux.HandleFunc("POST /v1/"+name, func(w http.ResponseWriter, r *http.Request) {
 		peer, _ := r.Context().Value(peerKey{}).(Peer)
 		log := s.log.With(zap.String("request", name), zap.Uint32("uid", peer.UID), zap.String("user", peer.Name()), zap.Int32("pid", peer.PID))
@@ -135,12 +137,40 @@ func (s *Server) Serve(ctx context.Context) error {
 		}
 	})
 	defer stop()
-	err := h.Serve(s.l)
+	err := h.Serve(&gate{s.l, s})
 	_ = os.Remove(s.path)
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
 	return fmt.Errorf("control socket: %w", err)
+}
+
+// gate closes the connections of peers who may ask for nothing, before they cost more than a descriptor for a moment.
+type gate struct {
+	*net.UnixListener
+	s *Server
+}
+
+func (g *gate) Accept() (net.Conn, error) {
+	for {
+		c, err := g.UnixListener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if p, err := peerOf(c); err == nil && g.s.admits(p) {
+			return c, nil
+		}
+		_ = c.Close() // nothing was said yet
+	}
+}
+
+func (s *Server) admits(p Peer) bool {
+	for _, allow := range s.allows {
+		if allow(p) {
+			return true
+		}
+	}
+	return false
 }
 
 // Decode reads a request into v, strictly.

@@ -43,6 +43,9 @@ type Owner interface {
 	Failed(id bundle.ID, err error, fatal bool)
 }
 
+// Later is returned by Owner.Offered for a bundle that cannot be judged now, for a reason of our own: the next offer of it is asked about again.
+var Later = errors.New("not now")
+
 // Swallow is returned by Owner.Offered for a bundle that needs nothing more.
 var Swallow = errors.New("finished before")
 
@@ -202,9 +205,26 @@ func (a *Assembler) bundle(s Source, id bundle.ID) *incoming {
 		a.swallow.add(id)
 		return nil
 	}
-	if a.strangers() >= maxStrangers {
+	if a.strangers(s.Sender) >= maxStrangers {
+		a.counts[bundle.ReasonLimit]++
 		return nil
 	}
+	return a.stranger(s, id)
+}
+
+// offered is bundle for an offer, which is never one too many: it ends the wait that strangers are bounded for.
+func (a *Assembler) offered(s Source, id bundle.ID) *incoming {
+	if in := a.bundles[id]; in != nil || a.swallow.has(id) || a.options.Owner.Known(id) {
+		if in != nil && in.source.Sender != s.Sender {
+			return nil
+		}
+		return in
+	}
+	return a.stranger(s, id)
+}
+
+// stranger makes up a bundle that waits for its offer.
+func (a *Assembler) stranger(s Source, id bundle.ID) *incoming {
 	now := a.options.Now()
 	in := &incoming{
 		id: id, source: s, received: now, touched: now,
@@ -214,16 +234,16 @@ func (a *Assembler) bundle(s Source, id bundle.ID) *incoming {
 	return in
 }
 
-// maxStrangers bounds the bundles that wait for an offer. An offer comes first and is repeated each second, so few do.
+// maxStrangers bounds the bundles of one sender that wait for an offer. An offer comes first and is repeated each second, so few do; and no sender takes another's room.
 const maxStrangers = 256
 
-func (a *Assembler) strangers() int {
+func (a *Assembler) strangers(sender bundle.Name) int {
 	n := 0
 	if len(a.bundles) < maxStrangers {
 		return 0
 	}
 	for _, in := range a.bundles {
-		if in.phase == unknown {
+		if in.phase == unknown && in.source.Sender == sender {
 			n++
 		}
 	}
@@ -243,7 +263,7 @@ func (a *Assembler) offer(s Source, o *record.Offer) error {
 func (a *Assembler) admit(s Source, o *record.Offer) (end *record.Close, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	in := a.bundle(s, o.Bundle)
+	in := a.offered(s, o.Bundle)
 	if in == nil {
 		return nil, nil
 	}
@@ -264,6 +284,9 @@ func (a *Assembler) admit(s Source, o *record.Offer) (end *record.Close, err err
 	}
 	if err != nil {
 		a.drop(in)
+		if errors.Is(err, Later) {
+			return nil, nil
+		}
 		a.swallow.add(in.id)
 		if errors.Is(err, Swallow) {
 			return nil, nil
@@ -338,6 +361,9 @@ func (a *Assembler) slice(s Source, sl *record.Slice) error {
 	}
 	if err := in.allows(sl.Chunk, sl.Runs); err != nil {
 		return err
+	}
+	if in.offer != nil && (sl.Raw > in.offer.ChunkSize || in.enough(sl.Raw)) {
+		return errLayout
 	}
 	in.touched = a.options.Now()
 	if in.phase == idle {
@@ -464,6 +490,7 @@ func (a *Assembler) drop(in *incoming) {
 func (a *Assembler) enqueue(f *frame) {
 	delete(f.bundle.frames, f.chunk)
 	f.bundle.busy[f.chunk] = true
+	f.bundle.taken += int64(f.raw)
 	a.active++
 	a.jobs = append(a.jobs, &job{frame: f})
 	a.changed.Broadcast()

@@ -33,6 +33,7 @@ type incoming struct {
 	dirs    map[uint32]bool // staged directories that exist
 	open    staged          // the staged file written last
 	written int64           // raw bytes written
+	taken   int64           // raw bytes that went to the disk or are on their way
 
 	dirty bool // chunks were written since the last checkpoint
 	noted bool // offer.json is on the disk
@@ -65,11 +66,30 @@ func (in *incoming) allows(chunk uint32, runs []bundle.Run) error {
 		return errLayout
 	}
 	for _, r := range runs {
-		if (r.File == 0) != manifest || r.File > in.offer.Files {
+		if (r.File == 0) != manifest || r.File > in.offer.Files || r.Offset+uint64(r.Length) > in.most(manifest) {
 			return errLayout
 		}
 	}
 	return nil
+}
+
+// most is where the last byte of any file of the bundle can stand. An offer admits so many bytes, and no chunk may stage more than that by pointing beyond them.
+func (in *incoming) most(manifest bool) uint64 {
+	switch {
+	case !manifest:
+		return in.offer.Bytes
+	case in.close != nil:
+		return in.close.ManifestSize
+	}
+	return bundle.MaxManifest
+}
+
+// enough says that a chunk of so many bytes is more than was offered, beside what went to the disk before: nobody gets more of it than quota and reserve were asked for.
+// Some may be written twice, in passes that contradict each other; hence twice the offer.
+func (in *incoming) enough(raw uint32) bool {
+	o := in.offer
+	manifest := min(bundle.MaxManifest, 1<<20+8<<10*(int64(o.Files)+int64(o.Dirs))+64*int64(o.Chunks)) // a path, a digest and a mark for each
+	return in.taken+int64(raw) > 2*(int64(o.Bytes)+manifest)+int64(o.ChunkSize)
 }
 
 // maxManifestChunks is what a manifest of the largest size takes with the smallest chunks.

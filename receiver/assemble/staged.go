@@ -189,6 +189,7 @@ func (s *Staged) Wrong(chunks []uint32, files []uint32) {
 	for _, c := range chunks {
 		s.in.have.clear(c)
 	}
+	s.in.taken = max(0, s.in.taken-int64(len(chunks))*int64(s.Offer.ChunkSize)) // they may come again
 	for _, f := range files {
 		s.in.hashes.forget(f)
 	}

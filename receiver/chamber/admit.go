@@ -24,14 +24,17 @@ type reservation struct {
 
 // Offered implements assemble.Owner.
 func (c *Chamber) Offered(s assemble.Source, o *record.Offer, received time.Time) error {
-	if surplus, err := c.surplus(s, o.Bundle); surplus || err != nil {
+	switch surplus, err := c.surplus(s, o.Bundle); {
+	case err != nil:
+		return assemble.Later
+	case surplus:
 		return assemble.Swallow
 	}
 	refused := c.admit(s, o)
 	if refused != nil && !isRejection(refused) {
-		// Ours. A refusal would stand for good, so nothing is said of the bundle: its sequence will be missing.
+		// Ours. A refusal would stand for good, so nothing is said of the bundle: its offer is repeated.
 		c.o.Log.Error("cannot admit", fields(o.Bundle, s, o.Tenant, refused)...)
-		return assemble.Swallow
+		return assemble.Later
 	}
 	c.offered(s, o, received, refused)
 	return refused

@@ -77,6 +77,9 @@ func (c *Chamber) Beat(s assemble.Source, h *record.Heartbeat) {
 	c.mu.Lock()
 	c.heart[s.Sender] = Heart{At: c.o.Now(), Clock: time.Unix(0, h.Clock).UTC(), Waiting: h.Waiting, Bytes: h.WaitingBytes, Link: s.Link}
 	c.mu.Unlock()
+	if h.Epoch != s.Epoch {
+		return // a session has one epoch, and its key speaks for no other
+	}
 	for _, t := range h.Tenants {
 		if t.Sequence > 0 && c.o.Trust.allows(s.Sender, t.Tenant) {
 			c.o.Ledger.Beat(s.Sender, t.Tenant, h.Epoch, ledger.Head{Sequence: t.Sequence, Digest: t.Manifest})

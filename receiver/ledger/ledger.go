@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"ecluse/internal/catalog"
@@ -131,6 +133,11 @@ func (l *Ledger) Run(ctx context.Context) error {
 	return err
 }
 
+// full says that the disk has no room: that passes, and nothing is lost meanwhile, since heads come again with each heartbeat.
+func full(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || err != nil && strings.Contains(err.Error(), "database or disk is full")
+}
+
 // flushMost is how often in a row, once a second, the heads may fail to be shown: a full disk may have room again, and nothing is lost meanwhile.
 const flushMost = 60
 
@@ -149,7 +156,7 @@ func (l *Ledger) run(ctx context.Context) error {
 			if failures++; err == nil {
 				failures = 0
 			}
-			if failures > flushMost {
+			if failures > flushMost && !full(err) {
 				return err
 			}
 		case <-ctx.Done():
