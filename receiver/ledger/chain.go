@@ -203,10 +203,30 @@ func (l *Ledger) Beat(sender, tenant bundle.Name, epoch bundle.Epoch, h Head) (k
 	p := place{sender, tenant, epoch}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.heads[p].Sequence >= h.Sequence {
+	if l.heads[p].Sequence >= h.Sequence || !l.mayHave(p) {
 		return true
 	}
 	l.heads[p] = h
 	l.moved[p] = true
 	return false
+}
+
+// strangeEpochs bounds the epochs of a sender that nobody has paired and whose heads are kept: a sender can open as many sessions as it likes, each with another epoch.
+const strangeEpochs = 4
+
+// mayHave says whether a head of this chain is kept.
+func (l *Ledger) mayHave(p place) bool {
+	if _, ok := l.heads[p]; ok {
+		return true
+	}
+	if c := l.chains[p.Sender]; c != nil && c.Epoch == p.Epoch {
+		return true
+	}
+	strange := map[bundle.Epoch]bool{p.Epoch: true}
+	for other := range l.heads {
+		if other.Sender == p.Sender {
+			strange[other.Epoch] = true
+		}
+	}
+	return len(strange) <= strangeEpochs+1 // the paired one may be among them
 }
