@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
+	"ecluse/internal/alarm"
 	"ecluse/internal/cli"
 	"ecluse/internal/control"
 	"ecluse/internal/udp"
@@ -41,7 +42,7 @@ type daemon struct {
 
 	mu        sync.Mutex
 	untrusted string // why an edited trust could not be read; "" when it was
-	alarms    []watch.Alarm
+	alarms    alarm.List
 	told      map[string]uint64 // counts that were logged
 }
 
@@ -270,9 +271,9 @@ func (d *daemon) follow(ctx context.Context) {
 	d.mu.Unlock()
 }
 
-func (d *daemon) tellAlarms(now []watch.Alarm) {
+func (d *daemon) tellAlarms(now alarm.List) {
 	d.mu.Lock()
-	began, ended := watch.Changes(d.alarms, now)
+	began, ended := alarm.Changes(d.alarms, now)
 	d.alarms = now
 	d.mu.Unlock()
 	for _, a := range began {

@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"ecluse/internal/alarm"
 	"ecluse/internal/cli"
 	"ecluse/internal/control"
 	"ecluse/internal/udp"
@@ -21,7 +22,6 @@ import (
 	"ecluse/sender/pack"
 	"ecluse/sender/schedule"
 	"ecluse/sender/transmit"
-	"ecluse/sender/watch"
 )
 
 const (
@@ -49,7 +49,7 @@ type daemon struct {
 
 	mu     sync.Mutex
 	notice map[string]time.Time // when it was told last
-	alarms []watch.Alarm
+	alarms alarm.List
 	meter  cli.Meter // of the link
 	recent minute    // errors
 }

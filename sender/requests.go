@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"ecluse/internal/alarm"
 	"ecluse/internal/cli"
 	"ecluse/internal/control"
 	"ecluse/protocol/bundle"
@@ -265,7 +266,7 @@ func (d *daemon) watch(ctx context.Context) {
 			continue
 		}
 		d.mu.Lock()
-		began, ended := watch.Changes(d.alarms, s.Alarms)
+		began, ended := alarm.Changes(d.alarms, s.Alarms)
 		d.alarms = s.Alarms
 		d.mu.Unlock()
 		for _, a := range began {

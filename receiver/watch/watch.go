@@ -4,11 +4,9 @@
 package watch
 
 import (
-	"fmt"
-	"slices"
-	"strings"
 	"time"
 
+	"ecluse/internal/alarm"
 	"ecluse/internal/config"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/collect"
@@ -27,7 +25,7 @@ type Status struct {
 	Bundles  map[ledger.State]int64 `json:"bundles"`
 	Disk     Disk                   `json:"disk"`
 	Records  Records                `json:"records"`
-	Alarms   []Alarm                `json:"alarms"`
+	Alarms   alarm.List             `json:"alarms"`
 }
 
 // Link is one link. Ages are in seconds, null for what has not happened.
@@ -69,12 +67,6 @@ type Records struct {
 	Dropped uint64                   `json:"dropped_frames"` // given up because a disk was slow
 }
 
-// Alarm is one thing that is wrong.
-type Alarm struct {
-	Name string `json:"name"` // stable
-	Text string `json:"text"`
-}
-
 // Facts are what alarms are made of, beside the Status itself.
 type Facts struct {
 	Silence   time.Duration           // of a link
@@ -91,13 +83,11 @@ type Facts struct {
 const aheadMost = 5 * time.Second
 
 // Alarms are what is wrong, in a stable order.
-func Alarms(s *Status, f Facts) []Alarm {
-	alarms := []Alarm{}
-	add := func(name, format string, args ...any) {
-		alarms = append(alarms, Alarm{name, fmt.Sprintf(format, args...)})
-	}
+func Alarms(s *Status, f Facts) alarm.List {
+	alarms := alarm.List{}
+	add := alarms.Add
 	if !s.Running {
-		add("stopped", "the daemon is not running: nothing is received (systemctl status ecluse-receiver)")
+		add("stopped", "", "the daemon is not running: nothing is received (systemctl status ecluse-receiver)")
 	}
 	for _, l := range s.Links {
 		quiet := f.Up
@@ -105,37 +95,37 @@ func Alarms(s *Status, f Facts) []Alarm {
 			quiet = time.Duration(*l.LastHeartbeat * float64(time.Second))
 		}
 		if f.Expecting && quiet > f.Silence {
-			add("silence", "link %s: no heartbeat for %v (is the sender running, is the light on?)", l.Name, quiet.Round(time.Second))
+			add("silence", l.Name, "link %s: no heartbeat for %v (is the sender running, is the light on?)", l.Name, quiet.Round(time.Second))
 		}
 		if here := l.Lost.Kernel + l.Lost.Queue; here > 0 && here*100 > l.Packets.Accepted {
-			add("overload", "link %s: %d packets were lost in this host, not on the link (doctor looks at the socket's buffer)", l.Name, here)
+			add("overload", l.Name, "link %s: %d packets were lost in this host, not on the link (doctor looks at the socket's buffer)", l.Name, here)
 		}
 	}
 	for _, who := range f.Stuck {
-		add("stuck", "%s stands still", who)
+		add("stuck", "", "%s stands still", who)
 	}
 	if n := s.Bundles[ledger.Missing]; n > 0 {
-		add("missing", "%d bundles were sent and nothing of them is here (list --state missing)", n)
+		add("missing", "", "%d bundles were sent and nothing of them is here (list --state missing)", n)
 	}
 	if n := s.Bundles[ledger.Damaged]; n > 0 {
-		add("damaged", "%d bundles lack parts (list --state damaged; send them again on the low side)", n)
+		add("damaged", "", "%d bundles lack parts (list --state damaged; send them again on the low side)", n)
 	}
 	for _, s := range suspicions {
 		if n := f.Suspect[s.reason]; n > 0 {
-			add(string(s.reason), s.text, n)
+			add(string(s.reason), "", s.text, n)
 		}
 	}
 	if f.Undone > 0 {
-		add("delivery", "%d approved bundles cannot be delivered (list --state approved says why)", f.Undone)
+		add("delivery", "", "%d approved bundles cannot be delivered (list --state approved says why)", f.Undone)
 	}
 	if s.Disk.Free >= 0 && s.Disk.Free < s.Disk.Reserve {
-		add("disk", "%s are free, below the %s kept back: nothing is admitted", config.FormatBytes(s.Disk.Free), config.FormatBytes(s.Disk.Reserve))
+		add("disk", "", "%s are free, below the %s kept back: nothing is admitted", config.FormatBytes(s.Disk.Free), config.FormatBytes(s.Disk.Reserve))
 	}
 	if f.Untrusted != "" {
-		add("trust", "configuration or allowed_signers were edited and cannot be read, the former trust stands: %s", f.Untrusted)
+		add("trust", "", "configuration or allowed_signers were edited and cannot be read, the former trust stands: %s", f.Untrusted)
 	}
 	if f.Ahead > aheadMost {
-		add("clock", "the machine's clock is %v behind what it was: keys are judged by the later time", f.Ahead.Round(time.Second))
+		add("clock", "", "the machine's clock is %v behind what it was: keys are judged by the later time", f.Ahead.Round(time.Second))
 	}
 	return alarms
 }
@@ -179,31 +169,4 @@ func seconds(age time.Duration) *float64 {
 	}
 	s := age.Seconds()
 	return &s
-}
-
-// Changes compares alarms by name and text-free identity: what is new, and what is over. A text that only counts on is neither.
-func Changes(before, now []Alarm) (began, ended []Alarm) {
-	has := func(list []Alarm, a Alarm) bool {
-		return slices.ContainsFunc(list, func(b Alarm) bool { return identity(a) == identity(b) })
-	}
-	for _, a := range now {
-		if !has(before, a) {
-			began = append(began, a)
-		}
-	}
-	for _, a := range before {
-		if !has(now, a) {
-			ended = append(ended, a)
-		}
-	}
-	return began, ended
-}
-
-// identity is an alarm's name and what it is about: the part of its text before the first colon, where there is one.
-func identity(a Alarm) string {
-	subject, _, ok := strings.Cut(a.Text, ":")
-	if !ok || a.Name == "stopped" {
-		return a.Name
-	}
-	return a.Name + " " + subject
 }

@@ -53,12 +53,3 @@ func TestEachFaultHasItsAlarmAndHealthHasNone(t *testing.T) {
 		}
 	}
 }
-
-func TestAnAlarmBeginsAndEndsOnceWhateverItCounts(t *testing.T) {
-	before := []Alarm{{"silence", "link a: no heartbeat for 11s"}, {"missing", "1 bundles"}}
-	now := []Alarm{{"silence", "link a: no heartbeat for 12s"}, {"silence", "link b: no heartbeat for 12s"}}
-	began, ended := Changes(before, now)
-	if len(began) != 1 || began[0].Text != now[1].Text || len(ended) != 1 || ended[0].Name != "missing" {
-		t.Errorf("began %v, ended %v", began, ended)
-	}
-}

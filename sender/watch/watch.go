@@ -5,11 +5,9 @@
 package watch
 
 import (
-	"fmt"
-	"slices"
-	"strings"
 	"time"
 
+	"ecluse/internal/alarm"
 	"ecluse/sender/ledger"
 )
 
@@ -24,7 +22,7 @@ type Status struct {
 	Bundles map[ledger.State]int64 `json:"bundles"`
 	Waiting int                    `json:"waiting_bundles"`
 	Bytes   int64                  `json:"waiting_bytes"`
-	Alarms  []Alarm                `json:"alarms"`
+	Alarms  alarm.List             `json:"alarms"`
 }
 
 // Link is one link since the start.
@@ -45,12 +43,6 @@ type Link struct {
 	RouteMTU *int    `json:"route_mtu"`
 }
 
-// Alarm is one thing that is wrong.
-type Alarm struct {
-	Name string `json:"name"` // stable
-	Text string `json:"text"`
-}
-
 // Facts are what alarms are made of, beside the Status itself.
 type Facts struct {
 	Stuck  []string // goroutines that stand still
@@ -60,54 +52,28 @@ type Facts struct {
 }
 
 // Alarms are what is wrong, in a stable order.
-func Alarms(s *Status, f Facts) []Alarm {
-	alarms := []Alarm{}
-	add := func(name, format string, args ...any) {
-		alarms = append(alarms, Alarm{name, fmt.Sprintf(format, args...)})
-	}
+func Alarms(s *Status, f Facts) alarm.List {
+	alarms := alarm.List{}
+	add := alarms.Add
 	if !s.Running {
-		add("stopped", "the daemon is not running: nothing is sent (systemctl status ecluse-sender)")
+		add("stopped", "", "the daemon is not running: nothing is sent (systemctl status ecluse-sender)")
 	}
 	for _, who := range f.Stuck {
-		add("stuck", "%s stands still", who)
+		add("stuck", "", "%s stands still", who)
 	}
 	for _, dir := range f.Gone {
-		add("outbox", "%s: the outbox is not there", dir)
+		add("outbox", dir, "%s: the outbox is not there", dir)
 	}
 	for _, l := range s.Links {
 		if l.RouteMTU != nil && *l.RouteMTU < l.MTU {
-			add("mtu", "link %s: its mtu is %d, and the route to %s has %d: nothing leaves", l.Name, l.MTU, l.To, *l.RouteMTU)
+			add("mtu", l.Name, "link %s: its mtu is %d, and the route to %s has %d: nothing leaves", l.Name, l.MTU, l.To, *l.RouteMTU)
 		}
 		if f.Errors > 0 {
-			add("unsent", "link %s: the system did not take %d batches in the last minute (is the interface up?)", l.Name, f.Errors)
+			add("unsent", l.Name, "link %s: the system did not take %d batches in the last minute (is the interface up?)", l.Name, f.Errors)
 		}
 	}
 	for _, t := range f.Failed {
-		add("failed", "tenant %s: items wait in failed/ for their operators, with the reason beside each (list --state failed)", t)
+		add("failed", t, "tenant %s: items wait in failed/ for their operators, with the reason beside each (list --state failed)", t)
 	}
 	return alarms
-}
-
-// Changes compares alarms by what they are about: what is new, and what is over.
-func Changes(before, now []Alarm) (began, ended []Alarm) {
-	has := func(list []Alarm, a Alarm) bool {
-		return slices.ContainsFunc(list, func(b Alarm) bool { return identity(a) == identity(b) })
-	}
-	for _, a := range now {
-		if !has(before, a) {
-			began = append(began, a)
-		}
-	}
-	for _, a := range before {
-		if !has(now, a) {
-			ended = append(ended, a)
-		}
-	}
-	return began, ended
-}
-
-// identity is an alarm's name and what it is about: the part of its text before the first colon, where there is one.
-func identity(a Alarm) string {
-	subject, _, _ := strings.Cut(a.Text, ":")
-	return a.Name + " " + subject
 }

@@ -26,12 +26,3 @@ func TestEachFaultHasItsAlarmAndHealthHasNone(t *testing.T) {
 		}
 	}
 }
-
-func TestAnAlarmBeginsAndEndsOnceWhateverItCounts(t *testing.T) {
-	before := []Alarm{{"unsent", "link a: 3 batches"}, {"outbox", "/o: gone"}}
-	now := []Alarm{{"unsent", "link a: 9 batches"}, {"failed", "tenant t: items"}}
-	began, ended := Changes(before, now)
-	if len(began) != 1 || began[0].Name != "failed" || len(ended) != 1 || ended[0].Name != "outbox" {
-		t.Errorf("began %v, ended %v", began, ended)
-	}
-}
