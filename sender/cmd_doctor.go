@@ -16,6 +16,7 @@ import (
 	"ecluse/internal/keys"
 	"ecluse/internal/udp"
 	"ecluse/protocol/fec"
+	"ecluse/sender/house"
 	"ecluse/sender/watch"
 )
 
@@ -47,7 +48,7 @@ func examine(ctx context.Context, path string) *cli.Doctor {
 	d.Check("identity "+conf.Identity, err)
 	_, err = senderName(conf)
 	d.Check("name", err)
-	_, err = readEpoch(disk.New(), conf.State)
+	_, err = house.ReadEpoch(disk.New(), conf.State)
 	d.Check("state "+conf.State, err)
 	pair, err := keys.ReadPair(conf.Receiver)
 	if err == nil && pair.Kind != keys.PairReceiver {

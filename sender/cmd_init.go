@@ -16,6 +16,7 @@ import (
 	"ecluse/internal/keys"
 	"ecluse/protocol/bundle"
 	"ecluse/protocol/fec"
+	"ecluse/sender/house"
 )
 
 // initFlags are what init is told.
@@ -82,7 +83,7 @@ func initSender(c *cobra.Command, f initFlags) error {
 	if _, err := config.Parse(path("sender.yaml"), []byte(text), defaults()); err != nil { // before anything is made
 		return &cli.Error{Code: cli.Usage, Err: err}
 	}
-	if err := cli.RefuseUsed(dir, "sender_ed25519", "sender.yaml", "sender.pair", filepath.Join("state", epochFile)); err != nil {
+	if err := cli.RefuseUsed(dir, "sender_ed25519", "sender.yaml", "sender.pair", filepath.Join("state", house.EpochFile)); err != nil {
 		return err
 	}
 	if err := cli.StateDir(path("state")); err != nil {
@@ -96,7 +97,7 @@ func initSender(c *cobra.Command, f initFlags) error {
 		return err
 	}
 	d := disk.New()
-	epoch, err := drawState(d, path("state"))
+	epoch, err := house.Draw(d, path("state"))
 	if err != nil {
 		return err
 	}

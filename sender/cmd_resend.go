@@ -12,6 +12,7 @@ import (
 	"ecluse/internal/config"
 	"ecluse/internal/control"
 	"ecluse/sender/dispatch"
+	"ecluse/sender/house"
 	"ecluse/sender/ledger"
 )
 
@@ -49,26 +50,26 @@ func resendBundle(ctx context.Context, conf Config, text string) (*ledger.Record
 	if err := cli.BecomeOwner(conf.State); err != nil {
 		return nil, err
 	}
-	h, err := openHouse(ctx, conf)
+	h, err := openState(ctx, conf)
 	if err != nil {
 		return nil, err
 	}
 	book, end := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan error, 1)
-	go func() { ended <- h.ledger.Run(book) }()
+	go func() { ended <- h.Ledger.Run(book) }()
 	out, err := resendAtRest(ctx, h, text)
 	end()
 	broken := <-ended
-	return out, errors.Join(err, broken, h.close(broken == nil))
+	return out, errors.Join(err, broken, h.Close(broken == nil))
 }
 
-func resendAtRest(ctx context.Context, h *house, text string) (*ledger.Record, error) {
-	id, err := h.ledger.Find(ctx, text)
+func resendAtRest(ctx context.Context, h *house.State, text string) (*ledger.Record, error) {
+	id, err := h.Ledger.Find(ctx, text)
 	if err == nil {
-		err = dispatch.Again(ctx, h.ledger, id)
+		err = dispatch.Again(ctx, h.Ledger, id)
 	}
 	if err != nil {
 		return nil, answerable(err)
 	}
-	return h.ledger.Get(id)
+	return h.Ledger.Get(id)
 }

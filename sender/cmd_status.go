@@ -14,6 +14,7 @@ import (
 	"ecluse/internal/config"
 	"ecluse/internal/control"
 	"ecluse/internal/disk"
+	"ecluse/sender/house"
 	"ecluse/sender/ledger"
 	"ecluse/sender/watch"
 )
@@ -64,7 +65,7 @@ func readStatus(ctx context.Context, conf Config) (*watch.Status, error) {
 		return &s, err
 	}
 	s = watch.Status{Version: version, Sender: conf.Name, Links: []watch.Link{}, Bundles: map[ledger.State]int64{}}
-	if epoch, err := readEpoch(disk.New(), conf.State); err == nil {
+	if epoch, err := house.ReadEpoch(disk.New(), conf.State); err == nil {
 		s.Epoch = epoch.String()
 	}
 	if db, err := openCatalog(conf); err == nil {

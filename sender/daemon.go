@@ -16,33 +16,19 @@ import (
 	"ecluse/internal/udp"
 	"ecluse/protocol/bundle"
 	"ecluse/protocol/fec"
-	"ecluse/protocol/packet"
-	"ecluse/sender/dispatch"
+	"ecluse/sender/house"
 	"ecluse/sender/outbox"
-	"ecluse/sender/pack"
-	"ecluse/sender/schedule"
-	"ecluse/sender/transmit"
 )
 
-const (
-	heartbeatEvery = time.Second
-	// beatShare is the part of the link that heartbeats may take with what they repeat.
-	beatShare = 0.02
-)
-
-// daemon is the running low house.
+// daemon is the running low house, and what people and systemd ask of it.
 type daemon struct {
-	*house
-	name     bundle.Name
-	log      *zap.Logger
-	since    time.Time
-	plan     *fec.Plan
-	socket   *udp.Sender
-	secrets  *secrets
-	outboxes []*outbox.Outbox // in the order of the configuration's tenants
-	engine   *transmit.Engine
-	dispatch *dispatch.Dispatcher
-	fatal    context.CancelCauseFunc
+	*house.House
+	c      Config
+	name   bundle.Name
+	log    *zap.Logger
+	since  time.Time
+	plan   *fec.Plan
+	socket *udp.Sender
 
 	alive  sync.Map // goroutine -> *atomic.Int64, nanoseconds of the monotonic clock since start
 	errors atomic.Uint64
@@ -55,74 +41,46 @@ type daemon struct {
 }
 
 // runDaemon runs until ctx ends or a promise cannot be kept.
-//
-//	outboxes -> dispatcher -> engine -> socket
-//	               ledger, control, purges, watchdog beside them
 func runDaemon(ctx context.Context, c Config, log *zap.Logger) (err error) {
 	asked := ctx
 	ctx, fatal := context.WithCancelCause(ctx)
 	defer fatal(nil)
-	s, name, err := openSecrets(c)
+	r, err := loadKeys(c)
 	if err != nil {
 		return err
 	}
-	h, err := openHouse(ctx, c)
+	s, err := openState(ctx, c)
 	if err != nil {
 		return cli.Ending(asked, ctx, err)
 	}
-	d := &daemon{house: h, name: name, log: log, since: time.Now(), secrets: s, fatal: fatal, notice: make(map[string]time.Time)}
-	err = d.run(ctx)
+	d := &daemon{c: c, name: r.name, log: log, since: time.Now(), notice: make(map[string]time.Time)}
+	err = d.run(ctx, fatal, s, r)
 	err = cli.Ending(asked, ctx, err)
-	return errors.Join(err, h.close(err == nil))
+	return errors.Join(err, s.Close(err == nil))
 }
 
-func (d *daemon) run(ctx context.Context) error {
-	server, err := d.prepare()
+func (d *daemon) run(ctx context.Context, fatal context.CancelCauseFunc, s *house.State, r *ring) error {
+	server, err := d.prepare(s, r)
 	if d.socket != nil {
 		defer d.socket.Close()
 	}
 	if err != nil {
 		return err
 	}
-	book, endBook := context.WithCancel(context.WithoutCancel(ctx))
-	defer endBook()
-	var bookEnded, beside sync.WaitGroup
-	var bookErr, linkErr error
-	bookEnded.Go(func() { bookErr = d.ledger.Run(book); d.fail(bookErr) })
-	d.dispatch.Start(ctx, d.fatal)
-	if err = d.resume(ctx); err == nil {
-		for i := range d.outboxes {
-			beside.Go(func() { d.claim(ctx, i) })
-		}
-		beside.Go(func() { d.fail(server.Serve(ctx)) })
-		beside.Go(func() { d.keep(ctx) })
-		beside.Go(func() { d.watch(ctx) })
-		beside.Go(func() { d.fail(cli.Watchdog(ctx, d.log, d.stalled)) })
-		d.log.Info("sending", zap.Stringer("to", d.c.Links[0].To), zap.String("mode", d.socket.Mode()), zap.String("sender", string(d.name)), zap.Stringer("epoch", d.epoch),
+	ready := func() {
+		d.log.Info("sending", zap.Stringer("to", d.c.Links[0].To), zap.String("mode", d.socket.Mode()), zap.String("sender", string(d.name)), zap.Stringer("epoch", d.Epoch),
 			zap.Int("k", d.plan.K), zap.Int("m", d.plan.M), zap.Int("window", d.plan.Window), zap.String("version", version))
 		cli.Ready(d.log, "sending")
-		linkErr = d.engine.Run(ctx)
-		d.fail(linkErr)
+		context.AfterFunc(ctx, func() {
+			cli.Stopping()
+			d.log.Info("ending")
+		})
 	}
-	cli.Stopping()
-	d.log.Info("ending")
-	d.fatal(nil) // everything else ends too, whatever ended this
-	beside.Wait()
-	d.dispatch.Wait()
-	endBook()
-	bookEnded.Wait()
-	return errors.Join(err, linkErr, bookErr)
+	return d.Run(ctx, fatal, ready, server.Serve, d.watch, func(ctx context.Context) error { return cli.Watchdog(ctx, d.log, d.stalled) })
 }
 
-// fail ends the daemon when a part of it has failed.
-func (d *daemon) fail(err error) {
-	if err != nil && !errors.Is(err, context.Canceled) {
-		d.fatal(err)
-	}
-}
-
-// prepare opens socket and outboxes and makes the rooms. Nothing runs yet.
-func (d *daemon) prepare() (server *control.Server, err error) {
+// prepare opens socket and outboxes and joins the rooms. Nothing runs yet.
+func (d *daemon) prepare(s *house.State, r *ring) (server *control.Server, err error) {
 	l := d.c.Links[0]
 	if d.plan, err = fec.NewPlan(l.facts()); err != nil {
 		return nil, &cli.Error{Code: cli.Usage, Err: err}
@@ -133,25 +91,21 @@ func (d *daemon) prepare() (server *control.Server, err error) {
 	if mtu, err := d.socket.MTU(); err == nil && mtu < l.MTU {
 		return nil, &cli.Error{Code: cli.Usage, Err: fmt.Errorf("link %s: mtu is %d, and the route to %s has %d", l.Name, l.MTU, l.To, mtu), Hint: "set both alike: ip link set IFACE mtu N, or links[0].mtu"}
 	}
-	var weights []schedule.Weight
-	var tenants []dispatch.Tenant
-	for _, t := range d.c.Tenants {
-		names, err := bundle.ParseNamePolicy(t.Names)
-		if err != nil {
-			return nil, err
-		}
-		b, err := outbox.Open(outbox.Options{
-			Dir: t.Outbox, Tenant: bundle.Name(t.Name), Settle: d.c.Settle.Std(), Rescan: d.c.Rescan.Std(),
-			Report: func(n outbox.Notice) { d.report(t.Name, n) },
-		})
-		if err != nil {
-			return nil, fmt.Errorf("tenant %s: %w", t.Name, err)
-		}
-		d.outboxes = append(d.outboxes, b)
-		weights = append(weights, schedule.Weight{Tenant: bundle.Name(t.Name), Weight: t.Weight})
-		tenants = append(tenants, dispatch.Tenant{Name: bundle.Name(t.Name), Outbox: b, Names: names})
+	tenants, err := tenantsOf(d.c)
+	if err != nil {
+		return nil, err
 	}
-	d.makeRooms(weights, tenants)
+	pacer := udp.NewPacer(int64(l.Rate), nil)
+	d.House, err = house.Join(s, house.Options{
+		Name: r.name, Secrets: house.NewSecrets(r.identity, r.receiver, s),
+		Link:    house.Link{Facts: l.facts(), Plan: d.plan, Socket: d.socket, Pacer: pacer, Batch: house.Batch(pacer, d.plan)},
+		Tenants: tenants, Passes: d.c.Passes.Count, Apart: d.c.Passes.Apart.Std(), Settle: d.c.Settle.Std(), Rescan: d.c.Rescan.Std(),
+		Keep:   house.Keep{Sent: d.c.Keep.Sent.Std(), Failed: d.c.Keep.Failed.Std(), Rows: d.c.Keep.Rows.Std()},
+		Memory: int64(d.c.Memory), Log: d.log, Alive: d.beat, Unsent: d.unsent, Report: d.report,
+	})
+	if err != nil {
+		return nil, err
+	}
 	if err := confine(d.c, d.log); err != nil {
 		return nil, err
 	}
@@ -162,24 +116,16 @@ func (d *daemon) prepare() (server *control.Server, err error) {
 	return server, nil
 }
 
-func (d *daemon) makeRooms(weights []schedule.Weight, tenants []dispatch.Tenant) {
-	l := d.c.Links[0]
-	pacer := udp.NewPacer(int64(l.Rate), nil)
-	d.engine = transmit.New(transmit.Options{
-		Plan: d.plan, Tenants: weights, Socket: d.socket, Pacer: pacer, Batch: pacer.Batch(d.plan.Shard + packet.Overhead), Secrets: d.secrets, Epoch: d.epoch,
-		Beat: func() []transmit.Appender { return d.dispatch.Beat() }, Loss: float64(l.Loss), Burst: l.Burst.Std(), IPOverhead: l.overhead(),
-		Alive: d.beat, Failed: d.unsent,
-	})
-	d.dispatch = dispatch.New(dispatch.Options{
-		Tenants: tenants, Link: d.engine, Ledger: d.ledger, Signer: d.secrets, Buffers: pack.NewBuffers(int64(d.c.Memory), 0), Sender: d.name,
-		Receiver: d.secrets.receiver.ID(), Epoch: d.epoch, TicketKey: d.ticket, Passes: d.c.Passes.Count, Apart: d.c.Passes.Apart.Std(),
-		ChunkSize: bundle.ChunkSizeMax, BeatBytes: beatBytes(int64(l.Rate), d.plan.Shard), Now: time.Now, Log: d.log,
-	})
-}
-
-// beatBytes is what a heartbeat may repeat: a small part of the link, and at least a few records.
-func beatBytes(rate int64, shard int) int {
-	return max(4*shard, int(float64(rate)/8*heartbeatEvery.Seconds()*beatShare))
+func tenantsOf(c Config) ([]house.Tenant, error) {
+	var tenants []house.Tenant
+	for _, t := range c.Tenants {
+		names, err := bundle.ParseNamePolicy(t.Names)
+		if err != nil {
+			return nil, err
+		}
+		tenants = append(tenants, house.Tenant{Name: bundle.Name(t.Name), Outbox: t.Outbox, Weight: t.Weight, Names: names})
+	}
+	return tenants, nil
 }
 
 // beat notes that a goroutine of the engine is alive.
@@ -230,8 +176,8 @@ func (d *daemon) once(what string) bool {
 }
 
 // report logs what an outbox says.
-func (d *daemon) report(tenant string, n outbox.Notice) {
-	if d.once(tenant + "\x00" + string(n.Kind) + "\x00" + n.Name) {
-		d.log.Warn(string(n.Kind), zap.String("tenant", tenant), zap.String("name", n.Name), zap.Error(n.Err))
+func (d *daemon) report(tenant bundle.Name, n outbox.Notice) {
+	if d.once(string(tenant) + "\x00" + string(n.Kind) + "\x00" + n.Name) {
+		d.log.Warn(string(n.Kind), zap.String("tenant", string(tenant)), zap.String("name", n.Name), zap.Error(n.Err))
 	}
 }

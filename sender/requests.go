@@ -92,14 +92,14 @@ func (d *daemon) handle(s *control.Server) {
 		if err := control.Decode(m, &q); err != nil {
 			return nil, err
 		}
-		return d.ledger.List(ctx, q)
+		return d.Ledger.List(ctx, q)
 	})
 	s.Handle("show", d.looks, false, func(ctx context.Context, _ control.Peer, m json.RawMessage) (any, error) {
 		id, err := d.bundleOf(ctx, m)
 		if err != nil {
 			return nil, err
 		}
-		r, err := d.ledger.Get(id)
+		r, err := d.Ledger.Get(id)
 		return r, answerable(err)
 	})
 	s.Handle("progress", d.looks, false, func(ctx context.Context, _ control.Peer, m json.RawMessage) (any, error) { return d.progress(ctx, m) })
@@ -113,7 +113,7 @@ func (d *daemon) bundleOf(ctx context.Context, m json.RawMessage) (bundle.ID, er
 	if err := control.Decode(m, &in); err != nil {
 		return bundle.ID{}, err
 	}
-	id, err := d.ledger.Find(ctx, in.Bundle)
+	id, err := d.Ledger.Find(ctx, in.Bundle)
 	return id, answerable(err)
 }
 
@@ -138,27 +138,27 @@ func (d *daemon) progress(ctx context.Context, m json.RawMessage) (*progressAnsw
 	if err != nil {
 		return nil, err
 	}
-	r, err := d.ledger.Get(id)
+	r, err := d.Ledger.Get(id)
 	if err != nil {
 		return nil, answerable(err)
 	}
 	a := &progressAnswer{Record: r, Passes: d.c.Passes.Count}
-	a.Bytes, a.Active = d.dispatch.Progress(id)
+	a.Bytes, a.Active = d.Dispatch.Progress(id)
 	return a, nil
 }
 
 // current is how far the oldest pass under way is; null where none is.
 func (d *daemon) current() (*progressAnswer, error) {
-	id, ok := d.dispatch.Current()
+	id, ok := d.Dispatch.Current()
 	if !ok {
 		return nil, nil
 	}
-	r, err := d.ledger.Get(id)
+	r, err := d.Ledger.Get(id)
 	if err != nil {
 		return nil, answerable(err)
 	}
 	a := &progressAnswer{Record: r, Passes: d.c.Passes.Count}
-	a.Bytes, a.Active = d.dispatch.Progress(id)
+	a.Bytes, a.Active = d.Dispatch.Progress(id)
 	return a, nil
 }
 
@@ -171,9 +171,9 @@ func (d *daemon) send(ctx context.Context, p control.Peer, m json.RawMessage) (a
 	if err != nil {
 		return nil, err
 	}
-	id, err := d.take(i, outbox.Candidate{Name: in.Have, As: in.Name, Class: in.Priority})
+	id, err := d.Take(i, outbox.Candidate{Name: in.Have, As: in.Name, Class: in.Priority})
 	if err == nil {
-		err = d.ledger.Change(ctx, id, func(*ledger.Record) error { return nil }) // behind what take has posted: from here on it can be asked for
+		err = d.Ledger.Change(ctx, id, func(*ledger.Record) error { return nil }) // behind what take has posted: from here on it can be asked for
 	}
 	if err != nil {
 		return nil, answerable(err)
@@ -186,23 +186,23 @@ func (d *daemon) resend(ctx context.Context, p control.Peer, m json.RawMessage) 
 	if err != nil {
 		return nil, err
 	}
-	r, err := d.ledger.Get(id)
+	r, err := d.Ledger.Get(id)
 	if err != nil {
 		return nil, answerable(err)
 	}
 	if _, err := d.tenantFor(p, string(r.Tenant)); err != nil {
 		return nil, err
 	}
-	if err := d.dispatch.Resend(ctx, id, nil); err != nil {
+	if err := d.Dispatch.Resend(ctx, id, nil); err != nil {
 		return nil, answerable(err)
 	}
-	return d.ledger.Get(id)
+	return d.Ledger.Get(id)
 }
 
 // status gathers what all rooms know.
 func (d *daemon) status(ctx context.Context) (*watch.Status, error) {
 	since := d.since.UTC()
-	l, e := d.c.Links[0], d.engine.Status()
+	l, e := d.c.Links[0], d.Engine.Status()
 	link := watch.Link{
 		Name: l.Name, To: l.To.String(), Mode: d.socket.Mode(), MTU: l.MTU, Session: e.Session, Packets: e.Packets, Bytes: e.Bytes, Errors: e.Errors,
 		Rate: int64(l.Rate), K: d.plan.K, M: d.plan.M, Window: d.plan.Window,
@@ -213,12 +213,12 @@ func (d *daemon) status(ctx context.Context) (*watch.Status, error) {
 	d.mu.Lock()
 	link.BitRate = 8 * d.meter.Rate()
 	d.mu.Unlock()
-	s := &watch.Status{Version: version, Running: true, Since: &since, Sender: string(d.name), Epoch: d.epoch.String(), Links: []watch.Link{link}}
+	s := &watch.Status{Version: version, Running: true, Since: &since, Sender: string(d.name), Epoch: d.Epoch.String(), Links: []watch.Link{link}}
 	var err error
-	if s.Bundles, err = d.ledger.Counts(ctx); err != nil {
+	if s.Bundles, err = d.Ledger.Counts(ctx); err != nil {
 		return nil, err
 	}
-	s.Waiting, s.Bytes = d.dispatch.Waiting()
+	s.Waiting, s.Bytes = d.Dispatch.Waiting()
 	s.Alarms = watch.Alarms(s, d.facts())
 	return s, nil
 }
@@ -245,17 +245,17 @@ func (d *daemon) facts() watch.Facts {
 }
 
 // watch looks every second, and logs alarms that begin and end.
-func (d *daemon) watch(ctx context.Context) {
+func (d *daemon) watch(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return
+			return nil
 		}
 		d.mu.Lock()
-		d.meter.Note(time.Now(), int64(d.engine.Status().Bytes))
+		d.meter.Note(time.Now(), int64(d.Engine.Status().Bytes))
 		d.recent.note(d.errors.Load())
 		d.mu.Unlock()
 		s, err := d.status(ctx)

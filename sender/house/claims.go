@@ -1,0 +1,103 @@
+package house
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"ecluse/protocol/bundle"
+	"ecluse/sender/ledger"
+	"ecluse/sender/outbox"
+)
+
+// claimedMost bounds the items that are claimed and not sent, of all tenants: each takes memory. What is above it waits in its outbox.
+const claimedMost = 20_000
+
+// newID draws a bundle's id.
+func newID() (id bundle.ID) {
+	_, _ = rand.Read(id[:])
+	return id
+}
+
+// claim takes what one outbox offers, until ctx ends.
+func (h *House) claim(ctx context.Context, i int) {
+	found := make(chan outbox.Candidate)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		h.Outboxes[i].Watch(ctx, found)
+	}()
+	for {
+		select {
+		case c := <-found:
+			if _, err := h.Take(i, c); err != nil && !errors.Is(err, outbox.ErrGone) {
+				h.o.Report(h.o.Tenants[i].Name, outbox.Notice{Kind: outbox.NoticeRefused, Name: c.Name, Err: err})
+			}
+		case <-done:
+			return
+		}
+		h.room(ctx)
+	}
+}
+
+// room waits until there is room for another claimed item.
+func (h *House) room(ctx context.Context) {
+	for ctx.Err() == nil {
+		if n, _ := h.Dispatch.Waiting(); n < claimedMost {
+			return
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// Take claims one item and has it sent.
+func (h *House) Take(i int, c outbox.Candidate) (bundle.ID, error) {
+	id := newID()
+	item, err := h.Outboxes[i].Claim(c, id)
+	if err != nil {
+		return id, err
+	}
+	h.o.Log.Info("claimed", zap.Stringer("bundle", id), zap.String("tenant", string(item.Tenant)), zap.String("name", item.Name), zap.Stringer("priority", item.Class))
+	return id, h.Dispatch.Submit(item)
+}
+
+// resume goes on with what an earlier life had claimed, and with repairs that it was asked for.
+func (h *House) resume(ctx context.Context) error {
+	records, err := h.Ledger.Unfinished(ctx)
+	if err != nil {
+		return err
+	}
+	open := make(map[bundle.ID]*ledger.Record, len(records))
+	for _, r := range records {
+		open[r.Bundle] = r
+	}
+	for _, b := range h.Outboxes {
+		items, err := b.Claimed()
+		if err != nil {
+			return err
+		}
+		for _, item := range items {
+			r, err := h.Ledger.Get(item.ID)
+			if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+				return err
+			}
+			if err := h.Dispatch.Resume(item, r); err != nil {
+				return fmt.Errorf("take up %s again: %w", item.Path, err)
+			}
+			delete(open, item.ID)
+		}
+	}
+	for id := range open {
+		if err := h.Dispatch.Reopen(ctx, id); err != nil {
+			h.o.Log.Error("take up again", zap.Stringer("bundle", id), zap.Error(err))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,103 @@
+package house
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"ecluse/internal/disk"
+	"ecluse/internal/instance"
+	"ecluse/protocol/bundle"
+	"ecluse/sender/ledger"
+)
+
+// stateVersion is the form of the state directory. A program that changes it so that an older one would do harm counts it up.
+const stateVersion = 1
+
+// The small files of a state. init draws epoch and ticket key: they are the sender's life.
+const (
+	EpochFile     = "epoch" // a directory that holds it is a sender's state
+	ticketKeyFile = "ticket.key"
+	sessionFile   = "session"
+)
+
+// ErrNoEpoch is returned for a state that nobody has drawn.
+var ErrNoEpoch = errors.New("it has no epoch")
+
+// State is an open state directory.
+type State struct {
+	Dir    string
+	Disk   *disk.Disk
+	Epoch  bundle.Epoch
+	Ticket [32]byte
+	Ledger *ledger.Ledger
+
+	lock *instance.Lock
+}
+
+// Open takes a state directory, which has to exist, and opens what is in it.
+func Open(ctx context.Context, d *disk.Disk, dir string) (*State, error) {
+	s := &State{Dir: dir, Disk: d}
+	var err error
+	if s.lock, err = instance.Take(dir, stateVersion, d.Replace); err != nil {
+		return nil, err
+	}
+	if err := s.open(ctx); err != nil {
+		return nil, errors.Join(err, s.lock.Release())
+	}
+	return s, nil
+}
+
+func (s *State) open(ctx context.Context) (err error) {
+	if s.Epoch, err = ReadEpoch(s.Disk, s.Dir); err != nil {
+		return err
+	}
+	text, err := s.Disk.ReadFile(filepath.Join(s.Dir, ticketKeyFile), 128)
+	if err != nil {
+		return fmt.Errorf("read the ticket key: %w", err)
+	}
+	if n, err := hex.Decode(s.Ticket[:], []byte(strings.TrimSpace(string(text)))); err != nil || n != len(s.Ticket) {
+		return fmt.Errorf("read the ticket key: %s is damaged", ticketKeyFile)
+	}
+	s.Ledger, err = ledger.Open(ctx, s.Dir, s.Disk, s.Epoch, time.Now)
+	return err
+}
+
+// Close gives the state free. clean says that everything that was begun has ended.
+func (s *State) Close(clean bool) error { return errors.Join(s.Ledger.Close(clean), s.lock.Release()) }
+
+// Draw makes the small files of a new state: an epoch and a ticket key.
+func Draw(d *disk.Disk, dir string) (bundle.Epoch, error) {
+	var epoch bundle.Epoch
+	var ticket [32]byte
+	_, _ = rand.Read(epoch[:])
+	_, _ = rand.Read(ticket[:])
+	for name, text := range map[string]string{EpochFile: epoch.String(), ticketKeyFile: hex.EncodeToString(ticket[:])} {
+		if err := d.Replace(filepath.Join(dir, name), []byte(text+"\n")); err != nil {
+			return epoch, fmt.Errorf("make the state: %w", err)
+		}
+	}
+	return epoch, nil
+}
+
+// ReadEpoch reads which life of the sender a state is.
+func ReadEpoch(d *disk.Disk, dir string) (bundle.Epoch, error) {
+	text, err := d.ReadFile(filepath.Join(dir, EpochFile), 128)
+	if errors.Is(err, fs.ErrNotExist) {
+		return bundle.Epoch{}, fmt.Errorf("state %s: %w", dir, ErrNoEpoch)
+	}
+	if err != nil {
+		return bundle.Epoch{}, fmt.Errorf("read the epoch: %w", err)
+	}
+	epoch, err := bundle.ParseEpoch(strings.TrimSpace(string(text)))
+	if err != nil {
+		return epoch, fmt.Errorf("read the epoch: %w", err)
+	}
+	return epoch, nil
+}
