@@ -13,6 +13,7 @@ import (
 	"ecluse/internal/cli"
 	"ecluse/internal/config"
 	"ecluse/internal/control"
+	"ecluse/receiver/house"
 	"ecluse/receiver/ledger"
 )
 
@@ -71,8 +72,8 @@ func decideBundle(ctx context.Context, conf Config, me person, in decisionReques
 		return &a, err
 	}
 	var out *decisionAnswer
-	err = atRest(ctx, conf, func(ctx context.Context, h *house) (err error) {
-		out, err = h.decide(ctx, in, me.uid, me.name)
+	err = atRest(ctx, conf, func(ctx context.Context, s *house.State) (err error) {
+		out, err = decide(ctx, s, in, me.uid, me.name)
 		return err
 	})
 	if errors.Is(err, os.ErrPermission) {
@@ -145,13 +146,13 @@ func deliverBundle(ctx context.Context, conf Config, text string) (*ledger.Recor
 		return &r, err
 	}
 	var out *ledger.Record
-	err = atRest(ctx, conf, func(ctx context.Context, h *house) error {
-		id, err := h.ledger.Find(ctx, text)
+	err = atRest(ctx, conf, func(ctx context.Context, s *house.State) error {
+		id, err := s.Ledger.Find(ctx, text)
 		if err == nil {
-			err = h.chamber.Deliver(ctx, id)
+			err = s.Chamber.Deliver(ctx, id)
 		}
 		if err == nil {
-			out, err = h.ledger.Get(id)
+			out, err = s.Ledger.Get(id)
 		}
 		return answerable(err)
 	})

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"go.uber.org/zap"
 
 	"ecluse/internal/cli"
 	"ecluse/internal/config"
@@ -17,7 +16,7 @@ import (
 	"ecluse/internal/disk"
 	"ecluse/internal/keys"
 	"ecluse/protocol/bundle"
-	"ecluse/receiver/ledger"
+	"ecluse/receiver/house"
 )
 
 // pairFlags are what pair is told.
@@ -153,40 +152,11 @@ func acceptEpoch(ctx context.Context, path string, p *keys.Pair) error {
 	if !errors.Is(err, control.ErrNoDaemon) {
 		return err
 	}
-	return atRest(ctx, conf, func(ctx context.Context, h *house) error {
-		err := h.ledger.Pair(ctx, p.Name, p.Epoch)
+	return atRest(ctx, conf, func(ctx context.Context, s *house.State) error {
+		err := s.Ledger.Pair(ctx, p.Name, p.Epoch)
 		if err == nil {
-			err = h.chamber.Recheck(ctx)
+			err = s.Chamber.Recheck(ctx)
 		}
 		return answerable(err)
 	})
-}
-
-// atRest opens the state, does something in it, and closes it: what commands do where no daemon runs.
-func atRest(ctx context.Context, conf Config, do func(context.Context, *house) error) (err error) {
-	if err := cli.BecomeOwner(conf.State); err != nil {
-		return err
-	}
-	ctx, fatal := context.WithCancelCause(ctx)
-	defer fatal(nil)
-	h, err := openHouse(ctx, conf, zap.NewNop(), fatal)
-	if err != nil {
-		return err
-	}
-	book, end := context.WithCancel(context.WithoutCancel(ctx))
-	ended := make(chan error, 1)
-	go func() { ended <- h.ledger.Run(book) }()
-	work, stop := context.WithCancel(ctx)
-	err = h.chamber.Rest(work)
-	if err == nil {
-		err = do(ctx, h)
-	}
-	stop()
-	h.chamber.Wait()
-	end()
-	broken := <-ended
-	if errors.Is(broken, ledger.ErrFatal) {
-		err = errors.Join(err, broken)
-	}
-	return errors.Join(err, h.close(broken == nil))
 }

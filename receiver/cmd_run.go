@@ -5,6 +5,7 @@ import (
 
 	"ecluse/internal/cli"
 	"ecluse/internal/config"
+	"ecluse/receiver/house"
 )
 
 func runCommand() *cobra.Command {
@@ -33,4 +34,4 @@ by the drains of the links.`,
 
 // memoryLimit is what the collector of garbage aims to stay below. Blocks and datagrams are in memory that it does not know; what it has to hold is what is on its way to
 // the disk, and tables of files.
-func memoryLimit(Config) int64 { return assembleMemory + 40<<20 }
+func memoryLimit(Config) int64 { return house.AssembleMemory + 40<<20 }

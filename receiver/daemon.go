@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -16,27 +15,19 @@ import (
 	"ecluse/internal/control"
 	"ecluse/internal/udp"
 	"ecluse/protocol/bundle"
-	"ecluse/receiver/assemble"
 	"ecluse/receiver/collect"
+	"ecluse/receiver/house"
 	"ecluse/receiver/watch"
 )
 
-const (
-	// assembleMemory holds what is on its way from the link to the disk.
-	assembleMemory = 64 << 20
-	// checkpointEvery bounds what a crash costs: chunks that came since the last checkpoint are missing again.
-	checkpointEvery = 2 * time.Second
-)
-
-// daemon is the running high house.
+// daemon is the running high house, and what people and systemd ask of it.
 type daemon struct {
-	*house
-	path      string // of the configuration, for a reload
-	since     time.Time
-	sockets   []*socket
-	collector *collect.Collector
-	assembler *assemble.Assembler
-	verifier  *collect.KeyVerifier
+	*house.House
+	c       Config
+	log     *zap.Logger
+	path    string // of the configuration, for a reload
+	since   time.Time
+	sockets []*socket
 
 	stamps [2]stamp // of configuration and allowed_signers, as they were read
 
@@ -47,133 +38,64 @@ type daemon struct {
 }
 
 // runDaemon runs until ctx ends or a promise cannot be kept.
-//
-//	sockets -> collector -> assembler -> chamber -> ledger
-//	                            control, alarms, watchdog beside them
-//
-// They end in that order too: first nothing more comes in, then what came in is made durable, at last the book is closed.
 func runDaemon(ctx context.Context, c Config, path string, log *zap.Logger) (err error) {
 	asked := ctx
 	ctx, fatal := context.WithCancelCause(ctx)
 	defer fatal(nil)
-	h, err := openHouse(ctx, c, log, fatal)
+	d := &daemon{c: c, log: log, path: path, since: time.Now(), told: make(map[string]uint64), stamps: [2]stamp{stampOf(path), stampOf(c.AllowedSigners)}}
+	o, err := stateOptions(c, log)
+	if err != nil {
+		return err
+	}
+	o.Fatal = fatal
+	s, err := house.Open(ctx, o)
 	if err != nil {
 		return cli.Ending(asked, ctx, err)
 	}
-	d := &daemon{house: h, path: path, since: time.Now(), told: make(map[string]uint64), stamps: [2]stamp{stampOf(path), stampOf(c.AllowedSigners)}}
-	err = d.run(ctx)
+	err = d.run(ctx, fatal, s)
 	err = cli.Ending(asked, ctx, err)
-	return errors.Join(err, h.close(err == nil))
+	return errors.Join(err, s.Close(err == nil))
 }
 
-func (d *daemon) run(ctx context.Context) error {
-	server, err := d.prepare()
-	if err != nil {
-		return err
-	}
+func (d *daemon) run(ctx context.Context, fatal context.CancelCauseFunc, s *house.State) error {
 	defer d.closeSockets()
-
-	// Each stage has a context of its own, so that it can end after the one that feeds it.
-	book, endBook := context.WithCancel(context.WithoutCancel(ctx))
-	defer endBook()
-	var bookEnded sync.WaitGroup
-	var bookErr error
-	bookEnded.Go(func() { bookErr = d.ledger.Run(book); d.fail(bookErr) })
-
-	work, endWork := context.WithCancel(context.WithoutCancel(ctx))
-	defer endWork()
-	if err := d.chamber.Start(work); err != nil {
-		endBook()
-		bookEnded.Wait()
-		return err
-	}
-	if err := d.assembler.Load(d.chamber.Wanted); err != nil {
-		endBook()
-		bookEnded.Wait()
-		return err
-	}
-	var assembled, beside sync.WaitGroup
-	var assembleErr, collectErr error
-	assembled.Go(func() { assembleErr = d.assembler.Run(work); d.fail(assembleErr) })
-	beside.Go(func() { d.fail(server.Serve(ctx)) })
-	beside.Go(func() { d.watch(ctx) })
-	beside.Go(func() { d.fail(cli.Watchdog(ctx, d.log, d.stalled)) })
-	beside.Go(func() {
-		if err := d.chamber.Recheck(work); err != nil && ctx.Err() == nil {
-			d.log.Error("recheck the quarantine", zap.Error(err))
-		}
-	})
-	d.log.Info("receiving", zap.Any("links", d.addresses()), zap.String("version", version))
-	cli.Ready(d.log, "receiving")
-	collectErr = d.collector.Run(ctx)
-	d.fail(collectErr)
-	cli.Stopping()
-	d.log.Info("ending")
-	endWork()
-	assembled.Wait()
-	d.chamber.Wait()
-	beside.Wait()
-	endBook()
-	bookEnded.Wait()
-	return errors.Join(collectErr, assembleErr, bookErr)
-}
-
-// fail ends the daemon when a part of it has failed.
-func (d *daemon) fail(err error) {
+	server, err := d.prepare(s)
 	if err != nil {
-		d.fatal(err)
+		return err
 	}
+	ready := func() {
+		d.log.Info("receiving", zap.Any("links", d.addresses()), zap.String("version", version))
+		cli.Ready(d.log, "receiving")
+	}
+	ending := func() {
+		cli.Stopping()
+		d.log.Info("ending")
+	}
+	return d.Run(ctx, fatal, ready, ending, server.Serve, d.watch, func(ctx context.Context) error { return cli.Watchdog(ctx, d.log, d.stalled) })
 }
 
-// prepare opens sockets and makes the rooms. Nothing runs yet.
-func (d *daemon) prepare() (*control.Server, error) {
+// prepare opens sockets and joins the rooms. Nothing runs yet.
+func (d *daemon) prepare(s *house.State) (*control.Server, error) {
 	var links []collect.Link
 	for _, l := range d.c.Links {
 		r, err := udp.Listen(udp.ReceiverOptions{Listen: l.Listen.AddrPort, Buffer: int(l.ReceiveBuffer)})
 		if err != nil {
-			d.closeSockets()
 			return nil, fmt.Errorf("link %s: %w", l.Name, err)
 		}
 		if size, err := r.BufferSize(); err == nil && size < int(l.ReceiveBuffer) {
 			d.log.Warn("the system gives this socket less memory than asked for: raise net.core.rmem_max or grant CAP_NET_ADMIN",
 				zap.String("link", l.Name), zap.Int("asked", int(l.ReceiveBuffer)), zap.Int("given", size))
 		}
-		s := &socket{Receiver: r}
-		d.sockets = append(d.sockets, s)
-		links = append(links, collect.Link{Name: l.Name, Socket: s})
+		socket := &socket{Receiver: r}
+		d.sockets = append(d.sockets, socket)
+		links = append(links, collect.Link{Name: l.Name, Socket: socket})
 	}
-	server, err := d.makeRooms(links)
-	if err != nil {
-		d.closeSockets()
-	}
-	return server, err
-}
-
-func (d *daemon) makeRooms(links []collect.Link) (*control.Server, error) {
-	sessions := filepath.Join(d.c.State, "sessions")
-	if err := d.disk.MkdirAll(sessions); err != nil {
-		return nil, fmt.Errorf("make %s: %w", sessions, err)
-	}
-	numbers, err := collect.OpenNumbers(sessionFiles{d.disk, sessions})
-	if err != nil {
-		return nil, err
-	}
-	d.verifier = collect.NewKeyVerifier(d.key.Private(), d.signers, numbers)
-	d.assembler, err = assemble.New(assemble.Options{
-		Dir: filepath.Join(d.c.State, "receiving"), Disk: stagedDisk{d.disk},
-		Owner:  owner{d.chamber, func(link string) { d.collector.Heartbeat(link) }},
-		Memory: assembleMemory, Workers: 2, Now: d.clock.Now, Idle: d.c.Idle.Std(), Checkpoint: checkpointEvery,
-	})
-	if err != nil {
-		return nil, err
-	}
-	d.chamber.SetAssembler(d.assembler)
-	d.collector, err = collect.New(collect.Options{
-		Links: links, Verifier: d.verifier, Sink: d.assembler, Memory: int(d.c.Memory), Now: d.clock.Now,
+	var err error
+	d.House, err = house.Join(s, house.Flow{
+		Links: links, Memory: int(d.c.Memory), Idle: d.c.Idle.Std(),
 		OnRefusal: func(r collect.Refusal) {
 			d.log.Warn("session refused", zap.String("reason", string(r.Reason)), zap.String("sender", r.Sender), zap.Uint64("session", r.Session), zap.Uint64("count", r.Count))
 		},
-		OnFault: func(err error) { d.log.Error("collect", zap.Error(err)) },
 	})
 	if err != nil {
 		return nil, err
@@ -202,21 +124,21 @@ func (d *daemon) addresses() []string {
 
 // stalled is what the watchdog asks: does a drain stand still? It waits for no lock that a disk call is made under.
 func (d *daemon) stalled(limit time.Duration) string {
-	if age := d.collector.Alive(); age > limit {
+	if age := d.Collector.Alive(); age > limit {
 		return fmt.Sprintf("a drain, for %v", age.Round(time.Second))
 	}
 	return ""
 }
 
 // watch looks every second, logs what begins and ends, and once a minute what was refused.
-func (d *daemon) watch(ctx context.Context) {
+func (d *daemon) watch(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for n := 0; ; n++ {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return
+			return nil
 		}
 		s, err := d.status(ctx)
 		if err != nil {
@@ -231,7 +153,7 @@ func (d *daemon) watch(ctx context.Context) {
 		}
 		if n%60 == 59 {
 			d.tellRefused(s)
-			if err := d.clock.Save(); err != nil {
+			if err := d.Clock.Save(); err != nil {
 				d.log.Error("clock", zap.Error(err))
 			}
 		}

@@ -2,121 +2,46 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"path/filepath"
-	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
 	"ecluse/internal/cli"
-	"ecluse/internal/clock"
 	"ecluse/internal/disk"
-	"ecluse/internal/instance"
 	"ecluse/internal/keys"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/chamber"
 	"ecluse/receiver/deliver"
+	"ecluse/receiver/house"
 	"ecluse/receiver/ledger"
 	"ecluse/receiver/release"
 )
 
-// stateVersion is the form of the state directory. A program that changes it so that an older one would do harm counts it up.
-const stateVersion = 1
-
-// house is an open state: what the daemon works in, and what a command works in when no daemon runs.
-type house struct {
-	c     Config
-	log   *zap.Logger
-	disk  *disk.Disk
-	lock  *instance.Lock
-	clock *clock.Clock
-	trust *chamber.Trust
-
-	key     *keys.ReceiverKey
-	signers *keys.AllowedSigners // restricted to the senders of the configuration
-
-	ledger  *ledger.Ledger
-	chamber *chamber.Chamber
-
-	fatal context.CancelCauseFunc
-}
-
-// openHouse takes the state and opens it. fatal is called when a promise to the disk could not be kept.
-func openHouse(ctx context.Context, c Config, log *zap.Logger, fatal context.CancelCauseFunc) (*house, error) {
-	h := &house{c: c, log: log, disk: disk.New(), trust: new(chamber.Trust), fatal: fatal}
+// stateOptions is what the configuration says of a state. Whoever opens the state adds Fatal.
+func stateOptions(c Config, log *zap.Logger) (o house.Options, err error) {
 	unix.Umask(0o077) // whatever is to be open to others is opened by name
-	var err error
-	if h.key, err = keys.LoadReceiverKey(c.Identity); err != nil {
-		return nil, &cli.Error{Code: cli.Usage, Err: err}
+	o = house.Options{
+		Dir: c.State, Disk: disk.New(), Reserve: c.Disk.Reserve.Of, Log: log,
+		Keep: chamber.Keep{Imported: c.Keep.Imported.Std(), Rejected: c.Keep.Rejected.Std(), Damaged: c.Keep.Damaged.Std(), Rows: c.Keep.Rows.Std()},
 	}
-	if err := cli.StateDir(c.State); err != nil {
-		return nil, err
+	if o.Key, err = keys.LoadReceiverKey(c.Identity); err != nil {
+		return o, &cli.Error{Code: cli.Usage, Err: err}
 	}
-	if h.lock, err = instance.Take(c.State, stateVersion, h.disk.Replace); err != nil {
-		return nil, err
+	if o.Signers, o.Senders, err = loadTrust(c); err != nil {
+		return o, err
 	}
-	if err := h.open(ctx); err != nil {
-		return nil, errors.Join(err, h.lock.Release())
+	if o.Tenants, err = tenantsOf(c); err != nil {
+		return o, err
 	}
-	return h, nil
+	return o, cli.StateDir(c.State)
 }
 
-func (h *house) open(ctx context.Context) (err error) {
-	if h.clock, err = clock.Open(h.disk, filepath.Join(h.c.State, "clock"), time.Now); err != nil {
-		return err
-	}
-	if err := h.loadTrust(h.c); err != nil {
-		return err
-	}
-	tenants, err := tenantsOf(h.c)
-	if err != nil {
-		return err
-	}
-	if h.ledger, err = ledger.Open(ctx, h.c.State, h.disk, h.clock.Now); err != nil {
-		return err
-	}
-	h.chamber = chamber.New(chamber.Options{
-		State: h.c.State, Ledger: h.ledger, Disk: h.disk,
-		Space:    h.space,
-		Reserve:  h.reserve,
-		Sync:     func(context.Context) error { return h.sync() },
-		Receiver: h.key.ID(), Tenants: tenants, Trust: h.trust,
-		Keep: chamber.Keep{
-			Imported: h.c.Keep.Imported.Std(), Rejected: h.c.Keep.Rejected.Std(), Damaged: h.c.Keep.Damaged.Std(), Rows: h.c.Keep.Rows.Std(),
-		},
-		Now: h.clock.Now, Log: h.log, Fatal: func(err error) { h.fatal(err) },
-	})
-	return nil
-}
-
-func (h *house) space() (bytes, inodes int64, err error) {
-	bytes, inodes, _, err = disk.Space(h.c.State)
-	return bytes, inodes, err
-}
-
-func (h *house) reserve() int64 {
-	_, _, total, err := disk.Space(h.c.State)
-	if err != nil {
-		return 0
-	}
-	return h.c.Disk.Reserve.Of(total)
-}
-
-// sync makes everything below the state durable. Its failure ends the process.
-func (h *house) sync() error {
-	if err := h.disk.SyncAll(h.c.State); err != nil {
-		return fmt.Errorf("%w: %w", ledger.ErrFatal, err)
-	}
-	return nil
-}
-
-// loadTrust reads who may sign and which sender may use which tenant, from the configuration c.
-func (h *house) loadTrust(c Config) error {
+// loadTrust reads who may sign, and which sender may use which tenant.
+func loadTrust(c Config) (*keys.AllowedSigners, map[bundle.Name][]bundle.Name, error) {
 	all, err := keys.LoadAllowedSigners(c.AllowedSigners)
 	if err != nil {
-		return &cli.Error{Code: cli.Usage, Err: err}
+		return nil, nil, &cli.Error{Code: cli.Usage, Err: err}
 	}
 	senders := make(map[bundle.Name][]bundle.Name)
 	var names []bundle.Name
@@ -127,14 +52,7 @@ func (h *house) loadTrust(c Config) error {
 			senders[name] = append(senders[name], bundle.Name(t))
 		}
 	}
-	h.signers = all.Restrict(names)
-	h.trust.Set(h.signers, senders)
-	return nil
-}
-
-// close gives the state free. clean says that everything that was begun has ended.
-func (h *house) close(clean bool) error {
-	return errors.Join(h.clock.Save(), h.ledger.Close(clean), h.lock.Release())
+	return all.Restrict(names), senders, nil
 }
 
 // tenantsOf makes rules of the configuration, which was validated.
@@ -162,4 +80,29 @@ func tenantsOf(c Config) (map[bundle.Name]chamber.Tenant, error) {
 		tenants[tenant.Name] = tenant
 	}
 	return tenants, nil
+}
+
+// atRest opens the state, does something in it, and closes it: what commands do where no daemon runs.
+func atRest(ctx context.Context, c Config, do func(context.Context, *house.State) error) error {
+	if err := cli.BecomeOwner(c.State); err != nil {
+		return err
+	}
+	o, err := stateOptions(c, zap.NewNop())
+	if err != nil {
+		return err
+	}
+	return house.AtRest(ctx, o, do)
+}
+
+// decide takes a person's decision, from the socket or from a command that holds the lock.
+func decide(ctx context.Context, s *house.State, in decisionRequest, uid uint32, who string) (*decisionAnswer, error) {
+	id, err := s.Ledger.Find(ctx, in.Bundle)
+	if err != nil {
+		return nil, answerable(err)
+	}
+	r, err := s.Chamber.Decide(ctx, id, ledger.Decision{Approve: in.Approve, Who: who, UID: uid, Reason: in.Reason, At: s.Clock.Now().UTC()})
+	if err != nil {
+		return nil, answerable(err)
+	}
+	return &decisionAnswer{Bundle: id, Name: r.Name, State: r.State, Missing: s.Chamber.Undecided(r)}, nil
 }

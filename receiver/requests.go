@@ -69,15 +69,15 @@ func member(groups ...string) control.Allow {
 
 // handle registers what commands may ask for.
 func (d *daemon) handle(s *control.Server) {
-	view, decide := member(viewGroup, releaseGroup), member(releaseGroup)
+	view, people := member(viewGroup, releaseGroup), member(releaseGroup)
 	s.Handle("status", view, false, func(ctx context.Context, _ control.Peer, _ json.RawMessage) (any, error) { return d.status(ctx) })
-	s.Handle("progress", view, false, func(context.Context, control.Peer, json.RawMessage) (any, error) { return d.assembler.Progress(), nil })
+	s.Handle("progress", view, false, func(context.Context, control.Peer, json.RawMessage) (any, error) { return d.Assembler.Progress(), nil })
 	s.Handle("show", view, false, func(ctx context.Context, _ control.Peer, m json.RawMessage) (any, error) {
 		id, err := d.bundleOf(ctx, m)
 		if err != nil {
 			return nil, err
 		}
-		r, err := d.ledger.Get(id)
+		r, err := d.Ledger.Get(id)
 		return r, answerable(err)
 	})
 	s.Handle("list", view, false, func(ctx context.Context, _ control.Peer, m json.RawMessage) (any, error) {
@@ -85,32 +85,32 @@ func (d *daemon) handle(s *control.Server) {
 		if err := control.Decode(m, &q); err != nil {
 			return nil, err
 		}
-		return d.ledger.List(ctx, q)
+		return d.Ledger.List(ctx, q)
 	})
 	s.Handle("verify", view, false, func(ctx context.Context, _ control.Peer, m json.RawMessage) (any, error) {
 		id, err := d.bundleOf(ctx, m)
 		if err != nil {
 			return nil, err
 		}
-		r, err := d.chamber.Verify(id)
+		r, err := d.Chamber.Verify(id)
 		return r, answerable(err)
 	})
-	s.Handle("decide", decide, true, func(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) {
+	s.Handle("decide", people, true, func(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) {
 		var in decisionRequest
 		if err := control.Decode(m, &in); err != nil {
 			return nil, err
 		}
-		return d.decide(ctx, in, p.UID, p.Name())
+		return decide(ctx, d.State, in, p.UID, p.Name())
 	})
-	s.Handle("deliver", decide, true, func(ctx context.Context, _ control.Peer, m json.RawMessage) (any, error) {
+	s.Handle("deliver", people, true, func(ctx context.Context, _ control.Peer, m json.RawMessage) (any, error) {
 		id, err := d.bundleOf(ctx, m)
 		if err != nil {
 			return nil, err
 		}
-		if err := d.chamber.Deliver(ctx, id); err != nil {
+		if err := d.Chamber.Deliver(ctx, id); err != nil {
 			return nil, answerable(err)
 		}
-		return d.ledger.Get(id)
+		return d.Ledger.Get(id)
 	})
 	s.Handle("pair", isOwner, true, func(ctx context.Context, _ control.Peer, m json.RawMessage) (any, error) {
 		var in pairRequest
@@ -128,7 +128,7 @@ func (d *daemon) bundleOf(ctx context.Context, m json.RawMessage) (bundle.ID, er
 	if err := control.Decode(m, &in); err != nil {
 		return bundle.ID{}, err
 	}
-	id, err := d.ledger.Find(ctx, in.Bundle)
+	id, err := d.Ledger.Find(ctx, in.Bundle)
 	return id, answerable(err)
 }
 
@@ -153,22 +153,9 @@ func answerable(err error) error {
 	return &control.Error{Code: cli.Failed, Text: err.Error()}
 }
 
-// decide takes a person's decision, from the socket or from a command that holds the lock.
-func (h *house) decide(ctx context.Context, in decisionRequest, uid uint32, who string) (*decisionAnswer, error) {
-	id, err := h.ledger.Find(ctx, in.Bundle)
-	if err != nil {
-		return nil, answerable(err)
-	}
-	r, err := h.chamber.Decide(ctx, id, ledger.Decision{Approve: in.Approve, Who: who, UID: uid, Reason: in.Reason, At: h.clock.Now().UTC()})
-	if err != nil {
-		return nil, answerable(err)
-	}
-	return &decisionAnswer{Bundle: id, Name: r.Name, State: r.State, Missing: h.chamber.Undecided(r)}, nil
-}
-
 // pair makes an epoch the accepted one, and reads the configuration again: the command has just written it.
 func (d *daemon) pair(ctx context.Context, in pairRequest) error {
-	if err := d.ledger.Pair(ctx, in.Sender, in.Epoch); err != nil {
+	if err := d.Ledger.Pair(ctx, in.Sender, in.Epoch); err != nil {
 		return answerable(err)
 	}
 	return d.reload(ctx)
@@ -180,17 +167,13 @@ func (d *daemon) reload(ctx context.Context) error {
 	if err != nil {
 		return &control.Error{Code: cli.Usage, Text: err.Error()}
 	}
-	d.mu.Lock()
-	err = d.loadTrust(c)
-	if err == nil {
-		d.c.Senders = c.Senders
-	}
-	d.mu.Unlock()
+	signers, senders, err := loadTrust(c)
 	if err != nil {
 		return &control.Error{Code: cli.Usage, Text: fmt.Sprintf("the trust is as it was: %v", err)}
 	}
-	d.verifier.Enrol(d.signers)
-	d.collector.Recheck()
+	d.mu.Lock()
+	d.c.Senders = c.Senders
+	d.mu.Unlock()
 	d.log.Info("trust was read again", zap.Int("senders", len(c.Senders)))
-	return d.chamber.Recheck(ctx)
+	return d.Enrol(ctx, signers, senders)
 }

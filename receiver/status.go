@@ -15,30 +15,30 @@ import (
 
 // status gathers what all rooms know.
 func (d *daemon) status(ctx context.Context) (*watch.Status, error) {
-	snap := d.collector.Snapshot()
+	snap := d.Collector.Snapshot()
 	since := d.since.UTC()
 	s := &watch.Status{
-		Version: version, Running: true, Since: &since, Clock: d.clock.Now().UTC(),
+		Version: version, Running: true, Since: &since, Clock: d.Clock.Now().UTC(),
 		Links: watch.LinksOf(&snap), Sessions: snap.Rows(),
 	}
 	for i := range s.Links {
 		s.Links[i].Listen, s.Links[i].Mode = d.sockets[i].Addr().String(), d.sockets[i].Mode()
 	}
 	var err error
-	if s.Bundles, err = d.ledger.Counts(ctx); err != nil {
+	if s.Bundles, err = d.Ledger.Counts(ctx); err != nil {
 		return nil, err
 	}
-	counts := d.assembler.Counts()
+	counts := d.Assembler.Counts()
 	s.Records = watch.Records{Refused: counts.Refused, Dropped: counts.Dropped}
 	s.Senders = d.senders()
 	if s.Disk, err = d.diskStatus(); err != nil {
 		return nil, err
 	}
-	undone, err := d.ledger.Failing(ctx)
+	undone, err := d.Ledger.Failing(ctx)
 	if err != nil {
 		return nil, err
 	}
-	suspect, err := d.ledger.Suspect(ctx, watch.Suspicions(), d.clock.Now().Add(-24*time.Hour))
+	suspect, err := d.Ledger.Suspect(ctx, watch.Suspicions(), d.Clock.Now().Add(-24*time.Hour))
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func (d *daemon) status(ctx context.Context) (*watch.Status, error) {
 		stuck = append(stuck, who)
 	}
 	s.Alarms = watch.Alarms(s, watch.Facts{
-		Silence: d.c.Silence.Std(), Up: time.Since(d.since), Expecting: len(s.Senders) > 0, Undone: undone, Ahead: d.clock.Ahead(), Stuck: stuck,
+		Silence: d.c.Silence.Std(), Up: time.Since(d.since), Expecting: len(s.Senders) > 0, Undone: undone, Ahead: d.Clock.Ahead(), Stuck: stuck,
 		Untrusted: d.trustFault(), Suspect: suspect,
 	})
 	return s, nil
@@ -60,16 +60,16 @@ func (d *daemon) trustFault() string {
 }
 
 func (d *daemon) diskStatus() (watch.Disk, error) {
-	free, inodes, err := d.space()
-	return watch.Disk{Free: free, Reserve: d.reserve(), Inodes: inodes}, err
+	free, inodes, err := d.Space()
+	return watch.Disk{Free: free, Reserve: d.Reserve(), Inodes: inodes}, err
 }
 
 // senders lists everybody in the configuration, with what they last said of themselves.
 func (d *daemon) senders() []watch.Sender {
 	list := []watch.Sender{}
-	hearts := d.chamber.Hearts()
+	hearts := d.Chamber.Hearts()
 	for _, name := range d.senderNames() {
-		_, paired := d.ledger.Paired(name)
+		_, paired := d.Ledger.Paired(name)
 		row := watch.Sender{Sender: name, Paired: paired}
 		if h, ok := hearts[name]; ok {
 			at, ahead := h.At.UTC(), h.Clock.Sub(h.At).Seconds()

@@ -1,14 +1,12 @@
-package main
+package house
 
 import (
 	"path/filepath"
 
 	"ecluse/internal/disk"
-	"ecluse/internal/udp"
 	"ecluse/protocol/record"
 	"ecluse/receiver/assemble"
 	"ecluse/receiver/chamber"
-	"ecluse/receiver/collect"
 )
 
 // stagedDisk is the disk as receiver/assemble wants it.
@@ -33,24 +31,6 @@ func (f sessionFiles) Read(name string) ([]byte, error) {
 
 func (f sessionFiles) Replace(name string, content []byte) error {
 	return f.disk.Replace(filepath.Join(f.dir, name), content)
-}
-
-// socket is a UDP socket as receiver/collect wants it. One goroutine calls Receive.
-type socket struct {
-	*udp.Receiver
-	views []udp.View
-}
-
-func (s *socket) Receive(buffers []collect.Buffer) (int, error) {
-	s.views = s.views[:0]
-	for _, b := range buffers {
-		s.views = append(s.views, udp.View{Mem: b.Mem})
-	}
-	n, err := s.ReceiveInto(s.views)
-	for i := range n {
-		buffers[i].N, buffers[i].Segment = s.views[i].N, s.views[i].Segment
-	}
-	return n, err
 }
 
 // owner is the chamber as receiver/assemble knows it; it tells the collector of heartbeats, which hold the links' silence.

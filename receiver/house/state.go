@@ -1,0 +1,136 @@
+package house
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"go.uber.org/zap"
+
+	"ecluse/internal/clock"
+	"ecluse/internal/disk"
+	"ecluse/internal/instance"
+	"ecluse/internal/keys"
+	"ecluse/protocol/bundle"
+	"ecluse/receiver/chamber"
+	"ecluse/receiver/ledger"
+)
+
+// stateVersion is the form of the state directory. A program that changes it so that an older one would do harm counts it up.
+const stateVersion = 1
+
+// Options of a State.
+type Options struct {
+	Dir     string // it has to exist
+	Disk    *disk.Disk
+	Key     *keys.ReceiverKey
+	Signers *keys.AllowedSigners            // restricted to Senders
+	Senders map[bundle.Name][]bundle.Name   // the tenants that each may use
+	Tenants map[bundle.Name]chamber.Tenant  // their rules
+	Keep    chamber.Keep                    // how long things stay
+	Reserve func(total int64) (bytes int64) // what no bundle may take of a disk
+	Log     *zap.Logger
+	// Fatal is called when a promise to the disk could not be kept.
+	Fatal context.CancelCauseFunc
+}
+
+// State is an open state directory, and the lock between the two gates in it.
+type State struct {
+	Dir     string
+	Disk    *disk.Disk
+	Key     *keys.ReceiverKey
+	Clock   *clock.Clock
+	Ledger  *ledger.Ledger
+	Chamber *chamber.Chamber
+
+	o     Options
+	lock  *instance.Lock
+	trust chamber.Trust
+}
+
+// Open takes a state directory and opens what is in it.
+func Open(ctx context.Context, o Options) (*State, error) {
+	s := &State{Dir: o.Dir, Disk: o.Disk, Key: o.Key, o: o}
+	s.trust.Set(o.Signers, o.Senders)
+	var err error
+	if s.lock, err = instance.Take(s.Dir, stateVersion, s.Disk.Replace); err != nil {
+		return nil, err
+	}
+	if err := s.open(ctx); err != nil {
+		return nil, errors.Join(err, s.lock.Release())
+	}
+	return s, nil
+}
+
+func (s *State) open(ctx context.Context) (err error) {
+	if s.Clock, err = clock.Open(s.Disk, filepath.Join(s.Dir, "clock"), time.Now); err != nil {
+		return err
+	}
+	if s.Ledger, err = ledger.Open(ctx, s.Dir, s.Disk, s.Clock.Now); err != nil {
+		return err
+	}
+	s.Chamber = chamber.New(chamber.Options{
+		State: s.Dir, Ledger: s.Ledger, Disk: s.Disk, Space: s.Space, Reserve: s.Reserve,
+		Sync:     func(context.Context) error { return s.sync() },
+		Receiver: s.Key.ID(), Tenants: s.o.Tenants, Trust: &s.trust, Keep: s.o.Keep,
+		Now: s.Clock.Now, Log: s.o.Log, Fatal: func(err error) { s.o.Fatal(err) },
+	})
+	return nil
+}
+
+// Space is what the state's disk has left.
+func (s *State) Space() (bytes, inodes int64, err error) {
+	bytes, inodes, _, err = disk.Space(s.Dir)
+	return bytes, inodes, err
+}
+
+// Reserve is what no bundle may take of the state's disk; 0 where the disk does not say how large it is.
+func (s *State) Reserve() int64 {
+	_, _, total, err := disk.Space(s.Dir)
+	if err != nil {
+		return 0
+	}
+	return s.o.Reserve(total)
+}
+
+// sync makes everything below the state durable. Its failure ends the process.
+func (s *State) sync() error {
+	if err := s.Disk.SyncAll(s.Dir); err != nil {
+		return fmt.Errorf("%w: %w", ledger.ErrFatal, err)
+	}
+	return nil
+}
+
+// Close gives the state free. clean says that everything that was begun has ended.
+func (s *State) Close(clean bool) error {
+	return errors.Join(s.Clock.Save(), s.Ledger.Close(clean), s.lock.Release())
+}
+
+// AtRest opens a state, does something in it, and closes it: what a command does where no daemon runs. Nothing is received, and nothing delivered but what do asks for.
+func AtRest(ctx context.Context, o Options, do func(context.Context, *State) error) error {
+	ctx, fatal := context.WithCancelCause(ctx)
+	defer fatal(nil)
+	o.Fatal = fatal
+	s, err := Open(ctx, o)
+	if err != nil {
+		return err
+	}
+	book, end := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan error, 1)
+	go func() { ended <- s.Ledger.Run(book) }()
+	work, stop := context.WithCancel(ctx)
+	err = s.Chamber.Rest(work)
+	if err == nil {
+		err = do(ctx, s)
+	}
+	stop()
+	s.Chamber.Wait()
+	end()
+	broken := <-ended
+	if errors.Is(broken, ledger.ErrFatal) {
+		err = errors.Join(err, broken)
+	}
+	return errors.Join(err, s.Close(broken == nil))
+}
