@@ -70,14 +70,14 @@ func examine(ctx context.Context, path string) *cli.Doctor {
 }
 
 func examineDisks(d *cli.Doctor, conf Config) {
-	free, inodes, total, err := disk.Space(conf.State)
+	free, err := disk.New().Space(conf.State)
 	d.Check("state "+conf.State, err)
 	if err == nil {
-		if reserve := conf.Disk.Reserve.Of(total); free < reserve {
-			d.Check("space", fmt.Errorf("%s are free, and %s are kept back: nothing is admitted", config.FormatBytes(free), config.FormatBytes(reserve)))
+		if reserve := conf.Disk.Reserve.Of(free.Total); free.Bytes < reserve {
+			d.Check("space", fmt.Errorf("%s are free, and %s are kept back: nothing is admitted", config.FormatBytes(free.Bytes), config.FormatBytes(reserve)))
 		}
-		if inodes >= 0 && inodes < 100_000 {
-			d.Warn("inodes", fmt.Sprintf("%d are free: each file of a bundle takes one", inodes))
+		if free.Inodes >= 0 && free.Inodes < 100_000 {
+			d.Warn("inodes", fmt.Sprintf("%d are free: each file of a bundle takes one", free.Inodes))
 		}
 	}
 	for _, t := range conf.Tenants {

@@ -111,7 +111,7 @@ func examineOutbox(d *cli.Doctor, t TenantConfig) {
 	if names, err := os.ReadDir(filepath.Join(t.Outbox, ".ecluse", "failed")); err == nil && len(names) > 0 {
 		d.Warn("outbox "+t.Outbox, fmt.Sprintf("%d items wait in failed/ for their operators", len(names)))
 	}
-	if free, _, _, err := disk.Space(t.Outbox); err == nil && free < 1<<30 {
-		d.Warn("outbox "+t.Outbox, config.FormatBytes(free)+" are free")
+	if free, err := disk.New().Space(t.Outbox); err == nil && free.Bytes < 1<<30 {
+		d.Warn("outbox "+t.Outbox, config.FormatBytes(free.Bytes)+" are free")
 	}
 }

@@ -81,8 +81,8 @@ func TestManySyncsShareOne(t *testing.T) {
 }
 
 func TestSpace(t *testing.T) {
-	bytes, inodes, total, err := Space(t.TempDir())
-	if err != nil || bytes <= 0 || total < bytes || inodes == 0 {
-		t.Errorf("%d bytes of %d, %d inodes, %v", bytes, total, inodes, err)
+	free, err := New().Space(t.TempDir())
+	if err != nil || free.Bytes <= 0 || free.Total < free.Bytes || free.Inodes == 0 {
+		t.Errorf("%+v, %v", free, err)
 	}
 }

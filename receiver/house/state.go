@@ -82,17 +82,17 @@ func (s *State) open(ctx context.Context) (err error) {
 
 // Space is what the state's disk has left.
 func (s *State) Space() (bytes, inodes int64, err error) {
-	bytes, inodes, _, err = disk.Space(s.Dir)
-	return bytes, inodes, err
+	free, err := s.Disk.Space(s.Dir)
+	return free.Bytes, free.Inodes, err
 }
 
 // Reserve is what no bundle may take of the state's disk; 0 where the disk does not say how large it is.
 func (s *State) Reserve() int64 {
-	_, _, total, err := disk.Space(s.Dir)
+	free, err := s.Disk.Space(s.Dir)
 	if err != nil {
 		return 0
 	}
-	return s.o.Reserve(total)
+	return s.o.Reserve(free.Total)
 }
 
 // sync makes everything below the state durable. Its failure ends the process.
