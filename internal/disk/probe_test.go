@@ -134,7 +134,7 @@ var acts = []struct {
 		}
 		_, all := f.ReadDir(-1)
 		_, names := f.Readdirnames(-1)
-		return errors.Join(all, names, f.Sync(), d.SyncAllAt(f), f.Close())
+		return errors.Join(all, names, f.Sync(), f.SyncSystem(), f.Close())
 	}, "open tree\nlist tree\nlist tree\nsync-dir tree\nsync-system tree"},
 	{"root", func(d *Disk, dir string) error {
 		r, err := d.OpenRoot(dir)

@@ -2,6 +2,7 @@ package disk
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"sync"
 
@@ -20,7 +21,12 @@ func (d *Disk) SyncDir(dir string) error {
 }
 
 // system is one mounted file system, and who waits for it.
+//
+// Its descriptor stays open: the kernel tells a failed writeback to every descriptor that was open at the time, but to one that is opened later only where nobody else has
+// been told of it yet.
 type system struct {
+	dir *os.File
+
 	mu      sync.Mutex
 	running bool
 	waiting []chan error // for the sync after the one that runs
@@ -28,32 +34,36 @@ type system struct {
 
 // SyncAll makes durable what was changed on the file system of dir before the call.
 func (d *Disk) SyncAll(dir string) error {
-	f, err := os.Open(dir)
+	s, err := d.system(dir)
 	if err != nil {
-		return err
+		return fmt.Errorf("sync: %w", err)
 	}
-	defer f.Close()
-	return d.SyncAllAt(&File{f, d})
+	return s.sync(func() error {
+		return d.do(Op{Kind: SyncSystem, Path: dir, Fd: -1}, func() error { return unix.Syncfs(int(s.dir.Fd())) })
+	})
 }
 
-// SyncAllAt is SyncAll for the file system of something open.
-func (d *Disk) SyncAllAt(f *File) error {
-	var st unix.Stat_t
-	if err := unix.Fstat(f.Fd(), &st); err != nil {
-		return err
+func (d *Disk) system(dir string) (*system, error) {
+	device, err := Device(dir)
+	if err != nil {
+		return nil, err
 	}
 	d.mu.Lock()
-	s := d.systems[st.Dev]
+	defer d.mu.Unlock()
+	s := d.systems[device]
 	if s == nil {
-		s = &system{}
-		d.systems[st.Dev] = s
+		f, err := os.Open(dir)
+		if err != nil {
+			return nil, err
+		}
+		s = &system{dir: f}
+		d.systems[device] = s
 	}
-	d.mu.Unlock()
-	return s.sync(f)
+	return s, nil
 }
 
 // sync waits for a sync that began after the call: the next one, which all share that came while another ran. One of the callers does it.
-func (s *system) sync(f *File) error {
+func (s *system) sync(do func() error) error {
 	s.mu.Lock()
 	if s.running {
 		done := make(chan error, 1)
@@ -63,7 +73,7 @@ func (s *system) sync(f *File) error {
 	}
 	s.running = true
 	s.mu.Unlock()
-	err := f.syncSystem()
+	err := do()
 	for {
 		s.mu.Lock()
 		next := s.waiting
@@ -74,14 +84,14 @@ func (s *system) sync(f *File) error {
 			return err
 		}
 		s.mu.Unlock()
-		// The descriptor is this caller's, of the same file system.
-		shared := f.syncSystem()
+		shared := do()
 		for _, done := range next {
 			done <- shared
 		}
 	}
 }
 
-func (f *File) syncSystem() error {
+// SyncSystem makes durable what was changed on the file system of something open. It is shared with nobody: what has failed there since it was opened is told to it.
+func (f *File) SyncSystem() error {
 	return f.do(Op{Kind: SyncSystem}, func() error { return unix.Syncfs(f.Fd()) })
 }
