@@ -12,6 +12,7 @@ import (
 	"ecluse/internal/cli"
 	"ecluse/internal/config"
 	"ecluse/internal/control"
+	"ecluse/internal/disk"
 	"ecluse/internal/keys"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/chamber"
@@ -91,6 +92,6 @@ func checkBundle(conf Config, r *ledger.Record) error {
 			}
 		}
 	}
-	_, err = quarantine.Check(dir, expect)
+	_, err = quarantine.Check(disk.New(), dir, expect)
 	return err
 }

@@ -50,7 +50,7 @@ func (c *Chamber) abandon(id bundle.ID, why bundle.Reason, detail string, from .
 	}
 	c.unreserve(id)
 	// In quarantine stands what an earlier life had moved there and had not put on record.
-	if err := errors.Join(c.o.Assembler.Drop(id), deliver.Purge(Dir(c.o.State, tenant, id))); err != nil {
+	if err := errors.Join(c.o.Assembler.Drop(id), deliver.Purge(c.o.Disk, Dir(c.o.State, tenant, id))); err != nil {
 		c.o.Log.Error("clear staging", zap.Error(err))
 	}
 	c.o.Log.Warn("abandoned", zap.Stringer("bundle", id), zap.String("reason", string(why)), zap.String("detail", detail))

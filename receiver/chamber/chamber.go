@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/assemble"
 	"ecluse/receiver/deliver"
@@ -33,7 +34,7 @@ type Options struct {
 	State     string
 	Ledger    *ledger.Ledger
 	Assembler *assemble.Assembler
-	Disk      ledger.Disk
+	Disk      *disk.Disk
 	Space     Space
 	Reserve   func() (bytes int64) // what must stay free
 	Sync      func(ctx context.Context) error

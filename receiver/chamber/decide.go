@@ -39,7 +39,7 @@ func (c *Chamber) expectOf(r *ledger.Record) quarantine.Expect {
 // check verifies all of a bundle in quarantine.
 func (c *Chamber) check(r *ledger.Record) error {
 	_, err := within(c, func() (*quarantine.Signed, error) {
-		return quarantine.Check(Dir(c.o.State, r.Tenant, r.Bundle), c.expectOf(r))
+		return quarantine.Check(c.o.Disk, Dir(c.o.State, r.Tenant, r.Bundle), c.expectOf(r))
 	})
 	return err
 }

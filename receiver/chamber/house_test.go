@@ -45,6 +45,12 @@ type realDisk struct {
 	after  func(act, path string)
 }
 
+func newDisk() *realDisk {
+	d := new(realDisk)
+	d.Disk = disk.Watched(d)
+	return d
+}
+
 func (d *realDisk) act(name, path string, do func() error) error {
 	d.mu.Lock()
 	before, after := d.before, d.after
@@ -69,8 +75,25 @@ func (d *realDisk) Replace(path string, content []byte) error {
 	return d.act("replace", path, func() error { return d.Disk.Put(path, content) })
 }
 
-func (d *realDisk) MkdirAll(path string) error {
-	return d.act("mkdir", path, func() error { return d.Disk.MkdirAll(path) })
+// Before implements disk.Probe: directories are made in many ways.
+func (d *realDisk) Before(op *disk.Op) error {
+	d.mu.Lock()
+	before := d.before
+	d.mu.Unlock()
+	if before == nil || op.Kind != disk.Mkdir {
+		return nil
+	}
+	return before("mkdir", op.Path)
+}
+
+// After implements disk.Probe.
+func (d *realDisk) After(op *disk.Op, _ error) {
+	d.mu.Lock()
+	after := d.after
+	d.mu.Unlock()
+	if after != nil && op.Kind == disk.Mkdir {
+		after("mkdir", op.Path)
+	}
 }
 
 func (d *realDisk) RemoveAll(path string) error {
@@ -120,7 +143,7 @@ func newPlan(t testing.TB, mode release.Mode) *plan {
 func planIn(t testing.TB, dir string, mode release.Mode) *plan {
 	t.Helper()
 	p := &plan{
-		dir: dir, bytes: 1 << 40, inodes: 1 << 30, now: time.Date(2026, 9, 22, 12, 0, 0, 0, time.UTC), idle: time.Hour, disk: &realDisk{Disk: disk.New()},
+		dir: dir, bytes: 1 << 40, inodes: 1 << 30, now: time.Date(2026, 9, 22, 12, 0, 0, 0, time.UTC), idle: time.Hour, disk: newDisk(),
 		tenants: make(map[bundle.Name]Tenant), lows: []*low{newLow(t, "low", 1)},
 		keep: Keep{Rejected: 24 * time.Hour, Damaged: 24 * time.Hour, Rows: 1000 * time.Hour},
 	}
@@ -191,7 +214,7 @@ func (p *plan) prepare(t testing.TB) *house {
 	must(t, err)
 	h.trusted(p.signers)
 	h.Chamber = New(Options{
-		State: p.at(state), Ledger: h.ledger, Disk: p.disk, Space: p.space, Reserve: func() int64 { return 1 << 20 },
+		State: p.at(state), Ledger: h.ledger, Disk: p.disk.Disk, Space: p.space, Reserve: func() int64 { return 1 << 20 },
 		Sync:     func(context.Context) error { return p.disk.SyncAll(p.at(state)) },
 		Receiver: receiverID, Tenants: p.tenants, Trust: h.trust, Keep: p.keep, Now: p.clock, Log: zap.New(core), Fatal: func(err error) { h.fatal <- err },
 	})

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -81,12 +80,12 @@ const gone = ".gone"
 // findContent looks through the quarantine for what has ended and still has content, and for what is not on record at all: moved there when the process was killed.
 func (c *Chamber) findContent() error {
 	root := filepath.Join(c.o.State, "quarantine")
-	tenants, err := os.ReadDir(root)
+	tenants, err := c.o.Disk.List(root)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	for _, t := range tenants {
-		entries, failed := os.ReadDir(filepath.Join(root, t.Name()))
+		entries, failed := c.o.Disk.List(filepath.Join(root, t.Name()))
 		err = errors.Join(err, failed)
 		for _, e := range entries {
 			if c.ctx.Err() != nil {
@@ -101,13 +100,13 @@ func (c *Chamber) findContent() error {
 func (c *Chamber) findOne(tenant bundle.Name, name string) error {
 	dir := filepath.Join(c.o.State, "quarantine", string(tenant), name)
 	if strings.HasSuffix(name, gone) {
-		return deliver.Purge(dir)
+		return deliver.Purge(c.o.Disk, dir)
 	}
 	id, err := bundle.ParseID(name)
 	if err != nil {
 		return nil // not ours
 	}
-	if _, err := os.Lstat(filepath.Join(dir, quarantine.FilesName)); errors.Is(err, fs.ErrNotExist) {
+	if _, err := c.o.Disk.Lstat(filepath.Join(dir, quarantine.FilesName)); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	r, err := c.o.Ledger.Get(id)
@@ -128,15 +127,15 @@ func (c *Chamber) removeOrphan(id bundle.ID, dir string) error {
 		if r.State != "" {
 			return errOver
 		}
-		return errors.Join(os.Rename(dir, dir+gone), errOver)
+		return errors.Join(c.o.Disk.Rename(dir, dir+gone), errOver)
 	})
 	if !errors.Is(err, errOver) {
 		return err
 	}
-	if _, err := os.Lstat(dir + gone); err == nil {
+	if _, err := c.o.Disk.Lstat(dir + gone); err == nil {
 		c.o.Log.Warn("removed from quarantine what was never put on record", zap.Stringer("bundle", id))
 	}
-	return deliver.Purge(dir + gone)
+	return deliver.Purge(c.o.Disk, dir+gone)
 }
 
 func (c *Chamber) purge() error {
@@ -161,7 +160,7 @@ func (c *Chamber) forget(ids []bundle.ID) (failed error) {
 	for _, id := range ids {
 		r, err := c.o.Ledger.Get(id)
 		if err == nil {
-			err = deliver.Purge(Dir(c.o.State, r.Tenant, id))
+			err = deliver.Purge(c.o.Disk, Dir(c.o.State, r.Tenant, id))
 		}
 		if err != nil && !errors.Is(err, ledger.ErrNotFound) { // an earlier purge was cut short: its row has to go
 			failed = errors.Join(failed, fmt.Errorf("purge %s: %w", id, err))
@@ -214,10 +213,10 @@ func (c *Chamber) purgeContent(now time.Time) (failed error) {
 // removeContent removes what a bundle holds, and leaves its papers: who signed what can be shown for as long as its row stays.
 func (c *Chamber) removeContent(id bundle.ID, d due) error {
 	dir := filepath.Join(Dir(c.o.State, d.tenant, id), quarantine.FilesName)
-	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
+	if _, err := c.o.Disk.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err := deliver.Purge(dir); err != nil {
+	if err := deliver.Purge(c.o.Disk, dir); err != nil {
 		return fmt.Errorf("purge the content of %s: %w", id, err)
 	}
 	c.o.Log.Info("content purged", zap.Stringer("bundle", id), zap.String("state", string(d.state)))

@@ -106,7 +106,7 @@ func (c *Chamber) standing(r *ledger.Record) (want bundle.Reason, why, err error
 	default:
 		return have, nil, nil
 	}
-	_, err = quarantine.ReadSigned(Dir(c.o.State, r.Tenant, r.Bundle), c.expectOf(r))
+	_, err = quarantine.ReadSigned(c.o.Disk, Dir(c.o.State, r.Tenant, r.Bundle), c.expectOf(r))
 	switch {
 	case err == nil:
 		return bundle.ReasonNotInspected, nil, nil

@@ -31,7 +31,7 @@ func (c *Chamber) deliverBatch(o *outlet, records []*ledger.Record) {
 	ways := make([]*way, len(records))
 	for i, r := range records {
 		w := &way{record: r}
-		w.signed, w.err = quarantine.ReadSigned(Dir(c.o.State, r.Tenant, r.Bundle), c.expectOf(r))
+		w.signed, w.err = quarantine.ReadSigned(c.o.Disk, Dir(c.o.State, r.Tenant, r.Bundle), c.expectOf(r))
 		if trustReason(w.err) {
 			w.err = bundle.Reject(bundle.ReasonSignerRevoked, "G-2", "%v", w.err)
 		}
@@ -72,7 +72,7 @@ func (c *Chamber) deliverTo(ways []*way, d deliver.Options, last bool) {
 	if len(jobs) == 0 {
 		return
 	}
-	results := deliver.Batch(c.ctx, jobs, d, c.note(d.Directory))
+	results := deliver.Batch(c.ctx, c.o.Disk, jobs, d, c.note(d.Directory))
 	outcomes := make(map[*way]deliver.Outcome, len(going))
 	for i, w := range going {
 		w.err = results[i].Err

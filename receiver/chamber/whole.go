@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -131,12 +130,12 @@ func (c *Chamber) prove(b *assemble.Staged) (*quarantine.Signed, string, error) 
 		return nil, "", err
 	}
 	signed, err := within(c, func() (*quarantine.Signed, error) {
-		return quarantine.Verify(b, c.expect(b.Source.Sender, b.Offer.Tenant, time.Unix(b.Received, 0)))
+		return quarantine.Verify(c.o.Disk, b, c.expect(b.Source.Sender, b.Offer.Tenant, time.Unix(b.Received, 0)))
 	})
 	if err != nil {
 		return nil, "", err
 	}
-	dir, err := quarantine.Build(b, signed)
+	dir, err := quarantine.Build(c.o.Disk, b, signed)
 	return signed, dir, err
 }
 
@@ -147,7 +146,7 @@ const wholeName = "whole"
 // what is not on record is not there.
 func (c *Chamber) takeBack(b *assemble.Staged) error {
 	at := Dir(c.o.State, b.Offer.Tenant, b.ID)
-	if _, err := os.Lstat(at); errors.Is(err, fs.ErrNotExist) {
+	if _, err := c.o.Disk.Lstat(at); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if r, err := c.o.Ledger.Get(b.ID); err == nil && r.State.Stored() {
@@ -155,7 +154,7 @@ func (c *Chamber) takeBack(b *assemble.Staged) error {
 	} else if err != nil && !errors.Is(err, ledger.ErrNotFound) {
 		return err
 	}
-	if err := os.Rename(at, filepath.Join(b.Dir, wholeName)); err != nil {
+	if err := c.o.Disk.Rename(at, filepath.Join(b.Dir, wholeName)); err != nil {
 		return fmt.Errorf("take %s back: %w", b.ID, err)
 	}
 	return nil
@@ -180,7 +179,7 @@ func (c *Chamber) close(b *assemble.Staged, signed *quarantine.Signed, dir strin
 		if err := c.judged(r, b, signed); err != nil {
 			return err
 		}
-		if err := os.Rename(dir, to); err != nil {
+		if err := c.o.Disk.Rename(dir, to); err != nil {
 			return err
 		}
 		moved = true
@@ -191,7 +190,7 @@ func (c *Chamber) close(b *assemble.Staged, signed *quarantine.Signed, dir strin
 		c.stale(b.ID)
 	}
 	if err != nil && moved && !errors.Is(err, ledger.ErrFatal) {
-		err = errors.Join(err, os.Rename(to, dir)) // its record could not be written
+		err = errors.Join(err, c.o.Disk.Rename(to, dir)) // its record could not be written
 	}
 	if err != nil {
 		return err

@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"io/fs"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
-
+	"ecluse/internal/disk"
 	"ecluse/receiver/ledger"
 )
 
@@ -18,6 +17,7 @@ const thoroughMost = 16
 // batch is a number of jobs for one destination, which share each sync. One goroutine owns it.
 type batch struct {
 	o        *Options
+	disk     *disk.Disk
 	d        *destination
 	content  *content
 	note     Note
@@ -27,18 +27,18 @@ type batch struct {
 
 // Deliver delivers one bundle, or finds that an earlier attempt has. intent makes durable what is about to be renamed to which name; called with "" and 0 it takes that back (see
 // Note for its errors). After a nil error the item stands under Outcome.Final, durably.
-func Deliver(ctx context.Context, job Job, o Options, intent func(final string, inode uint64) error) (Outcome, error) {
+func Deliver(ctx context.Context, disks *disk.Disk, job Job, o Options, intent func(final string, inode uint64) error) (Outcome, error) {
 	note := func(all []Intent) []error { return []error{intent(all[0].Final, all[0].Inode)} }
-	r := Batch(ctx, []Job{job}, o, note)[0]
+	r := Batch(ctx, disks, []Job{job}, o, note)[0]
 	return r.Outcome, r.Err
 }
 
 // Batch delivers bundles to one destination, in their order, with one sync before the renames, one call of note for all intents, and one sync after. Each has its own result, in the
 // order of jobs: what becomes of one has no part in another.
-func Batch(ctx context.Context, jobs []Job, o Options, note Note) []Result {
+func Batch(ctx context.Context, disks *disk.Disk, jobs []Job, o Options, note Note) []Result {
 	results := make([]Result, len(jobs))
 	o = o.withDefaults()
-	d, err := openDestination(o.Directory)
+	d, err := openDestination(disks, o.Directory)
 	if err != nil {
 		for i := range results {
 			results[i].Err = err
@@ -46,7 +46,7 @@ func Batch(ctx context.Context, jobs []Job, o Options, note Note) []Result {
 		return results
 	}
 	defer d.close()
-	b := &batch{o: &o, d: d, note: note, parcels: make([]*parcel, len(jobs))}
+	b := &batch{o: &o, disk: disks, d: d, note: note, parcels: make([]*parcel, len(jobs))}
 	largest := int64(0)
 	for i := range jobs {
 		b.parcels[i] = &parcel{Job: &jobs[i], b: b, out: &results[i]}
@@ -122,7 +122,7 @@ func (b *batch) sync() error {
 	var err error
 	switch {
 	case !b.thorough && (copied || moved):
-		err = unix.Syncfs(int(b.d.dir.Fd()))
+		err = b.d.dir.SyncSystem()
 	case copied:
 		err = b.d.dir.Sync() // the temporary's name; its content was synced as it was written
 	}
@@ -180,9 +180,9 @@ func (b *batch) settle() {
 
 // Purge removes a quarantined bundle, whatever the modes of what is left in it. Only what the ledger calls imported, rejected or refused is purged. It is no error when nothing is
 // there.
-func Purge(dir string) error {
-	parent, err := os.OpenRoot(filepath.Dir(dir))
-	if errors.Is(err, os.ErrNotExist) {
+func Purge(d *disk.Disk, dir string) error {
+	parent, err := d.OpenRoot(filepath.Dir(dir))
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
 )
 
@@ -40,7 +41,7 @@ func newContent(ctx context.Context, largest int64) *content {
 }
 
 // openFile opens a regular file of the quarantine. It never waits for a pipe's other end.
-func openFile(root *os.Root, name string, path bundle.Path) (*os.File, fs.FileInfo, error) {
+func openFile(root *disk.Root, name string, path bundle.Path) (*disk.File, fs.FileInfo, error) {
 	f, err := root.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, mismatch("%q is missing", path)
@@ -63,7 +64,7 @@ func openFile(root *os.Root, name string, path bundle.Path) (*os.File, fs.FileIn
 func (c *content) check(f io.Reader, want bundle.File) error { return c.pour(f, nil, want) }
 
 // pour reads r to its end, one byte past the file's size at most, hashes what it reads and writes it to w, unless w is nil.
-func (c *content) pour(r io.Reader, w *os.File, want bundle.File) error {
+func (c *content) pour(r io.Reader, w *disk.File, want bundle.File) error {
 	c.hash.Reset()
 	var done, flushed int64
 	for done <= want.Size {
@@ -96,15 +97,15 @@ func (c *content) pour(r io.Reader, w *os.File, want bundle.File) error {
 }
 
 // startWriteback has the kernel begin to write; it promises nothing, so its error says nothing.
-func startWriteback(f *os.File, offset, length int64) {
-	_ = unix.SyncFileRange(int(f.Fd()), offset, length, unix.SYNC_FILE_RANGE_WRITE)
+func startWriteback(f *disk.File, offset, length int64) {
+	_ = f.StartWriteback(offset, length)
 }
 
 // copy makes the content of from that of to, by the cheapest way that both file systems know, and holds what to has then against the manifest. room is asked before
 // bytes are written.
-func (c *content) copy(from, to *os.File, want bundle.File, room func() error) error {
+func (c *content) copy(from, to *disk.File, want bundle.File, room func() error) error {
 	if want.Size >= cloneLeast && !c.noClone {
-		if unix.IoctlFileClone(int(to.Fd()), int(from.Fd())) == nil {
+		if to.Clone(from) == nil {
 			return c.check(to, want)
 		}
 		c.noClone = true
@@ -133,14 +134,14 @@ func (c *content) copy(from, to *os.File, want bundle.File, room func() error) e
 }
 
 // copyRange has the kernel copy. It leaves the place of to at its beginning; a file that ends early is found by its hash.
-func (c *content) copyRange(from, to *os.File, size int64) error {
+func (c *content) copyRange(from, to *disk.File, size int64) error {
 	var out int64
 	for out < size {
 		if err := c.ctx.Err(); err != nil {
 			return err
 		}
 		start := out
-		n, err := unix.CopyFileRange(int(from.Fd()), nil, int(to.Fd()), &out, int(min(stride, size-out)), 0)
+		n, err := to.CopyRange(from, &out, int(min(stride, size-out)))
 		if err != nil {
 			return err
 		}

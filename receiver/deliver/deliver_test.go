@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/ledger"
 )
@@ -77,8 +78,8 @@ func TestDelivers(t *testing.T) {
 				if left := top(t, filepath.Join(p.job.Dir, "files")); (len(left) == 1) != copied {
 					t.Errorf("quarantine holds %v", left)
 				}
-				must(t, Purge(p.job.Dir))
-				must(t, Purge(p.job.Dir))
+				must(t, Purge(disk.New(), p.job.Dir))
+				must(t, Purge(disk.New(), p.job.Dir))
 				same(t, look(t, p.to), p.want("item", o))
 			})
 		}
@@ -423,7 +424,7 @@ func TestStopped(t *testing.T) {
 			cancel()
 		}
 	}
-	_, err := Deliver(ctx, p.job, o, p.book.intent)
+	_, err := Deliver(ctx, disk.New(), p.job, o, p.book.intent)
 	if !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
@@ -443,12 +444,12 @@ func TestAnIntentThatIsNotNoted(t *testing.T) {
 		p := here(t, tree())
 		o := p.options()
 		o.Keep = keep
-		_, err := Deliver(t.Context(), p.job, o, func(string, uint64) error { return fmt.Errorf("%w: it was rejected", ErrNotNoted) })
+		_, err := Deliver(t.Context(), disk.New(), p.job, o, func(string, uint64) error { return fmt.Errorf("%w: it was rejected", ErrNotNoted) })
 		if !errors.Is(err, ErrNotNoted) || len(top(t, p.to)) > 0 {
 			t.Fatalf("refused: %v, and there are %v", err, top(t, p.to))
 		}
 		// The ledger ends after it has written the intent and before it could say so.
-		_, err = Deliver(t.Context(), p.job, o, func(final string, n uint64) error {
+		_, err = Deliver(t.Context(), disk.New(), p.job, o, func(final string, n uint64) error {
 			if final != "" {
 				must(t, p.book.intent(final, n))
 			}

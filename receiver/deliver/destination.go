@@ -7,26 +7,29 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"ecluse/internal/disk"
 )
 
 // destination is a directory, opened once for a batch. One goroutine owns it.
 type destination struct {
+	disk *disk.Disk
 	path string
-	root *os.Root
-	dir  *os.File // the same directory, for what os.Root cannot do
+	root *disk.Root
+	dir  *disk.File // the same directory, for what os.Root cannot do
 	info fs.FileInfo
 
 	taken map[string]bool // names that the batch has chosen and not yet used
 }
 
 // openDestination opens a directory that is no symbolic link. os.OpenRoot follows one, so what was opened is held against what stands under the name.
-func openDestination(path string) (*destination, error) {
+func openDestination(disks *disk.Disk, path string) (*destination, error) {
 	path = filepath.Clean(path)
-	root, err := os.OpenRoot(path)
+	root, err := disks.OpenRoot(path)
 	if err != nil {
 		return nil, fault(err, "open the directory")
 	}
-	d := &destination{path: path, root: root, taken: make(map[string]bool)}
+	d := &destination{disk: disks, path: path, root: root, taken: make(map[string]bool)}
 	d.dir, err = root.Open(".")
 	if err == nil {
 		d.info, err = d.dir.Stat()
@@ -44,7 +47,7 @@ func openDestination(path string) (*destination, error) {
 
 // still says whether the directory that was opened is the one that stands under its name.
 func (d *destination) still() error {
-	info, err := os.Lstat(d.path)
+	info, err := d.disk.Lstat(d.path)
 	switch {
 	case err != nil:
 		return fault(err, "look at the directory")
@@ -70,15 +73,15 @@ func (d *destination) group() (gid int, inherits bool) {
 
 // room refuses what does not fit, before a disk is filled for nothing.
 func (d *destination) room(bytes int64) error {
-	var s unix.Statfs_t
-	if err := unix.Fstatfs(int(d.dir.Fd()), &s); err != nil {
+	free, err := d.disk.Space(d.path)
+	if err != nil {
 		return fault(err, "ask for free space")
 	}
-	if s.Blocks == 0 || bytes <= 0 {
+	if free.Total == 0 || bytes <= 0 {
 		return nil // a file system that does not count
 	}
-	if free := s.Bavail * uint64(s.Bsize); uint64(bytes) > free {
-		return fault(unix.ENOSPC, "%d bytes, and %d are free", bytes, free)
+	if bytes > free.Bytes {
+		return fault(unix.ENOSPC, "%d bytes, and %d are free", bytes, free.Bytes)
 	}
 	return nil
 }

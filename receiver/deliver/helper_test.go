@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/ledger"
 )
@@ -156,7 +157,7 @@ func scratch(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "deliver")
 	must(t, err)
-	t.Cleanup(func() { must(t, Purge(dir)) })
+	t.Cleanup(func() { must(t, Purge(disk.New(), dir)) })
 	return dir
 }
 
@@ -167,7 +168,7 @@ func memory(t *testing.T) string {
 	if err != nil {
 		lacking(t, "no file system in memory: "+err.Error())
 	}
-	t.Cleanup(func() { must(t, Purge(dir)) })
+	t.Cleanup(func() { must(t, Purge(disk.New(), dir)) })
 	return dir
 }
 
@@ -189,7 +190,7 @@ func (p *place) options() Options { return Options{Directory: p.to} }
 
 func (p *place) deliver(o Options) (Outcome, error) {
 	p.job.Previous = p.book.read(p.t)
-	return Deliver(context.Background(), p.job, o, p.book.intent)
+	return Deliver(context.Background(), disk.New(), p.job, o, p.book.intent)
 }
 
 // want is what the item looks like under a name of the destination.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"ecluse/internal/disk"
 )
 
 // killed is what the hook panics with where a process would be killed: nothing after it runs but the closing of files, which a kill does as well.
@@ -155,7 +157,7 @@ func TestKilledBetweenAnyTwoStepsDeliversOnce(t *testing.T) {
 			live := func(first, second int, consumer bool) [2]bool {
 				dir := filepath.Join(base, fmt.Sprint(lives))
 				must(t, os.Mkdir(dir, 0o755))
-				defer func() { must(t, Purge(dir)) }()
+				defer func() { must(t, Purge(disk.New(), dir)) }()
 				lives++
 				return walk(t, s, dir, first, second, consumer, fmt.Sprintf("killed at %d, then %d, consumer %v", first, second, consumer))
 			}
@@ -187,7 +189,7 @@ func walk(t *testing.T, s situation, dir string, first, second int, consumer boo
 			t.Fatalf("%s: delivered twice", life)
 		}
 		if there && consumer {
-			root, err := os.OpenRoot(p.to)
+			root, err := disk.New().OpenRoot(p.to)
 			must(t, err)
 			must(t, discard(root, s.final))
 			root.Close()
@@ -212,7 +214,7 @@ func walk(t *testing.T, s situation, dir string, first, second int, consumer boo
 	if inside := top(t, filepath.Join(p.job.Dir, "files")); (len(inside) == 1) != out.Copied {
 		t.Fatalf("%s: quarantine holds %v, and the outcome says copied %v", life, inside, out.Copied)
 	}
-	must(t, Purge(p.job.Dir))
+	must(t, Purge(disk.New(), p.job.Dir))
 	return died
 }
 

@@ -4,12 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/quarantine"
 )
@@ -20,10 +20,10 @@ type parcel struct {
 	b   *batch
 	out *Result
 
-	src   *os.Root // the quarantined bundle, while it is prepared
-	temp  string   // its hidden name at the destination
-	final string   // the name it is to get
-	inode uint64   // of what is to be renamed
+	src   *disk.Root // the quarantined bundle, while it is prepared
+	temp  string     // its hidden name at the destination
+	final string     // the name it is to get
+	inode uint64     // of what is to be renamed
 
 	copied  bool // it stands under temp; else it is still in quarantine
 	noted   bool // an intent is, or may be, on record
@@ -44,7 +44,7 @@ func (p *parcel) prepare() (err error) {
 		return err
 	}
 	p.temp = temporary(p.Name, p.ID)
-	p.src, err = os.OpenRoot(p.Dir)
+	p.src, err = p.b.disk.OpenRoot(p.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = mismatch("the bundle is not in quarantine")
 	}
@@ -154,11 +154,11 @@ func (p *parcel) choose() error {
 }
 
 // where is the open directory and the name from which the item is renamed. Nothing but this process changes the quarantine, so its path is taken as it is.
-func (p *parcel) where() (*os.File, string, error) {
+func (p *parcel) where() (*disk.File, string, error) {
 	if p.copied {
 		return p.b.d.dir, p.temp, nil
 	}
-	dir, err := os.OpenFile(filepath.Join(p.Dir, quarantine.FilesName), unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	dir, err := p.b.disk.OpenFile(filepath.Join(p.Dir, quarantine.FilesName), unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	return dir, p.Name, err
 }
 
@@ -210,7 +210,7 @@ func (p *parcel) outrun(err error) bool {
 }
 
 func (p *parcel) copyAfterAll() error {
-	src, err := os.OpenRoot(p.Dir)
+	src, err := p.b.disk.OpenRoot(p.Dir)
 	if err != nil {
 		return err
 	}
@@ -220,25 +220,25 @@ func (p *parcel) copyAfterAll() error {
 	if err := p.copy(); err != nil {
 		return err
 	}
-	return fault(unix.Syncfs(int(p.b.d.dir.Fd())), "sync")
+	return fault(p.b.d.dir.SyncSystem(), "sync")
 }
 
 // put renames, once. Where something is replaced it is for an instant neither absent nor half: a file by a rename, all else by an exchange of both names.
-func (p *parcel) put(dir *os.File, name string) error {
+func (p *parcel) put(dir *disk.File, name string) error {
 	to := p.b.d.dir
 	if p.b.o.Clash != Replace {
-		return renameNew(dir, name, to, p.final)
+		return p.b.renameNew(dir, name, to, p.final)
 	}
 	info, err := p.b.d.root.Lstat(p.final)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return renameNew(dir, name, to, p.final)
+		return p.b.renameNew(dir, name, to, p.final)
 	case err != nil:
 		return err
 	case !info.IsDir() && !p.isDir():
-		return unix.Renameat(int(dir.Fd()), name, int(to.Fd()), p.final)
+		return p.b.disk.Renameat2(dir.Fd(), name, to.Fd(), p.final, 0)
 	}
-	err = exchange(dir, name, to, p.final)
+	err = p.b.exchange(dir, name, to, p.final)
 	p.old = err == nil
 	return err
 }
@@ -278,7 +278,7 @@ func (p *parcel) finish() error {
 	d := p.Table.Dir(0)
 	err = f.Chmod(p.b.o.dirMode(d))
 	if err == nil {
-		err = setMtime(f, d.Mtime)
+		err = f.SetMtime(d.Mtime)
 	}
 	if err == nil {
 		err = p.sync(f)
@@ -293,7 +293,7 @@ func (p *parcel) clear() {
 	}
 	root, name := p.b.d.root, p.temp
 	if !p.copied {
-		src, err := os.OpenRoot(p.Dir)
+		src, err := p.b.disk.OpenRoot(p.Dir)
 		if err != nil {
 			p.out.Left = err.Error()
 			return
@@ -314,7 +314,7 @@ func (p *parcel) giveUp(cause error) {
 		return // the intent stands: the next attempt finds it done
 	}
 	delete(p.b.d.taken, p.final)
-	if src, err := os.OpenRoot(p.Dir); err == nil {
+	if src, err := p.b.disk.OpenRoot(p.Dir); err == nil {
 		p.src = src
 		p.loosen()
 		src.Close()

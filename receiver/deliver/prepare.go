@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/ledger"
 	"ecluse/receiver/quarantine"
@@ -88,7 +89,7 @@ func (p *parcel) moveFile(want bundle.File) error {
 }
 
 // handOn gives what is moved the group that it would have if it had been created at the destination.
-func (p *parcel) handOn(f *os.File, info fs.FileInfo) error {
+func (p *parcel) handOn(f *disk.File, info fs.FileInfo) error {
 	gid, inherits := p.b.d.group()
 	if !inherits || int(stat(info).Gid) == gid {
 		return nil
@@ -101,10 +102,10 @@ func (p *parcel) handOn(f *os.File, info fs.FileInfo) error {
 }
 
 // finishFile sets a file's mode and time.
-func (p *parcel) finishFile(f *os.File, want bundle.File) error {
+func (p *parcel) finishFile(f *disk.File, want bundle.File) error {
 	err := f.Chmod(p.b.o.fileMode(want))
 	if err == nil {
-		err = setMtime(f, want.Mtime)
+		err = f.SetMtime(want.Mtime)
 	}
 	if err == nil && p.b.thorough {
 		err = p.sync(f)
@@ -113,7 +114,7 @@ func (p *parcel) finishFile(f *os.File, want bundle.File) error {
 }
 
 // sync makes one file or directory durable. When our own disk fails to, nobody knows what it holds, and the process has to end; a copy is thrown away.
-func (p *parcel) sync(f *os.File) error {
+func (p *parcel) sync(f *disk.File) error {
 	err := f.Sync()
 	if err != nil && !p.copied {
 		return fmt.Errorf("%w: %w", ledger.ErrFatal, err)
@@ -122,7 +123,7 @@ func (p *parcel) sync(f *os.File) error {
 }
 
 // settle sets the group, mode and time of one directory of the item, which stands below root as name for now.
-func (p *parcel) settle(root *os.Root, name string, want bundle.Dir, mode fs.FileMode) error {
+func (p *parcel) settle(root *disk.Root, name string, want bundle.Dir, mode fs.FileMode) error {
 	f, err := root.Open(p.under(name, want.Path))
 	if err != nil {
 		return err
@@ -136,7 +137,7 @@ func (p *parcel) settle(root *os.Root, name string, want bundle.Dir, mode fs.Fil
 		err = f.Chmod(mode)
 	}
 	if err == nil {
-		err = setMtime(f, want.Mtime)
+		err = f.SetMtime(want.Mtime)
 	}
 	if err == nil && p.b.thorough {
 		err = p.sync(f)

@@ -116,7 +116,7 @@ func TestABundleGoesFromTheAssemblerIntoQuarantine(t *testing.T) {
 	if err := os.Truncate(assemble.StagedPath(s.Dir, 2), 101); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Verify(s, trust(t)); verdict(err) != "content-mismatch M-5" {
+	if _, err := Verify(disk.New(), s, trust(t)); verdict(err) != "content-mismatch M-5" {
 		t.Errorf("a file that goes on behind its end: %v", err)
 	}
 	if err := os.Truncate(assemble.StagedPath(s.Dir, 2), 100); err != nil {
@@ -124,7 +124,7 @@ func TestABundleGoesFromTheAssemblerIntoQuarantine(t *testing.T) {
 	}
 	// The manifest went bad: its chunks are missing, and come again.
 	flip(t, assemble.StagedPath(s.Dir, 0), 50)
-	_, err = Verify(s, trust(t))
+	_, err = Verify(disk.New(), s, trust(t))
 	var wrong *WrongContent
 	if !errors.As(err, &wrong) || fmt.Sprint(wrong.Chunks) != "[5]" {
 		t.Fatalf("%v", err)
@@ -132,11 +132,11 @@ func TestABundleGoesFromTheAssemblerIntoQuarantine(t *testing.T) {
 	s.Wrong(wrong.Chunks, wrong.Files)
 	p.send(t, a, wrong.Chunks...)
 	s = whole()
-	signed, err := Verify(s, trust(t))
+	signed, err := Verify(disk.New(), s, trust(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := Build(s, signed)
+	dir, err := Build(disk.New(), s, signed)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/assemble"
 )
@@ -22,8 +23,8 @@ const (
 // renames the directory into quarantine. Begun by an earlier life, it goes on.
 //
 // A path becomes a name on disk here for the first time, and only through os.Root: no path leads out of files/, whatever it says.
-func Build(s *assemble.Staged, signed *Signed) (string, error) {
-	root, err := os.OpenRoot(s.Dir)
+func Build(d *disk.Disk, s *assemble.Staged, signed *Signed) (string, error) {
+	root, err := d.OpenRoot(s.Dir)
 	if err != nil {
 		return "", fmt.Errorf("build %s: %w", s.ID, err)
 	}
@@ -39,7 +40,7 @@ func Build(s *assemble.Staged, signed *Signed) (string, error) {
 }
 
 type builder struct {
-	root  *os.Root
+	root  *disk.Root
 	table *bundle.Table
 	begun bool // an earlier life had begun
 }

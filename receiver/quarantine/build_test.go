@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/assemble"
 )
@@ -44,16 +45,16 @@ func (p *parcel) begin(t *testing.T, s *assemble.Staged, n int) {
 // finish verifies and builds, and compares.
 func (p *parcel) finish(t *testing.T, s *assemble.Staged) {
 	t.Helper()
-	signed, err := Verify(s, trust(t))
+	signed, err := Verify(disk.New(), s, trust(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := Build(s, signed)
+	dir, err := Build(disk.New(), s, signed)
 	if err != nil {
 		t.Fatal(err)
 	}
 	holdsParcel(t, dir, p)
-	if _, err := Check(dir, trust(t)); err != nil {
+	if _, err := Check(disk.New(), dir, trust(t)); err != nil {
 		t.Error(err)
 	}
 }
@@ -100,7 +101,7 @@ func TestWhatWasMovedAndIsWrongIsRepaired(t *testing.T) {
 	if err := os.Remove(filepath.Join(s.Dir, `whole/files/n/z\é`)); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Verify(s, trust(t))
+	_, err := Verify(disk.New(), s, trust(t))
 	var wrong *WrongContent
 	if !errors.As(err, &wrong) || fmt.Sprint(wrong.Chunks, wrong.Files) != "[1 4] [1 6]" {
 		t.Fatalf("%v: %+v", err, wrong)
@@ -112,7 +113,7 @@ func TestWhatWasMovedAndIsWrongIsRepaired(t *testing.T) {
 	s = p.stage(t)
 	p.begin(t, s, len(p.renames()))
 	flip(t, filepath.Join(s.Dir, "whole/manifest.json"), 5)
-	if _, err := Verify(s, trust(t)); !errors.As(err, &wrong) || fmt.Sprint(wrong.Chunks, wrong.Files) != "[5] [0]" {
+	if _, err := Verify(disk.New(), s, trust(t)); !errors.As(err, &wrong) || fmt.Sprint(wrong.Chunks, wrong.Files) != "[5] [0]" {
 		t.Fatalf("%v: %+v", err, wrong)
 	}
 	p.repair(t, s, wrong.Chunks)
@@ -125,11 +126,11 @@ func TestWhatDoesNotBelongToABundleIsNotBuiltInto(t *testing.T) {
 		s := p.stage(t)
 		p.begin(t, s, 2)
 		put(t, filepath.Join(s.Dir, stray), []byte("x"))
-		signed, err := Verify(s, trust(t))
+		signed, err := Verify(disk.New(), s, trust(t))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Build(s, signed); verdict(err) != "content-mismatch M-6" {
+		if _, err := Build(disk.New(), s, signed); verdict(err) != "content-mismatch M-6" {
 			t.Errorf("%s: %v", stray, err)
 		}
 	}
@@ -140,7 +141,7 @@ func TestNothingIsBuiltThroughALinkThatLeadsOut(t *testing.T) {
 	p := pack(t, order{})
 	s := p.stage(t)
 	outside := t.TempDir()
-	signed, err := Verify(s, trust(t))
+	signed, err := Verify(disk.New(), s, trust(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +151,7 @@ func TestNothingIsBuiltThroughALinkThatLeadsOut(t *testing.T) {
 	if err := os.Symlink(outside, filepath.Join(s.Dir, "whole/files/n")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Build(s, signed); err == nil {
+	if _, err := Build(disk.New(), s, signed); err == nil {
 		t.Error("it was built")
 	}
 	if names, err := os.ReadDir(outside); err != nil || len(names) != 0 {
@@ -250,7 +251,7 @@ func TestCheckFindsWhateverWasDone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := quarantined(t, pack(t, order{}))
 			c.do(t, dir)
-			signed, err := Check(dir, trust(t))
+			signed, err := Check(disk.New(), dir, trust(t))
 			if !strings.HasPrefix(verdict(err), c.want) || err == nil && signed == nil {
 				t.Errorf("%v, want %s", err, c.want)
 			}
@@ -310,11 +311,11 @@ func TestPapersAreReadWithoutContent(t *testing.T) {
 	if err := os.RemoveAll(filepath.Join(dir, "files")); err != nil {
 		t.Fatal(err)
 	}
-	if signed, err := ReadSigned(dir, trust(t)); err != nil || signed.Manifest.Name != "n" {
+	if signed, err := ReadSigned(disk.New(), dir, trust(t)); err != nil || signed.Manifest.Name != "n" {
 		t.Errorf("%v", err)
 	}
 	flip(t, filepath.Join(dir, "SHA256SUMS"), 0)
-	if _, err := ReadSigned(dir, trust(t)); verdict(err) != "content-mismatch M-6" {
+	if _, err := ReadSigned(disk.New(), dir, trust(t)); verdict(err) != "content-mismatch M-6" {
 		t.Errorf("%v", err)
 	}
 }
@@ -332,7 +333,7 @@ func TestALinkWithinABundleIsNoFile(t *testing.T) {
 	if err := os.Symlink("a", filepath.Join(dir, "files/n/b")); err != nil {
 		t.Fatal(err)
 	}
-	root, err := os.OpenRoot(dir)
+	root, err := disk.New().OpenRoot(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
 )
 
@@ -20,8 +21,8 @@ import (
 const signatureLimit = 16 << 10
 
 // ReadSigned reads a bundle's papers and verifies manifest, signature and SHA256SUMS, but no content.
-func ReadSigned(dir string, e Expect) (*Signed, error) {
-	root, err := os.OpenRoot(dir)
+func ReadSigned(d *disk.Disk, dir string, e Expect) (*Signed, error) {
+	root, err := d.OpenRoot(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open bundle: %w", err)
 	}
@@ -29,7 +30,7 @@ func ReadSigned(dir string, e Expect) (*Signed, error) {
 	return readPapers(root, e)
 }
 
-func readPapers(root *os.Root, e Expect) (*Signed, error) {
+func readPapers(root *disk.Root, e Expect) (*Signed, error) {
 	armored, err := readSmall(root, SignatureName, signatureLimit)
 	if err != nil {
 		return nil, mismatch(err, SignatureName)
@@ -51,15 +52,15 @@ func readPapers(root *os.Root, e Expect) (*Signed, error) {
 }
 
 // Check verifies a quarantined bundle whole: papers, every file's bytes, nothing missing, nothing extra. A *bundle.Rejection says what does not hold.
-func Check(dir string, e Expect) (*Signed, error) {
-	info, err := os.Lstat(dir)
+func Check(d *disk.Disk, dir string, e Expect) (*Signed, error) {
+	info, err := d.Lstat(dir)
 	if err != nil {
 		return nil, mismatch(err, "the bundle")
 	}
 	if !info.IsDir() {
 		return nil, bundle.Reject(bundle.ReasonContentMismatch, "M-6", "the bundle is not a directory")
 	}
-	root, err := os.OpenRoot(dir)
+	root, err := d.OpenRoot(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open bundle: %w", err)
 	}
@@ -84,7 +85,7 @@ func mismatch(err error, what string) error {
 
 // openRegular opens a regular file and nothing else: os.Root would follow a link to another file of the bundle, and a pipe would wait for its other end. What was looked
 // at is what was opened, also where somebody swaps it in between.
-func openRegular(root *os.Root, name string) (*os.File, error) {
+func openRegular(root *disk.Root, name string) (*disk.File, error) {
 	info, err := root.Lstat(name)
 	if err != nil {
 		return nil, err
@@ -106,7 +107,7 @@ func openRegular(root *os.Root, name string) (*os.File, error) {
 	return f, nil
 }
 
-func readSmall(root *os.Root, name string, limit int64) ([]byte, error) {
+func readSmall(root *disk.Root, name string, limit int64) ([]byte, error) {
 	f, err := openRegular(root, name)
 	if err != nil {
 		return nil, err
@@ -120,7 +121,7 @@ func readSmall(root *os.Root, name string, limit int64) ([]byte, error) {
 }
 
 // checkSums holds SHA256SUMS against what the manifest makes of it, byte for byte.
-func checkSums(root *os.Root, t *bundle.Table) error {
+func checkSums(root *disk.Root, t *bundle.Table) error {
 	f, err := openRegular(root, SumsName)
 	if err != nil {
 		return mismatch(err, SumsName)
@@ -140,9 +141,9 @@ func checkSums(root *os.Root, t *bundle.Table) error {
 }
 
 // checkExtra refuses whatever is not named by the manifest.
-func checkExtra(root *os.Root, t *bundle.Table) error {
+func checkExtra(root *disk.Root, t *bundle.Table) error {
 	top := map[string]bool{FilesName: true, ManifestName: false, SignatureName: false, SumsName: false}
-	entries, err := fs.ReadDir(root.FS(), ".")
+	entries, err := root.List(".")
 	if err != nil {
 		return fmt.Errorf("read bundle: %w", err)
 	}
@@ -157,7 +158,7 @@ func checkExtra(root *os.Root, t *bundle.Table) error {
 // CheckTree refuses what stands below base and is not in the table, or is neither a regular file nor a directory.
 //
 // The table and the walk are in the same order, so no set of names is held: each entry must be the next of its kind.
-func CheckTree(root *os.Root, base string, t *bundle.Table) error {
+func CheckTree(root *disk.Root, base string, t *bundle.Table) error {
 	info, err := root.Lstat(base)
 	if err != nil {
 		return mismatch(err, base)
@@ -196,10 +197,10 @@ func extraOrMissing(t *bundle.Table, files, dirs int, name string) error {
 }
 
 // walk visits everything below base in the order of paths (SPEC.md rule N-5), with names relative to base. It follows no link.
-func walk(root *os.Root, base string, visit func(name string, e fs.DirEntry) error) error {
+func walk(root *disk.Root, base string, visit func(name string, e fs.DirEntry) error) error {
 	var below func(rel string) error
 	below = func(rel string) error {
-		entries, err := fs.ReadDir(root.FS(), path.Join(base, rel)) // sorted bytewise
+		entries, err := root.List(path.Join(base, rel)) // sorted bytewise
 		if err != nil {
 			return mismatch(err, base)
 		}
@@ -220,7 +221,7 @@ func walk(root *os.Root, base string, visit func(name string, e fs.DirEntry) err
 }
 
 // CheckFiles reads every file of the table below base and holds size and SHA-256 against it.
-func CheckFiles(root *os.Root, base string, t *bundle.Table) error {
+func CheckFiles(root *disk.Root, base string, t *bundle.Table) error {
 	h, buffer := sha256.New(), make([]byte, 1<<20)
 	for n := 1; n <= t.Files(); n++ {
 		want := t.File(n)

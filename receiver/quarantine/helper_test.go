@@ -17,6 +17,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 	"golang.org/x/crypto/ssh"
 
+	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
 	"ecluse/protocol/record"
 	"ecluse/receiver/assemble"
@@ -279,11 +280,11 @@ func verdict(err error) string {
 func quarantined(t testing.TB, p *parcel) string {
 	t.Helper()
 	s := p.stage(t)
-	signed, err := Verify(s, trust(t))
+	signed, err := Verify(disk.New(), s, trust(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := Build(s, signed)
+	dir, err := Build(disk.New(), s, signed)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,12 +7,12 @@ import (
 	"hash"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 
 	"github.com/cespare/xxhash/v2"
 
+	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/assemble"
 )
@@ -31,7 +31,7 @@ const wholeName = "whole"
 // staged is a bundle under verification: its files stand by number in data/, or already by path in whole/, where an earlier life had begun to put it together.
 type staged struct {
 	*assemble.Staged
-	root   *os.Root // of the staging directory
+	root   *disk.Root // of the staging directory
 	m      *bundle.Manifest
 	hash   hash.Hash
 	buffer []byte
@@ -40,11 +40,11 @@ type staged struct {
 // Verify checks everything about a bundle whose chunks are all here, except its place in the chain. It returns a *bundle.Rejection when the sender is at fault and
 // a *WrongContent when content does not match; any other error is ours. What an earlier life had put together and is wrong stands in data/ again afterwards, where
 // repairs are written.
-func Verify(s *assemble.Staged, e Expect) (*Signed, error) {
+func Verify(d *disk.Disk, s *assemble.Staged, e Expect) (*Signed, error) {
 	if err := agree(s.Offer, s.Close); err != nil {
 		return nil, err
 	}
-	root, err := os.OpenRoot(s.Dir)
+	root, err := d.OpenRoot(s.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("open staging of %s: %w", s.ID, err)
 	}
@@ -60,7 +60,7 @@ func Verify(s *assemble.Staged, e Expect) (*Signed, error) {
 }
 
 // manifest reads the manifest that the close names, in data/ or where an earlier life had moved it.
-func manifest(root *os.Root, s *assemble.Staged, e Expect) (*Signed, error) {
+func manifest(root *disk.Root, s *assemble.Staged, e Expect) (*Signed, error) {
 	moved := filepath.Join(wholeName, ManifestName)
 	for _, name := range []string{stagedName(0), moved} {
 		f, err := root.Open(name)
@@ -84,7 +84,7 @@ func manifest(root *os.Root, s *assemble.Staged, e Expect) (*Signed, error) {
 }
 
 // remove removes what stands in data/ beside the right content.
-func remove(root *os.Root, name string) error {
+func remove(root *disk.Root, name string) error {
 	if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -109,7 +109,7 @@ func (s *staged) treeName(number int) string {
 }
 
 // open opens file number of the bundle, wherever it stands.
-func (s *staged) open(number int) (*os.File, error) {
+func (s *staged) open(number int) (*disk.File, error) {
 	f, err := s.root.Open(stagedName(number))
 	if errors.Is(err, fs.ErrNotExist) {
 		f, err = s.root.Open(s.treeName(number))

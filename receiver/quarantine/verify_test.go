@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
 	"ecluse/protocol/record"
 	"ecluse/receiver/assemble"
@@ -23,7 +24,7 @@ func TestAnHonestBundleIsVerified(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := pack(t, order{tree: tree})
 			s := p.stage(t)
-			signed, err := Verify(s, trust(t))
+			signed, err := Verify(disk.New(), s, trust(t))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -31,16 +32,16 @@ func TestAnHonestBundleIsVerified(t *testing.T) {
 				!bytes.Equal(signed.Key.Marshal(), p.signer.PublicKey().Marshal()) || signed.Manifest.Sequence != 2 {
 				t.Errorf("verified is %+v", signed)
 			}
-			dir, err := Build(s, signed)
+			dir, err := Build(disk.New(), s, signed)
 			if err != nil || dir != filepath.Join(s.Dir, "whole") {
 				t.Fatalf("%s, %v", dir, err)
 			}
 			holdsParcel(t, dir, p)
-			checked, err := Check(dir, trust(t))
+			checked, err := Check(disk.New(), dir, trust(t))
 			if err != nil || checked.Digest != signed.Digest {
 				t.Errorf("%+v, %v", checked, err)
 			}
-			if read, err := ReadSigned(dir, trust(t)); err != nil || read.Digest != signed.Digest || read.Manifest.Table.Total() != signed.Manifest.Table.Total() {
+			if read, err := ReadSigned(disk.New(), dir, trust(t)); err != nil || read.Digest != signed.Digest || read.Manifest.Table.Total() != signed.Manifest.Table.Total() {
 				t.Errorf("%+v, %v", read, err)
 			}
 		})
@@ -112,7 +113,7 @@ func TestEachFaultOfASenderHasItsReason(t *testing.T) {
 				c.expect(&e)
 			}
 			s := c.make(t).stage(t)
-			signed, err := Verify(s, e)
+			signed, err := Verify(disk.New(), s, e)
 			if verdict(err) != c.want {
 				t.Errorf("%v, want %s", err, c.want)
 			}
@@ -163,17 +164,17 @@ func TestWrongContentNamesExactlyTheWrongChunks(t *testing.T) {
 			p := pack(t, order{})
 			s := p.stage(t)
 			c.do(t, s)
-			_, err := Verify(s, trust(t))
+			_, err := Verify(disk.New(), s, trust(t))
 			var wrong *WrongContent
 			if !errors.As(err, &wrong) || fmt.Sprint(wrong.Chunks) != fmt.Sprint(c.chunks) || fmt.Sprint(wrong.Files) != fmt.Sprint(c.files) || verdict(err)[:6] != "error:" {
 				t.Fatalf("%v: %+v, want chunks %v of files %v", err, wrong, c.chunks, c.files)
 			}
 			p.repair(t, s, wrong.Chunks)
-			signed, err := Verify(s, trust(t))
+			signed, err := Verify(disk.New(), s, trust(t))
 			if err != nil {
 				t.Fatalf("after the repair: %v", err)
 			}
-			dir, err := Build(s, signed)
+			dir, err := Build(disk.New(), s, signed)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -262,13 +263,13 @@ func TestAManifestOfSeveralChunksIsMissingWhole(t *testing.T) {
 	p := pack(t, order{tree: e})
 	s := p.stage(t)
 	flip(t, assemble.StagedPath(s.Dir, 0), 0)
-	_, err := Verify(s, trust(t))
+	_, err := Verify(disk.New(), s, trust(t))
 	var wrong *WrongContent
 	if !errors.As(err, &wrong) || len(wrong.Chunks) != int(p.close.ManifestChunks) || wrong.Chunks[0] != p.offer.Chunks || len(wrong.Chunks) < 3 {
 		t.Fatalf("%v: %+v", err, wrong)
 	}
 	p.repair(t, s, wrong.Chunks)
-	if _, err := Verify(s, trust(t)); err != nil {
+	if _, err := Verify(disk.New(), s, trust(t)); err != nil {
 		t.Error(err)
 	}
 }
@@ -283,7 +284,7 @@ func TestAManifestThatContradictsItselfIsRefused(t *testing.T) {
 	}
 	p.text = text.Bytes()
 	p.say(t, bundle.NamespaceBundle)
-	if _, err := Verify(p.stage(t), trust(t)); verdict(err) != "content-mismatch M-5" {
+	if _, err := Verify(disk.New(), p.stage(t), trust(t)); verdict(err) != "content-mismatch M-5" {
 		t.Errorf("digest: %v", err)
 	}
 	s := pack(t, order{}).stage(t)
@@ -293,11 +294,11 @@ func TestAManifestThatContradictsItselfIsRefused(t *testing.T) {
 	}
 	f.WriteString("more")
 	f.Close()
-	if _, err := Verify(s, trust(t)); verdict(err) != "content-mismatch M-5" {
+	if _, err := Verify(disk.New(), s, trust(t)); verdict(err) != "content-mismatch M-5" {
 		t.Errorf("a file that goes on behind its end: %v", err)
 	}
 	// Marks say where, never whether: right content is right.
-	if _, err := Verify(pack(t, order{marks: func(m []bundle.Mark) { m[0]++ }}).stage(t), trust(t)); err != nil {
+	if _, err := Verify(disk.New(), pack(t, order{marks: func(m []bundle.Mark) { m[0]++ }}).stage(t), trust(t)); err != nil {
 		t.Errorf("marks: %v", err)
 	}
 }
