@@ -15,6 +15,7 @@ import (
 	"ecluse/internal/cli"
 	"ecluse/internal/config"
 	"ecluse/internal/control"
+	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
 	"ecluse/sender/ledger"
 	"ecluse/sender/outbox"
@@ -115,7 +116,7 @@ func (s *submission) send(ctx context.Context, path string) (*submitted, error) 
 	if name == "/" {
 		return nil, cli.Fail(cli.Usage, "%s has no name under which it could travel", path)
 	}
-	hidden, err := outbox.Stage(ctx, abs, s.tenant.Outbox)
+	hidden, err := outbox.Stage(ctx, disk.New(), abs, s.tenant.Outbox)
 	if err != nil {
 		return nil, stagingError(err)
 	}
@@ -156,7 +157,7 @@ func (s *submission) leave(hidden, name string) (*submitted, error) {
 		err := &cli.Error{Code: cli.Failed, Err: fmt.Errorf("the daemon is not running, and under the name %s it would leave the item alone", cli.Quote(name)), Hint: "systemctl start ecluse-sender"}
 		return nil, errors.Join(err, os.RemoveAll(hidden))
 	}
-	if err := outbox.Place(hidden, filepath.Join(s.tenant.Outbox, name)); err != nil {
+	if err := outbox.Place(disk.New(), hidden, filepath.Join(s.tenant.Outbox, name)); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(hidden))
 	}
 	fmt.Fprintln(s.talk, "The daemon is not running; it takes this up when it starts.")

@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
 	"ecluse/sender/ledger"
 	"ecluse/sender/outbox"
@@ -39,6 +40,7 @@ type Link interface {
 type Options struct {
 	Tenants   []Tenant // in the order of the scheduler's weights
 	Link      Link
+	Disk      *disk.Disk
 	Ledger    *ledger.Ledger
 	Signer    Signer
 	Buffers   *pack.Buffers

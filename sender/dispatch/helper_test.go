@@ -170,7 +170,7 @@ func build(t *testing.T, tenants ...bundle.Name) *yard {
 		passes: 1, chunk: bundle.ChunkSizeMin, beat: 1 << 16, now: time.Now, retry: 20 * time.Millisecond,
 	}
 	for _, name := range tenants {
-		b, err := outbox.Open(outbox.Options{Dir: filepath.Join(base, string(name)), Tenant: name})
+		b, err := outbox.Open(outbox.Options{Disk: disk.New(), Dir: filepath.Join(base, string(name)), Tenant: name})
 		must(t, err)
 		y.boxes = append(y.boxes, b)
 	}
@@ -214,7 +214,7 @@ func (y *yard) open() *life {
 		Beat: func() []transmit.Appender { return l.Beat() },
 	})
 	l.Dispatcher = New(Options{
-		Tenants: tenants, Link: engine, Ledger: book, Signer: y.signer, Buffers: pack.NewBuffers(0, 0), Sender: "low", Receiver: bundle.Digest{9},
+		Tenants: tenants, Link: engine, Disk: y.disk.Disk, Ledger: book, Signer: y.signer, Buffers: pack.NewBuffers(0, 0), Sender: "low", Receiver: bundle.Digest{9},
 		Epoch: thisEpoch, TicketKey: [32]byte{3}, Passes: y.passes, Apart: y.apart, ChunkSize: y.chunk, BeatBytes: y.beat, Now: y.now, Log: zap.NewNop(),
 	})
 	l.retry = y.retry

@@ -33,7 +33,7 @@ func (d *Dispatcher) pass(l *lane, t *task) {
 
 // first reads an item for the first time, sending it as it is read; then it is signed beside the lane.
 func (d *Dispatcher) first(l *lane, t *task) error {
-	w, err := pack.Walk(t.path, d.o.Tenants[t.tenant].Names)
+	w, err := pack.Walk(d.o.Disk, t.path, d.o.Tenants[t.tenant].Names)
 	if err != nil {
 		return err
 	}
@@ -148,7 +148,7 @@ func (d *Dispatcher) sign(l *lane, t *task, table *bundle.Table, marks []bundle.
 
 // finish sends manifest and close of a signed bundle: the end of every pass.
 func (d *Dispatcher) finish(l *lane, t *task, s *ledger.Signed, chunks int) error {
-	f, err := os.Open(s.Path)
+	f, err := d.o.Disk.Open(s.Path)
 	if err != nil {
 		return own(fmt.Errorf("open manifest: %w", err))
 	}
@@ -204,13 +204,13 @@ func (d *Dispatcher) again(l *lane, t *task) error {
 			}
 		}
 	}
-	if _, err := os.Lstat(t.path); errors.Is(err, os.ErrNotExist) {
+	if _, err := d.o.Disk.Lstat(t.path); errors.Is(err, os.ErrNotExist) {
 		return errGone
 	}
 	if err := d.offer(l, t, m.Table); err != nil {
 		return err
 	}
-	p, err := pack.Again(pack.At(t.path), m, t.wanted, d.packOptions(t))
+	p, err := pack.Again(pack.At(d.o.Disk, t.path), m, t.wanted, d.packOptions(t))
 	if err != nil {
 		return err
 	}

@@ -88,7 +88,7 @@ func Join(s *State, o Options) (*House, error) {
 	var tenants []dispatch.Tenant
 	for _, t := range o.Tenants {
 		b, err := outbox.Open(outbox.Options{
-			Dir: t.Outbox, Tenant: t.Name, Settle: o.Settle, Rescan: o.Rescan, Report: func(n outbox.Notice) { o.Report(t.Name, n) },
+			Disk: s.Disk, Dir: t.Outbox, Tenant: t.Name, Settle: o.Settle, Rescan: o.Rescan, Report: func(n outbox.Notice) { o.Report(t.Name, n) },
 		})
 		if err != nil {
 			return nil, fmt.Errorf("tenant %s: %w", t.Name, err)
@@ -104,7 +104,7 @@ func Join(s *State, o Options) (*House, error) {
 		Alive: o.Alive, Failed: o.Unsent,
 	})
 	h.Dispatch = dispatch.New(dispatch.Options{
-		Tenants: tenants, Link: h.Engine, Ledger: s.Ledger, Signer: o.Secrets, Buffers: pack.NewBuffers(o.Memory, 0), Sender: o.Name,
+		Tenants: tenants, Link: h.Engine, Disk: s.Disk, Ledger: s.Ledger, Signer: o.Secrets, Buffers: pack.NewBuffers(o.Memory, 0), Sender: o.Name,
 		Receiver: o.Secrets.receiver.ID(), Epoch: s.Epoch, TicketKey: s.Ticket, Passes: o.Passes, Apart: o.Apart,
 		ChunkSize: o.ChunkSize, BeatBytes: beatBytes(l.Facts.Rate, l.Plan.Shard), Now: time.Now, Log: o.Log,
 	})

@@ -4,17 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"sync"
 	"time"
 
 	"ecluse/internal/catalog"
+	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
 )
 
 // Disk is what this room needs of a file system.
 type Disk interface {
 	MkdirAll(dir string) error
+	OpenFile(path string, flag int, perm fs.FileMode) (*disk.File, error)
 	// Put puts a whole file in place by rename, not yet durable.
 	Put(path string, content []byte) error
 	ReadFile(path string, limit int64) ([]byte, error)

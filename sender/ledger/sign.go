@@ -64,11 +64,11 @@ func (l *Ledger) write(s Signer, m *bundle.Manifest) (*Signed, error) {
 		return nil, fmt.Errorf("write manifest of %s: %w", m.Bundle, err)
 	}
 	path := filepath.Join(dir, manifestName)
-	digest, size, err := writeManifest(path, m)
+	digest, size, err := l.writeManifest(path, m)
 	if err != nil {
 		return nil, fmt.Errorf("write manifest of %s: %w", m.Bundle, err)
 	}
-	f, err := os.Open(path)
+	f, err := l.disk.OpenFile(path, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, fmt.Errorf("sign manifest of %s: %w", m.Bundle, err)
 	}
@@ -90,8 +90,8 @@ const (
 
 // writeManifest streams a manifest to a file: it may be hundreds of megabytes. No name is temporary here: until the chain counts it, a manifest means nothing, and
 // a new attempt writes it afresh.
-func writeManifest(path string, m *bundle.Manifest) (bundle.Digest, int64, error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+func (l *Ledger) writeManifest(path string, m *bundle.Manifest) (bundle.Digest, int64, error) {
+	f, err := l.disk.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return bundle.Digest{}, 0, err
 	}
@@ -127,7 +127,7 @@ func (l *Ledger) Signed(r *Record) (*Signed, error) {
 	}
 	dir := l.bundleDir(r.Bundle)
 	path := filepath.Join(dir, manifestName)
-	f, err := os.Open(path)
+	f, err := l.disk.OpenFile(path, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, fmt.Errorf("read manifest of %s: %w", r.Bundle, err)
 	}
@@ -155,7 +155,7 @@ func unixTime(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }
 
 // Manifest parses a signed bundle's manifest.
 func (l *Ledger) Manifest(id bundle.ID) (*bundle.Manifest, error) {
-	f, err := os.Open(filepath.Join(l.bundleDir(id), manifestName))
+	f, err := l.disk.OpenFile(filepath.Join(l.bundleDir(id), manifestName), os.O_RDONLY, 0)
 	if err != nil {
 		return nil, fmt.Errorf("read manifest of %s: %w", id, err)
 	}

@@ -18,13 +18,13 @@ func (b *Outbox) Sent(item Item, sequence uint64) error {
 	dir := b.sentDir(sequence)
 	to := filepath.Join(dir, item.Name)
 	from := b.sendingPath(item)
-	if _, err := os.Lstat(from); errors.Is(err, os.ErrNotExist) && exists(to) {
+	if _, err := b.o.Disk.Lstat(from); errors.Is(err, os.ErrNotExist) && b.exists(to) {
 		return b.leave(item) // done before
 	}
 	if err := b.makeRoom(dir); err != nil {
 		return fmt.Errorf("put away what was sent as %d: %w", sequence, err)
 	}
-	if err := rename(from, to); err != nil {
+	if err := b.rename(from, to); err != nil {
 		return fmt.Errorf("put away what was sent as %d: %w", sequence, err)
 	}
 	return b.leave(item)
@@ -32,13 +32,13 @@ func (b *Outbox) Sent(item Item, sequence uint64) error {
 
 // makeRoom makes an empty directory, moving one that is not empty to the next free number behind it.
 func (b *Outbox) makeRoom(dir string) error {
-	err := os.Mkdir(dir, 0o700)
+	err := b.o.Disk.Mkdir(dir, 0o700)
 	if !errors.Is(err, os.ErrExist) {
 		return err
 	}
-	if err := os.Remove(dir); err != nil { // it holds something
+	if err := b.o.Disk.Remove(dir); err != nil { // it holds something
 		for n := 1; ; n++ {
-			err := rename(dir, dir+"~"+strconv.Itoa(n))
+			err := b.rename(dir, dir+"~"+strconv.Itoa(n))
 			if err == nil {
 				break
 			}
@@ -47,13 +47,13 @@ func (b *Outbox) makeRoom(dir string) error {
 			}
 		}
 	}
-	return os.Mkdir(dir, 0o700)
+	return b.o.Disk.Mkdir(dir, 0o700)
 }
 
 // SentPath says where an item stands that was sent in the present epoch; ok is false when it is not there any more.
 func (b *Outbox) SentPath(sequence uint64, name string) (path string, ok bool) {
 	path = filepath.Join(b.sentDir(sequence), name)
-	return path, filepath.Base(name) == name && exists(path)
+	return path, filepath.Base(name) == name && b.exists(path)
 }
 
 func (b *Outbox) sentDir(sequence uint64) string {
@@ -63,7 +63,7 @@ func (b *Outbox) sentDir(sequence uint64) string {
 // Failed puts an item away into failed/<id>/, with the reason in REASON.txt beside it, where its operators may read both. It may be called again after a crash.
 func (b *Outbox) Failed(item Item, reason string) error {
 	dir := b.house(failedName, item.ID.String())
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+	if err := b.o.Disk.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return fmt.Errorf("put away what failed: %w", err)
 	}
 	if gid := b.gid(); gid >= 0 {
@@ -76,7 +76,7 @@ func (b *Outbox) Failed(item Item, reason string) error {
 		return fmt.Errorf("put away what failed: %w", err)
 	}
 	from, to := b.sendingPath(item), filepath.Join(dir, item.Name)
-	if err := rename(from, to); err != nil && !(errors.Is(err, os.ErrNotExist) && exists(to)) {
+	if err := b.rename(from, to); err != nil && !(errors.Is(err, os.ErrNotExist) && b.exists(to)) {
 		return fmt.Errorf("put away what failed: %w", err)
 	}
 	return b.leave(item)
@@ -96,15 +96,15 @@ func (b *Outbox) sendingPath(item Item) string {
 
 // leave removes the empty sending/<id>/.
 func (b *Outbox) leave(item Item) error {
-	err := os.Remove(b.house(sendingName, item.ID.String()))
+	err := b.o.Disk.Remove(b.house(sendingName, item.ID.String()))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("leave sending: %w", err)
 	}
 	return nil
 }
 
-func exists(path string) bool {
-	_, err := os.Lstat(path)
+func (b *Outbox) exists(path string) bool {
+	_, err := b.o.Disk.Lstat(path)
 	return err == nil
 }
 
@@ -145,7 +145,7 @@ func (b *Outbox) PurgeFailed(before time.Time, purge func(Kept) bool) error {
 }
 
 func (b *Outbox) purge(place string, before time.Time, purge func(Kept) bool, parse func(string, *Kept) bool) error {
-	entries, err := os.ReadDir(b.house(place))
+	entries, err := b.o.Disk.List(b.house(place))
 	if err != nil {
 		return fmt.Errorf("purge %s: %w", place, err)
 	}
@@ -160,14 +160,14 @@ func (b *Outbox) purge(place string, before time.Time, purge func(Kept) bool, pa
 			b.o.Report(Notice{Kind: NoticeStray, Name: path})
 			continue
 		}
-		info, err := e.Info()
+		info, err := b.o.Disk.Lstat(path)
 		if err != nil || !info.ModTime().Before(before) {
 			continue
 		}
-		k.Since, k.Names = info.ModTime(), namesIn(path)
+		k.Since, k.Names = info.ModTime(), b.namesIn(path)
 		if purge(k) {
 			gone := b.house(place, partial+e.Name())
-			if err := os.Rename(path, gone); err != nil {
+			if err := b.o.Disk.Rename(path, gone); err != nil {
 				b.o.Report(Notice{Kind: NoticePurge, Name: path, Err: err})
 				continue
 			}
@@ -179,14 +179,14 @@ func (b *Outbox) purge(place string, before time.Time, purge func(Kept) bool, pa
 
 // remove removes a tree. os.RemoveAll goes by open directories and follows no link, whatever an operator does in it meanwhile.
 func (b *Outbox) remove(path string) {
-	if err := os.RemoveAll(path); err != nil {
+	if err := b.o.Disk.RemoveAll(path); err != nil {
 		b.o.Report(Notice{Kind: NoticePurge, Name: path, Err: err})
 	}
 }
 
 // namesIn lists what a kept directory holds, but for the reason.
-func namesIn(dir string) (names []string) {
-	entries, err := os.ReadDir(dir)
+func (b *Outbox) namesIn(dir string) (names []string) {
+	entries, err := b.o.Disk.List(dir)
 	if err != nil {
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
 )
 
@@ -47,12 +48,12 @@ func (b *Outbox) claim(c Candidate, id bundle.ID) (Item, error) {
 		return Item{}, err
 	}
 	dir := b.house(sendingName, id.String())
-	if err := os.Mkdir(dir, 0o700); err != nil {
+	if err := b.o.Disk.Mkdir(dir, 0o700); err != nil {
 		return Item{}, fmt.Errorf("claim %q: %w", c.Name, err)
 	}
 	item.Path = filepath.Join(dir, item.Name)
-	if err := rename(b.path(c.Name), item.Path); err != nil {
-		_ = os.Remove(dir) // an empty one is removed by Claimed at the latest
+	if err := b.rename(b.path(c.Name), item.Path); err != nil {
+		_ = b.o.Disk.Remove(dir) // an empty one is removed by Claimed at the latest
 		if errors.Is(err, os.ErrNotExist) {
 			return Item{}, fmt.Errorf("claim %q: %w", c.Name, ErrGone)
 		}
@@ -60,7 +61,7 @@ func (b *Outbox) claim(c Candidate, id bundle.ID) (Item, error) {
 	}
 	// The directory's own time: Claimed gives the same one, should nobody have noted the claim before a crash (M-7).
 	item.Created = b.o.Now()
-	if info, err := os.Lstat(dir); err == nil {
+	if info, err := b.o.Disk.Lstat(dir); err == nil {
 		item.Created = info.ModTime()
 	}
 	return item, nil
@@ -69,7 +70,7 @@ func (b *Outbox) claim(c Candidate, id bundle.ID) (Item, error) {
 // same holds that what stands there is what was looked at.
 func (b *Outbox) same(c Candidate) error {
 	var st unix.Stat_t
-	if err := unix.Lstat(b.path(c.Name), &st); err != nil {
+	if err := b.o.Disk.Fstatat(unix.AT_FDCWD, b.path(c.Name), &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		if errors.Is(err, unix.ENOENT) {
 			return fmt.Errorf("claim %q: %w", c.Name, ErrGone)
 		}
@@ -94,13 +95,15 @@ func (b *Outbox) settled(name string, err error) {
 
 // rename moves without replacing. Where the file system does not know how (NFS), it is done by a plain rename: every destination here is a new
 // directory of our own.
-func rename(from, to string) error {
-	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
+func (b *Outbox) rename(from, to string) error { return rename(b.o.Disk, from, to) }
+
+func rename(d *disk.Disk, from, to string) error {
+	err := d.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
-		if _, missing := os.Lstat(to); !errors.Is(missing, os.ErrNotExist) {
+		if _, missing := d.Lstat(to); !errors.Is(missing, os.ErrNotExist) {
 			return &os.LinkError{Op: "rename", Old: from, New: to, Err: os.ErrExist}
 		}
-		return os.Rename(from, to)
+		return d.Rename(from, to)
 	}
 	if err != nil {
 		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
@@ -110,7 +113,7 @@ func rename(from, to string) error {
 
 // Claimed lists what an earlier life has claimed and not put away, and removes what it left empty.
 func (b *Outbox) Claimed() ([]Item, error) {
-	entries, err := os.ReadDir(b.house(sendingName))
+	entries, err := b.o.Disk.List(b.house(sendingName))
 	if err != nil {
 		return nil, fmt.Errorf("list what is claimed: %w", err)
 	}
@@ -135,17 +138,17 @@ func (b *Outbox) Claimed() ([]Item, error) {
 
 // claimedIn reads one sending/<id>/, which holds one item or, after a crash in the middle of a claim, none.
 func (b *Outbox) claimedIn(dir string, id bundle.ID) (item Item, ok bool, err error) {
-	names, err := os.ReadDir(dir)
+	names, err := b.o.Disk.List(dir)
 	if err != nil {
 		return Item{}, false, err
 	}
 	if len(names) == 0 {
-		return Item{}, false, os.Remove(dir)
+		return Item{}, false, b.o.Disk.Remove(dir)
 	}
 	for _, stray := range names[1:] {
 		b.o.Report(Notice{Kind: NoticeStray, Name: filepath.Join(dir, stray.Name())})
 	}
-	info, err := os.Lstat(dir)
+	info, err := b.o.Disk.Lstat(dir)
 	if err != nil {
 		return Item{}, false, err
 	}

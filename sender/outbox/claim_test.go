@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
 )
 
@@ -283,7 +284,7 @@ func TestOpenRefusesAHouseOfAnother(t *testing.T) {
 	} {
 		dir := t.TempDir()
 		must(t, make(filepath.Join(dir, houseName)))
-		if _, err := Open(Options{Dir: dir, Tenant: "default"}); err == nil {
+		if _, err := Open(Options{Disk: disk.New(), Dir: dir, Tenant: "default"}); err == nil {
 			t.Errorf("%s: opened", name)
 		}
 	}

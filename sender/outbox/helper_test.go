@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
 )
 
@@ -20,6 +21,11 @@ func TestMain(m *testing.M) {
 		os.Exit(runStep(step))
 	}
 	goleak.VerifyTestMain(m)
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 func must(t testing.TB, err error) {
@@ -53,7 +59,7 @@ func build(t testing.TB, o Options) *yard {
 	base := t.TempDir()
 	y := &yard{t: t, beside: filepath.Join(base, "beside"), found: make(chan Candidate)}
 	must(t, os.Mkdir(y.beside, 0o755))
-	o.Dir, o.Tenant = filepath.Join(base, "outbox"), "default"
+	o.Disk, o.Dir, o.Tenant = disk.New(), filepath.Join(base, "outbox"), "default"
 	o.Report = func(n Notice) {
 		y.mu.Lock()
 		y.notices = append(y.notices, n)

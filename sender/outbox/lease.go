@@ -3,9 +3,10 @@ package outbox
 import (
 	"errors"
 	"fmt"
-	"os"
 
 	"golang.org/x/sys/unix"
+
+	"ecluse/internal/disk"
 )
 
 // writerHolds says whether somebody has the file open for writing, or mapped so: the kernel grants a read lease only where nobody has. The lease is given back
@@ -26,19 +27,19 @@ func writerHolds(fd int) (held bool, err error) {
 }
 
 // leasesWork tries on a file of our own whether the file system tells writers: some grant a lease whoever writes.
-func leasesWork(dir string) error {
-	f, err := os.CreateTemp(dir, ".lease-*")
+func leasesWork(d *disk.Disk, dir string) error {
+	f, err := d.CreateTemp(dir, ".lease-*")
 	if err != nil {
 		return fmt.Errorf("try a lease: %w", err)
 	}
 	defer f.Close()
-	defer os.Remove(f.Name())
-	r, err := os.Open(f.Name())
+	defer d.Remove(f.Name())
+	r, err := d.Open(f.Name())
 	if err != nil {
 		return fmt.Errorf("try a lease: %w", err)
 	}
 	defer r.Close()
-	held, err := writerHolds(int(r.Fd()))
+	held, err := writerHolds(r.Fd())
 	if err != nil {
 		return fmt.Errorf("try a lease: %w", err)
 	}

@@ -5,12 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
 	"golang.org/x/sys/unix"
+
+	"ecluse/internal/disk"
 )
 
 // What a look goes through at most. What is larger than a bundle may be is taken for what was seen of it; the room that reads it refuses it.
@@ -22,22 +23,22 @@ const (
 
 // lookAt looks at the whole tree of an item, and at whether writers hold its files when probe is set. It follows no link: every step is a name below an open
 // directory. now is for what the look took.
-func lookAt(dir, name string, probe, blind bool, now func() time.Time) look {
+func lookAt(disks *disk.Disk, dir, name string, probe, blind bool, now func() time.Time) look {
 	start := now()
 	l := look{probed: probe, blind: blind}
-	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	fd, err := disks.Openat(unix.AT_FDCWD, dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		l.gone = true
 		return l
 	}
 	defer unix.Close(fd)
 	var st unix.Stat_t
-	if err := unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	if err := disks.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		l.gone = true
 		return l
 	}
 	l.inode = inode{st.Dev, st.Ino}
-	w := looker{look: &l}
+	w := looker{look: &l, disk: disks}
 	w.entry(fd, name, name, 0, &st, 0)
 	l.took = now().Sub(start)
 	return l
@@ -46,6 +47,7 @@ func lookAt(dir, name string, probe, blind bool, now func() time.Time) look {
 // looker is one look under way.
 type looker struct {
 	*look
+	disk    *disk.Disk
 	entries int
 	scratch []byte
 }
@@ -83,18 +85,18 @@ func (w *looker) add(name string, above uint64, st *unix.Stat_t) uint64 {
 }
 
 func (w *looker) directory(parent int, name, path string, own uint64, depth int) {
-	fd, err := unix.Openat(parent, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	fd, err := w.disk.Openat(parent, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		w.unreadable(path, err)
 		return
 	}
-	d := os.NewFile(uintptr(fd), "")
+	d := w.disk.Listing(fd, "")
 	defer d.Close()
 	for w.entries < lookEntries {
 		names, err := d.Readdirnames(lookBatch)
 		for _, n := range names {
 			var st unix.Stat_t
-			if err := unix.Fstatat(fd, n, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			if err := w.disk.Fstatat(fd, n, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 				w.unreadable(path+"/"+n, err)
 				continue
 			}
@@ -111,7 +113,7 @@ func (w *looker) directory(parent int, name, path string, own uint64, depth int)
 
 // probe opens a file, which shows that it can be read, and asks for a read lease, which is granted only while nobody has it open for writing.
 func (w *looker) probe(fd int, name, path string) {
-	f, err := unix.Openat(fd, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	f, err := w.disk.Openat(fd, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.EAGAIN) { // somebody's write lease stands in the way
 		w.writer = path
 		return

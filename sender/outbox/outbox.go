@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
 )
 
@@ -29,8 +30,9 @@ const (
 	reasonFile  = "REASON.txt"
 )
 
-// Options of an Outbox. Dir and Tenant are required.
+// Options of an Outbox. Disk, Dir and Tenant are required.
 type Options struct {
+	Disk   *disk.Disk
 	Dir    string
 	Tenant bundle.Name
 	Settle time.Duration // how long what was not moved here must stand still; 0 is DefaultSettle
@@ -123,13 +125,13 @@ func Open(o Options) (*Outbox, error) {
 	}
 	o.Blind = max(o.Blind, o.Settle)
 	b := &Outbox{o: o, wake: make(chan struct{}, 1)}
-	if err := os.MkdirAll(o.Dir, 0o770); err != nil {
+	if err := o.Disk.MkdirAll(o.Dir); err != nil {
 		return nil, fmt.Errorf("open outbox: %w", err)
 	}
 	if err := b.prepare(); err != nil {
 		return nil, fmt.Errorf("open outbox %s: %w", o.Dir, err)
 	}
-	if err := leasesWork(b.path(houseName)); err != nil {
+	if err := leasesWork(o.Disk, b.path(houseName)); err != nil {
 		b.blind = true
 		o.Report(Notice{Kind: NoticeNoLeases, Name: o.Dir, Err: err})
 	}
@@ -151,7 +153,7 @@ func (b *Outbox) house(names ...string) string {
 // from .ecluse, which is the daemon's.
 func (b *Outbox) prepare() error {
 	var top unix.Stat_t
-	if err := unix.Stat(b.o.Dir, &top); err != nil {
+	if err := b.o.Disk.Fstatat(unix.AT_FDCWD, b.o.Dir, &top, 0); err != nil {
 		return &os.PathError{Op: "stat", Path: b.o.Dir, Err: err}
 	}
 	if top.Mode&unix.S_IFMT != unix.S_IFDIR {
@@ -173,11 +175,11 @@ func (b *Outbox) prepare() error {
 
 // place makes one directory of ours, or takes the one that is there if it is ours.
 func (b *Outbox) place(dir string, mode uint32, top *unix.Stat_t) error {
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+	if err := b.o.Disk.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
 	var st unix.Stat_t
-	if err := unix.Lstat(dir, &st); err != nil {
+	if err := b.o.Disk.Fstatat(unix.AT_FDCWD, dir, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return &os.PathError{Op: "lstat", Path: dir, Err: err}
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
@@ -196,10 +198,10 @@ func (b *Outbox) place(dir string, mode uint32, top *unix.Stat_t) error {
 // mode sets a mode where it is another one.
 func (b *Outbox) mode(path string, mode uint32) {
 	var st unix.Stat_t
-	err := unix.Lstat(path, &st)
+	err := b.o.Disk.Fstatat(unix.AT_FDCWD, path, &st, unix.AT_SYMLINK_NOFOLLOW)
 	if err == nil && st.Mode&0o7777 != mode {
 		if err = unix.Chmod(path, mode); err == nil {
-			err = unix.Lstat(path, &st)
+			err = b.o.Disk.Fstatat(unix.AT_FDCWD, path, &st, unix.AT_SYMLINK_NOFOLLOW)
 		}
 		if err == nil && st.Mode&0o7777 != mode { // the kernel drops setgid silently where the group is not one of ours
 			err = fmt.Errorf("the mode is %04o, not %04o: the daemon is not in the group %d", st.Mode&0o7777, mode, st.Gid)
@@ -213,9 +215,9 @@ func (b *Outbox) mode(path string, mode uint32) {
 // group gives a thing that operators may read to their group, which is that of the outbox.
 func (b *Outbox) group(path string, gid int) {
 	var st unix.Stat_t
-	err := unix.Lstat(path, &st)
+	err := b.o.Disk.Fstatat(unix.AT_FDCWD, path, &st, unix.AT_SYMLINK_NOFOLLOW)
 	if err == nil && int(st.Gid) != gid {
-		err = os.Lchown(path, -1, gid)
+		err = b.o.Disk.Lchown(path, -1, gid)
 	}
 	if err != nil {
 		b.o.Report(Notice{Kind: NoticeMode, Name: path, Err: err})
@@ -225,7 +227,7 @@ func (b *Outbox) group(path string, gid int) {
 // gid is the outbox's group, or -1.
 func (b *Outbox) gid() int {
 	var st unix.Stat_t
-	if unix.Stat(b.o.Dir, &st) != nil {
+	if b.o.Disk.Fstatat(unix.AT_FDCWD, b.o.Dir, &st, 0) != nil {
 		return -1
 	}
 	return int(st.Gid)

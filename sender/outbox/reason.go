@@ -15,7 +15,7 @@ func (b *Outbox) writeReason(name string, cause error) {
 	text := strconv.Quote(name) + " cannot be taken:\n\n" + cause.Error() + "\n\n" + advice(cause) +
 		"\nIt is tried again from time to time. This file goes by itself.\n"
 	path := b.path(reasonName(name))
-	if have, err := readSmall(path, len(text)+1); err == nil && string(have) == text {
+	if have, err := b.readSmall(path, len(text)+1); err == nil && string(have) == text {
 		return
 	}
 	b.o.Report(Notice{Kind: NoticeRefused, Name: name, Err: cause})
@@ -33,7 +33,7 @@ func advice(cause error) string {
 }
 
 func (b *Outbox) removeReason(name string) {
-	if err := os.Remove(b.path(reasonName(name))); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := b.o.Disk.Remove(b.path(reasonName(name))); err != nil && !errors.Is(err, os.ErrNotExist) {
 		b.o.Report(Notice{Kind: NoticePurge, Name: reasonName(name), Err: err})
 	}
 }
@@ -41,11 +41,11 @@ func (b *Outbox) removeReason(name string) {
 // put places a text that the operators' group may read. It is made in .ecluse and moved, because in the outbox itself the name may be a link that somebody
 // else has put there: a rename replaces a link, and does not follow it.
 func (b *Outbox) put(path, text string) error {
-	f, err := os.CreateTemp(b.house(), ".reason-*")
+	f, err := b.o.Disk.CreateTemp(b.house(), ".reason-*")
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(text)
+	_, err = f.Write([]byte(text))
 	if gid := b.gid(); err == nil && gid >= 0 {
 		b.group(f.Name(), gid)
 	}
@@ -53,17 +53,17 @@ func (b *Outbox) put(path, text string) error {
 		err = f.Chmod(0o640)
 	}
 	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
+		err = b.o.Disk.Rename(f.Name(), path)
 	}
 	if err != nil {
-		_ = os.Remove(f.Name())
+		_ = b.o.Disk.Remove(f.Name())
 	}
 	return err
 }
 
 // readSmall reads the first bytes of a plain file without following a link or waiting at a pipe.
-func readSmall(path string, limit int) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+func (b *Outbox) readSmall(path string, limit int) ([]byte, error) {
+	f, err := b.o.Disk.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ func readSmall(path string, limit int) ([]byte, error) {
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
 		return nil, errors.Join(err, os.ErrInvalid)
 	}
-	b := make([]byte, limit)
-	n, err := f.Read(b)
-	return b[:n], err
+	text := make([]byte, limit)
+	n, err := f.Read(text)
+	return text[:n], err
 }

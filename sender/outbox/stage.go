@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"ecluse/internal/disk"
 )
 
 // stagePrefix begins the names under which items are copied into an outbox. Watch leaves hidden names alone.
@@ -20,34 +22,35 @@ const stagePrefix = ".ecluse-send-"
 
 // Stage copies a file or a tree into an outbox directory under a hidden name, and returns its path. Links, devices and the like are copied by name only where that is
 // what they are: here they are refused, as the room that reads them would refuse them. On error nothing is left behind.
-func Stage(ctx context.Context, path, dir string) (hidden string, err error) {
+func Stage(ctx context.Context, d *disk.Disk, path, dir string) (hidden string, err error) {
 	var random [8]byte
 	_, _ = rand.Read(random[:])
 	hidden = filepath.Join(dir, stagePrefix+hex.EncodeToString(random[:]))
-	s := stager{ctx: ctx}
+	s := stager{ctx, d}
 	if err := s.copy(path, hidden); err != nil {
-		return "", errors.Join(fmt.Errorf("copy into the outbox: %w", err), os.RemoveAll(hidden))
+		return "", errors.Join(fmt.Errorf("copy into the outbox: %w", err), d.RemoveAll(hidden))
 	}
 	return hidden, nil
 }
 
 // Place gives a staged item its name in the outbox. A name that is taken is refused.
-func Place(hidden, path string) error {
-	if err := rename(hidden, path); err != nil {
+func Place(d *disk.Disk, hidden, path string) error {
+	if err := rename(d, hidden, path); err != nil {
 		return fmt.Errorf("put into the outbox: %w", err)
 	}
 	return nil
 }
 
 type stager struct {
-	ctx context.Context
+	ctx  context.Context
+	disk *disk.Disk
 }
 
 func (s *stager) copy(from, to string) error {
 	if err := s.ctx.Err(); err != nil {
 		return err
 	}
-	info, err := os.Lstat(from)
+	info, err := s.disk.Lstat(from)
 	if err != nil {
 		return err
 	}
@@ -61,10 +64,10 @@ func (s *stager) copy(from, to string) error {
 }
 
 func (s *stager) copyDir(from, to string, info fs.FileInfo) error {
-	if err := os.Mkdir(to, 0o700); err != nil {
+	if err := s.disk.Mkdir(to, 0o700); err != nil {
 		return err
 	}
-	entries, err := os.ReadDir(from)
+	entries, err := s.disk.List(from)
 	if err != nil {
 		return err
 	}
@@ -78,12 +81,12 @@ func (s *stager) copyDir(from, to string, info fs.FileInfo) error {
 
 // copyFile copies what the file held, by reflink where the file system can.
 func (s *stager) copyFile(from, to string, info fs.FileInfo) error {
-	in, err := os.OpenFile(from, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	in, err := s.disk.OpenFile(from, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	out, err := s.disk.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
@@ -98,7 +101,7 @@ func (s *stager) copyFile(from, to string, info fs.FileInfo) error {
 }
 
 // readerOf lets io.Copy use copy_file_range, and still end with ctx: it is asked for in pieces.
-func readerOf(ctx context.Context, f *os.File) io.Reader {
+func readerOf(ctx context.Context, f *disk.File) io.Reader {
 	if ctx.Done() == nil {
 		return f
 	}
@@ -107,7 +110,7 @@ func readerOf(ctx context.Context, f *os.File) io.Reader {
 
 type stoppable struct {
 	ctx context.Context
-	f   *os.File
+	f   *disk.File
 }
 
 func (r *stoppable) Read(b []byte) (int, error) {
@@ -136,8 +139,8 @@ func (r *stoppable) WriteTo(w io.Writer) (n int64, err error) {
 
 // finish sets what travels of a mode, and the time.
 func (s *stager) finish(to string, info fs.FileInfo) error {
-	if err := os.Chmod(to, info.Mode().Perm()); err != nil {
+	if err := s.disk.Chmod(to, info.Mode().Perm()); err != nil {
 		return err
 	}
-	return os.Chtimes(to, time.Time{}, info.ModTime())
+	return s.disk.Chtimes(to, time.Time{}, info.ModTime())
 }

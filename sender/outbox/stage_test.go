@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"ecluse/internal/disk"
 )
 
 func TestWhatIsStagedIsACopyUnderAHiddenName(t *testing.T) {
@@ -23,7 +25,7 @@ func TestWhatIsStagedIsACopyUnderAHiddenName(t *testing.T) {
 	t.Cleanup(func() { _ = os.Chmod(filepath.Join(tree, "sub"), 0o700) })
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	hidden, err := Stage(ctx, tree, box)
+	hidden, err := Stage(ctx, disk.New(), tree, box)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +33,7 @@ func TestWhatIsStagedIsACopyUnderAHiddenName(t *testing.T) {
 	if filepath.Base(hidden)[0] != '.' {
 		t.Errorf("%s is not hidden", hidden)
 	}
-	if err := Place(hidden, filepath.Join(box, "tree")); err != nil {
+	if err := Place(disk.New(), hidden, filepath.Join(box, "tree")); err != nil {
 		t.Fatal(err)
 	}
 	b, err := os.ReadFile(filepath.Join(box, "tree", "sub", "f"))
@@ -57,9 +59,11 @@ func TestWhatCannotTravelLeavesNothingBehind(t *testing.T) {
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	for name, f := range map[string]func() (string, error){
-		"a link":      func() (string, error) { return Stage(context.Background(), src, box) },
-		"nothing":     func() (string, error) { return Stage(context.Background(), filepath.Join(src, "none"), box) },
-		"interrupted": func() (string, error) { return Stage(ended, filepath.Join(src, "a"), box) },
+		"a link": func() (string, error) { return Stage(context.Background(), disk.New(), src, box) },
+		"nothing": func() (string, error) {
+			return Stage(context.Background(), disk.New(), filepath.Join(src, "none"), box)
+		},
+		"interrupted": func() (string, error) { return Stage(ended, disk.New(), filepath.Join(src, "a"), box) },
 	} {
 		if _, err := f(); err == nil {
 			t.Errorf("%s was copied", name)
@@ -77,7 +81,7 @@ func TestAPlaceThatIsTakenIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := Place(filepath.Join(box, ".h"), filepath.Join(box, "name")); err == nil {
+	if err := Place(disk.New(), filepath.Join(box, ".h"), filepath.Join(box, "name")); err == nil {
 		t.Error("it was replaced")
 	}
 }

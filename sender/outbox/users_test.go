@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"ecluse/internal/disk"
 )
 
 // The people of these tests. Nobody has them in a file of users; the kernel knows numbers only.
@@ -147,7 +149,7 @@ func (p player) play(act, name string) error {
 		_, err := os.ReadDir(filepath.Join(p.dir, name))
 		return err
 	}
-	b, err := Open(Options{Dir: p.dir, Tenant: "default", Settle: 100 * time.Millisecond, Blind: 200 * time.Millisecond, Rescan: time.Hour,
+	b, err := Open(Options{Disk: disk.New(), Dir: p.dir, Tenant: "default", Settle: 100 * time.Millisecond, Blind: 200 * time.Millisecond, Rescan: time.Hour,
 		Report: func(n Notice) {
 			if n.Kind != NoticeNoLeases && n.Kind != NoticeRefused {
 				fmt.Println("notice:", n.Kind, n.Name, n.Err)

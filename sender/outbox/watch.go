@@ -68,7 +68,7 @@ func (w *watcher) lookers(items <-chan *follow) {
 		select {
 		case it := <-items:
 			at := w.b.o.Now()
-			s := sight{it, lookAt(w.b.o.Dir, it.name, it.probe, w.b.blind, w.b.o.Now), at}
+			s := sight{it, lookAt(w.b.o.Disk, w.b.o.Dir, it.name, it.probe, w.b.blind, w.b.o.Now), at}
 			select {
 			case w.seen <- s:
 			case <-w.ctx.Done():
@@ -185,7 +185,7 @@ func (w *watcher) scan(now time.Time) {
 	if !w.attend() {
 		return
 	}
-	d, err := os.Open(w.b.o.Dir)
+	d, err := w.b.o.Disk.Open(w.b.o.Dir)
 	if err != nil {
 		return
 	}
@@ -231,7 +231,7 @@ func (w *watcher) orphans(reasons []string) {
 	}
 	for _, r := range reasons {
 		if !wanted[r] {
-			if err := os.Remove(w.b.path(r)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			if err := w.b.o.Disk.Remove(w.b.path(r)); err != nil && !errors.Is(err, os.ErrNotExist) {
 				w.b.o.Report(Notice{Kind: NoticePurge, Name: r, Err: err})
 			}
 		}
@@ -241,7 +241,7 @@ func (w *watcher) orphans(reasons []string) {
 // attend sees to it that the directory that stands there is prepared and watched; it is false while there is none.
 func (w *watcher) attend() bool {
 	var st unix.Stat_t
-	if err := unix.Stat(w.b.o.Dir, &st); err != nil {
+	if err := w.b.o.Disk.Fstatat(unix.AT_FDCWD, w.b.o.Dir, &st, 0); err != nil {
 		if !w.missing {
 			w.b.o.Report(Notice{Kind: NoticeGone, Name: w.b.o.Dir, Err: err})
 		}

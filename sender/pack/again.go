@@ -20,7 +20,7 @@ func Again(w *Walked, m *bundle.Manifest, wanted []bool, o Options) (*Pass, erro
 	if layout.Chunks() != len(m.Marks) {
 		return nil, fmt.Errorf("send again: the manifest has %d marks for %d chunks", len(m.Marks), layout.Chunks())
 	}
-	s := &again{table: m.Table, marks: m.Marks, wanted: wanted, layout: layout, trail: newTrail(w.dir)}
+	s := &again{table: m.Table, marks: m.Marks, wanted: wanted, layout: layout, trail: newTrail(w.disk, w.dir)}
 	return newPass(s, o), nil
 }
 
@@ -63,7 +63,7 @@ func (s *again) next() (int, []bundle.Run, int, bool) {
 func (s *again) read(ctx context.Context, runs []bundle.Run, content []byte) (skip bool, err error) {
 	for _, r := range runs {
 		if err = s.open(r.File); err == nil {
-			err = readFull(ctx, s.file.fd, content[:r.Length], int64(r.Offset))
+			err = readFull(ctx, s.trail.disk, s.file.fd, content[:r.Length], int64(r.Offset))
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -90,7 +90,7 @@ func (s *again) open(number uint32) error {
 	}
 	s.file = openFile{number: number, fd: fd, path: f.Path, size: f.Size}
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
+	if err := s.trail.disk.Fstat(fd, &st); err != nil {
 		return err
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
 )
 
@@ -33,12 +34,12 @@ func (f *openFile) close() {
 const readaheadSize = 1 << 20
 
 // readFull reads exactly len(b) bytes at an offset; io.ErrUnexpectedEOF says that the file is shorter.
-func readFull(ctx context.Context, fd int, b []byte, offset int64) error {
+func readFull(ctx context.Context, d *disk.Disk, fd int, b []byte, offset int64) error {
 	for len(b) > 0 {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n, err := unix.Pread(fd, b, offset)
+		n, err := d.Pread(fd, b, offset)
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue
@@ -58,7 +59,7 @@ func readFull(ctx context.Context, fd int, b []byte, offset int64) error {
 func First(w *Walked, o Options) *Pass {
 	o = o.filled()
 	layout := bundle.NewLayout(w.Table, o.ChunkSize)
-	s := &first{w: w, layout: layout, trail: newTrail(w.dir), sha: sha256.New()}
+	s := &first{w: w, layout: layout, trail: newTrail(w.disk, w.dir), sha: sha256.New()}
 	p := newPass(s, o)
 	if layout.Chunks() > bundle.MaxContentChunks {
 		p.err = errTooManyChunks
@@ -114,7 +115,7 @@ func (s *first) read(ctx context.Context, runs []bundle.Run, content []byte) (bo
 				return false, err
 			}
 		}
-		err := readFull(ctx, s.file.fd, content[:r.Length], int64(r.Offset))
+		err := readFull(ctx, s.w.disk, s.file.fd, content[:r.Length], int64(r.Offset))
 		if errors.Is(err, io.ErrUnexpectedEOF) {
 			return false, &ErrChanged{string(s.file.path), whatShrank}
 		}
@@ -161,7 +162,7 @@ func (s *first) open(number uint32) error {
 // check holds that the open file is what it was when it was walked.
 func (s *first) check() error {
 	var st unix.Stat_t
-	if err := unix.Fstat(s.file.fd, &st); err != nil {
+	if err := s.w.disk.Fstat(s.file.fd, &st); err != nil {
 		return readError(s.file.path, err)
 	}
 	if what := s.w.files.at(int(s.file.number)-1).compareFile(&st, s.file.size); what != "" {

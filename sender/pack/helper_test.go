@@ -15,6 +15,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"go.uber.org/goleak"
 
+	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
 	"ecluse/protocol/record"
 )
@@ -119,7 +120,7 @@ func (r *rebuilt) take(t testing.TB, d *zstd.Decoder, c *Chunk) {
 // firstPass walks and reads an item, and holds what came out against the digests.
 func firstPass(t testing.TB, path string, o Options) (*Walked, *rebuilt, []bundle.Mark) {
 	t.Helper()
-	w, err := Walk(path, bundle.Linux)
+	w, err := Walk(disk.New(), path, bundle.Linux)
 	must(t, err)
 	p := First(w, o)
 	r, err := drain(t, p)

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
 )
 
@@ -93,7 +94,7 @@ func TestAgainSendsTheSameContent(t *testing.T) {
 	top := tree(t, "item", map[string][]byte{"a": noise(1, 200_000), "b": nil, "c/d": prose(90_000)})
 	o := options()
 	w, first, marks := firstPass(t, top, o)
-	p, err := Again(At(top), manifestOf(w, marks, o.ChunkSize), nil, o)
+	p, err := Again(At(disk.New(), top), manifestOf(w, marks, o.ChunkSize), nil, o)
 	must(t, err)
 	r, err := drain(t, p)
 	must(t, err)
@@ -115,7 +116,7 @@ func TestAgainSendsWhatIsWanted(t *testing.T) {
 			for _, n := range want {
 				wanted[n] = true
 			}
-			p, err := Again(At(top), manifestOf(w, marks, o.ChunkSize), wanted, o)
+			p, err := Again(At(disk.New(), top), manifestOf(w, marks, o.ChunkSize), wanted, o)
 			must(t, err)
 			r, err := drain(t, p)
 			must(t, err)
@@ -146,7 +147,7 @@ func TestAgainLeavesOutWhatChanged(t *testing.T) {
 			top := tree(t, "item", files)
 			w, first, marks := firstPass(t, top, o)
 			must(t, row.change(top))
-			p, err := Again(At(top), manifestOf(w, marks, o.ChunkSize), nil, o)
+			p, err := Again(At(disk.New(), top), manifestOf(w, marks, o.ChunkSize), nil, o)
 			must(t, err)
 			r, err := drain(t, p)
 			must(t, err)
@@ -215,7 +216,7 @@ func TestFirstRefusesWhatChangedSinceTheWalk(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			top := tree(t, "item", map[string][]byte{"a": noise(1, 10_000), "d/b": noise(2, 130_000), "e": nil, "z/": nil})
 			o := options()
-			w, err := Walk(top, bundle.Linux)
+			w, err := Walk(disk.New(), top, bundle.Linux)
 			must(t, err)
 			must(t, row.change(top))
 			p := First(w, o)
@@ -236,7 +237,7 @@ func TestFirstRefusesAFileThatSomebodyWrites(t *testing.T) {
 	f, err := os.OpenFile(top+"/a", os.O_WRONLY, 0)
 	must(t, err)
 	defer f.Close()
-	w, err := Walk(top, bundle.Linux)
+	w, err := Walk(disk.New(), top, bundle.Linux)
 	must(t, err)
 	_, err = drain(t, First(w, options()))
 	var changed *ErrChanged
@@ -258,7 +259,7 @@ func TestChangeDuringThePass(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			top := tree(t, "item", map[string][]byte{"a": noise(1, 65536), "b": noise(2, 8<<20), "d/": nil})
 			o := options()
-			w, err := Walk(top, bundle.Linux)
+			w, err := Walk(disk.New(), top, bundle.Linux)
 			must(t, err)
 			p := First(w, o)
 			defer p.Close()
@@ -306,7 +307,7 @@ func TestManifestChunks(t *testing.T) {
 func TestNoGoroutineStays(t *testing.T) {
 	top := tree(t, "item", map[string][]byte{"a": noise(1, 3_000_000)})
 	o := options()
-	w, err := Walk(top, bundle.Linux)
+	w, err := Walk(disk.New(), top, bundle.Linux)
 	must(t, err)
 	for taken := range 12 {
 		p := First(w, o)
@@ -344,7 +345,7 @@ func TestNoGoroutineStays(t *testing.T) {
 func TestReadingWaitsForMemory(t *testing.T) {
 	top := tree(t, "item", map[string][]byte{"a": noise(1, 64<<20)})
 	o := Options{Buffers: NewBuffers(MinMemory, 0)}
-	w, err := Walk(top, bundle.Linux)
+	w, err := Walk(disk.New(), top, bundle.Linux)
 	must(t, err)
 	p := First(w, o)
 	defer p.Close()
@@ -377,10 +378,10 @@ func TestReadingWaitsForMemory(t *testing.T) {
 func TestItemIsFoundByItsPlace(t *testing.T) {
 	top := tree(t, "item", map[string][]byte{"a": prose(10)})
 	must(t, os.Symlink(top, filepath.Join(filepath.Dir(top), "link")))
-	if _, err := Walk(filepath.Join(filepath.Dir(top), "link"), bundle.Linux); err == nil {
+	if _, err := Walk(disk.New(), filepath.Join(filepath.Dir(top), "link"), bundle.Linux); err == nil {
 		t.Fatal("a link was walked as an item")
 	}
-	if _, err := Walk(filepath.Join(filepath.Dir(top), "none"), bundle.Linux); err == nil {
+	if _, err := Walk(disk.New(), filepath.Join(filepath.Dir(top), "none"), bundle.Linux); err == nil {
 		t.Fatal("nothing was walked as an item")
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
 )
 
@@ -106,7 +107,7 @@ func (a *arena) write(name string, flags int, content []byte) error {
 func (a *arena) read(seed string) map[string][]byte {
 	o := Options{ChunkSize: 16 << 10, Buffers: buffersOfRaces}
 	var changed *ErrChanged
-	w, err := Walk(a.top, bundle.Linux)
+	w, err := Walk(disk.New(), a.top, bundle.Linux)
 	if errors.As(err, &changed) {
 		return nil
 	}

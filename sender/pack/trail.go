@@ -5,12 +5,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
 )
 
 // trail keeps the directories open that lead to the present path, so that a file is opened by its last name: names come in the order of the tree, and no path is
 // walked twice. It follows no link. One goroutine owns it.
 type trail struct {
+	disk  *disk.Disk
 	root  int // of the directory that holds the item; -1 before it is opened
 	dir   string
 	steps []step
@@ -22,12 +24,12 @@ type step struct {
 	fd   int
 }
 
-func newTrail(dir string) *trail { return &trail{root: -1, dir: dir} }
+func newTrail(d *disk.Disk, dir string) *trail { return &trail{disk: d, root: -1, dir: dir} }
 
 // parent gives the open directory that holds path, valid until the next call.
 func (t *trail) parent(path bundle.Path) (fd int, name string, err error) {
 	if t.root < 0 {
-		root, err := unix.Open(t.dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		root, err := t.disk.Openat(unix.AT_FDCWD, t.dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return -1, "", lookupError(t.dir, err)
 		}
@@ -44,7 +46,7 @@ func (t *trail) parent(path bundle.Path) (fd int, name string, err error) {
 		if end == at {
 			end = len(above)
 		}
-		fd, err = unix.Openat(fd, above[at:end], unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		fd, err = t.disk.Openat(fd, above[at:end], unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return -1, "", lookupError(above[:end], err)
 		}
@@ -71,7 +73,7 @@ func (t *trail) stat(path bundle.Path, st *unix.Stat_t) error {
 	if err != nil {
 		return err
 	}
-	if err := unix.Fstatat(fd, name, st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	if err := t.disk.Fstatat(fd, name, st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return lookupError(string(path), err)
 	}
 	return nil
@@ -83,7 +85,7 @@ func (t *trail) open(path bundle.Path) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	file, err := unix.Openat(fd, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
+	file, err := t.disk.Openat(fd, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
 	if err != nil {
 		return -1, lookupError(string(path), err)
 	}

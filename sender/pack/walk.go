@@ -4,13 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
 
+	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
 )
 
@@ -18,13 +18,14 @@ import (
 type Walked struct {
 	Table *bundle.Table // what the manifest will list; a First pass fills in the digests
 
+	disk  *disk.Disk
 	dir   string // that holds the item
 	files stamps // as the files of the table, from 0
 	dirs  stamps // as its directories
 }
 
 // At is an item that was walked before, in an earlier pass or an earlier life: Again needs no more of it than the place. It has no Table.
-func At(path string) *Walked { return &Walked{dir: filepath.Dir(path)} }
+func At(d *disk.Disk, path string) *Walked { return &Walked{disk: d, dir: filepath.Dir(path)} }
 
 // stamps is a list that does not move what it holds as it grows: of 500,000 files, copies would cost more than the list.
 type stamps struct {
@@ -48,8 +49,8 @@ func (s *stamps) at(i int) stamp { return s.pages[i/stampPage][i%stampPage] }
 
 // Walk goes once through the item at path, which is a file or the top of a tree, and fixes the list of its files without reading them. It returns ErrRefused for things that cannot
 // travel, a *bundle.Rejection for names and limits ("split it"), and ErrChanged when something vanished meanwhile.
-func Walk(path string, policy bundle.NamePolicy) (*Walked, error) {
-	w := &walker{Walked: &Walked{Table: new(bundle.Table), dir: filepath.Dir(path)}}
+func Walk(d *disk.Disk, path string, policy bundle.NamePolicy) (*Walked, error) {
+	w := &walker{Walked: &Walked{Table: new(bundle.Table), disk: d, dir: filepath.Dir(path)}}
 	name := filepath.Base(path)
 	if err := w.walk(name); err != nil {
 		return nil, err
@@ -72,7 +73,7 @@ type walker struct {
 }
 
 func (w *walker) walk(name string) error {
-	fd, err := unix.Open(w.dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	fd, err := w.disk.Openat(unix.AT_FDCWD, w.dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("walk %s: %w", strconv.Quote(name), err)
 	}
@@ -91,7 +92,7 @@ func (w *walker) entry(fd int, name, path string) error {
 		return nil
 	}
 	var st unix.Stat_t
-	if err := unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	if err := w.disk.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return w.unreadable(path, err)
 	}
 	switch kind := st.Mode & unix.S_IFMT; kind {
@@ -142,7 +143,7 @@ func (w *walker) file(fd int, name string, p bundle.Path, st *unix.Stat_t) error
 		w.refused.add(string(p), fmt.Sprintf("a file with %d names", st.Nlink))
 		return nil
 	}
-	if err := unix.Faccessat(fd, name, unix.R_OK, unix.AT_EACCESS|unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	if err := w.disk.Faccessat(fd, name, unix.R_OK, unix.AT_EACCESS|unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return w.unreadable(string(p), err)
 	}
 	if _, err := w.Table.AddFile(p, st.Size, st.Mode, mtimeOf(st)); err != nil {
@@ -159,11 +160,11 @@ func mtimeOf(st *unix.Stat_t) int64 {
 
 // directory takes a directory and all below it, in the order of N-5: names bytewise, a directory before what it holds.
 func (w *walker) directory(parent int, name string, p bundle.Path) error {
-	fd, err := unix.Openat(parent, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	fd, err := w.disk.Openat(parent, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return w.unreadable(string(p), err)
 	}
-	d := os.NewFile(uintptr(fd), name)
+	d := w.disk.Listing(fd, name)
 	defer d.Close()
 	var st unix.Stat_t
 	if err := w.calm(fd, &st); err != nil {
@@ -187,15 +188,15 @@ func (w *walker) directory(parent int, name string, p bundle.Path) error {
 
 // calm takes the status of a directory such that a name which comes or goes from now on shows in it.
 func (w *walker) calm(fd int, st *unix.Stat_t) error {
-	err := unix.Fstat(fd, st)
+	err := w.disk.Fstat(fd, st)
 	if err == nil && w.tick.pass(nanoseconds(st.Ctim)) {
-		err = unix.Fstat(fd, st)
+		err = w.disk.Fstat(fd, st)
 	}
 	return err
 }
 
 // names reads a listing, as far as a bundle could hold it, and sorts it.
-func (w *walker) names(d *os.File) ([]string, error) {
+func (w *walker) names(d *disk.File) ([]string, error) {
 	var all []string
 	for {
 		batch, err := d.Readdirnames(1024)
