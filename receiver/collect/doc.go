@@ -6,7 +6,9 @@
 //	            |               |    |   sessions, windows, blocks, slots  check sum and header
 //	      full: counted         |    |
 //	                            v    | opens sessions
-//	                          gate: verifies announcements, at most 200 a second
+//	                          lobby: announcements by the key id that they name
+//	                            |
+//	                          gate: verifies them in turn, at most 200 a second
 //
 // It promises: a block reaches the sink at most once in a life of the process, and only when every packet of it was sealed by the
 // session's sender and its sum holds. The drain waits for nothing but its socket. Memory has a limit that no sender moves: when it
@@ -14,7 +16,7 @@
 // an address: this host's kernel, this process, or the link.
 //
 // It refuses packets and announcements by the reasons of SPEC.md section 12, and counts them. Nothing that a peer sends ends it, and
-// refusing a packet allocates nothing.
+// refusing a packet or an announcement allocates nothing.
 //
 // It does not know what records mean, which bundles exist, or what a disk is, but for the session numbers that it must remember.
 //

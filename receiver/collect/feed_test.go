@@ -79,6 +79,13 @@ func newTestVerifier(names ...string) *testVerifier {
 	return v
 }
 
+func (v *testVerifier) Enrolled(id [32]byte) (string, bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	name, ok := v.enrolled[id]
+	return name, ok
+}
+
 func (v *testVerifier) Recognise(a *packet.Announcement) (string, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()

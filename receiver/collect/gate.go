@@ -10,11 +10,14 @@ import (
 	"ecluse/protocol/packet"
 )
 
-// waitingAnnouncements is how many datagrams may wait to be looked at; more are refused as session-rate.
-const waitingAnnouncements = 64
+// retryEvery is how long the gate waits where something waits for a budget.
+const retryEvery = time.Second / verifiedPerSecond
 
-// Verifier tells which announcements open a session. One goroutine calls it.
+// Verifier tells which announcements open a session. One goroutine calls it, but for Enrolled.
 type Verifier interface {
+	// Enrolled gives the name of the sender that a key id is enrolled for. Several goroutines call it, for every announcement that comes, so it
+	// costs next to nothing and allocates nothing.
+	Enrolled(keyID [32]byte) (name string, ok bool)
 	// Recognise is the cheap look, before any signature is checked: is the key enrolled, are we meant, is the number new enough
 	// (S-3, S-7)? name says who it is, for people: the sender's name, or the key's fingerprint where it is not enrolled.
 	Recognise(a *packet.Announcement) (name string, err error)
@@ -26,39 +29,23 @@ type Verifier interface {
 	Store(s *Session, floors []Floor) error
 }
 
-// announcement is one datagram on its way from a collector to the gate.
-type announcement struct {
-	link     int
-	datagram []byte
-}
-
 // announcement hands a datagram on to be verified, unless it repeats the announcement of an open session (S-8). Nothing is
 // verified here, and nothing waits. l.mu is held.
 func (l *link) announcement(now int64, datagram []byte) {
-	t := l.table
-	t.packets.Announced++
+	l.table.packets.Announced++
 	for _, held := range l.held {
 		if string(held) == string(datagram) {
 			return
 		}
 	}
-	if !l.looks.allow(now) {
-		l.tooMany++
-		return
-	}
-	select {
-	case buf := <-l.gate.free:
-		l.gate.waiting <- announcement{l.index, append(buf[:0], datagram...)} // as many places as buffers
-	default:
-		l.tooMany++
-	}
+	l.gate.lobby.arrive(now, l.index, datagram)
 }
 
 // gate verifies announcements and opens sessions on all links. Its goroutine is the only one that calls the Verifier.
 type gate struct {
-	free    chan []byte       // empty buffers, waitingAnnouncements of them
-	waiting chan announcement // as many places
-	recheck chan struct{}     // one token: enrolment has changed
+	lobby   *lobby
+	memory  []byte        // free, for the lobby
+	recheck chan struct{} // one token: enrolment has changed
 
 	verifier   Verifier
 	links      []*link
@@ -66,7 +53,6 @@ type gate struct {
 	clock      func() int64
 	onRefusal  func(Refusal)
 	onFault    func(error)
-	limit      limiter
 	assemblers []packet.Assembler // one for each link
 
 	mu       sync.Mutex // for those who look; the gate's goroutine alone changes what follows
@@ -75,9 +61,9 @@ type gate struct {
 }
 
 func newGate(o *Options, links []*link, clock func() int64) *gate {
-	g := &gate{
-		free:       make(chan []byte, waitingAnnouncements),
-		waiting:    make(chan announcement, waitingAnnouncements),
+	return &gate{
+		lobby:      newLobby(o.Verifier.Enrolled, clock),
+		memory:     make([]byte, 0, packet.HeaderSize+packet.PartSize+1),
 		recheck:    make(chan struct{}, 1),
 		verifier:   o.Verifier,
 		links:      links,
@@ -87,61 +73,76 @@ func newGate(o *Options, links []*link, clock func() int64) *gate {
 		onFault:    o.OnFault,
 		assemblers: make([]packet.Assembler, len(links)),
 	}
-	for range waitingAnnouncements {
-		g.free <- make([]byte, 0, packet.HeaderSize+packet.PartSize)
-	}
-	return g
 }
 
 // run serves until ctx ends, and stores the floors each second and at the end.
 func (g *gate) run(ctx context.Context) {
 	store := time.NewTicker(time.Second)
 	defer store.Stop()
+	retry := time.NewTimer(retryEvery)
+	defer retry.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case a := <-g.waiting:
-			g.take(a)
+		case <-g.lobby.wake:
+		case <-retry.C:
 		case <-g.recheck:
 			g.recheckAll()
 		case <-store.C:
 			g.store()
 			g.countFlood()
 		}
+		if g.serve() {
+			retry.Reset(retryEvery)
+		}
 	}
+}
+
+// serve looks at what waits, as far as the budget goes, but for no more than one budget at a time. It is true when something still waits.
+func (g *gate) serve() (more bool) {
+	for range verifiedPerSecond {
+		a, ok, more := g.lobby.next(g.clock(), g.memory)
+		if g.memory = a.datagram; !ok {
+			return more
+		}
+		g.take(a)
+	}
+	return true
 }
 
 // take puts one datagram where it belongs, and looks at the announcement that it completes.
 func (g *gate) take(a announcement) {
-	defer func() { g.free <- a.datagram }()
 	body, err := g.assemblers[a.link].Add(a.datagram)
 	switch {
 	case err != nil:
 		g.refuse("", 0, err)
-	case body != nil:
-		g.look(body)
+		return
+	case body == nil:
+		return
+	}
+	_, single := senderOf(a.datagram) // it had a budget in the lobby
+	if reason := g.look(body, single); reason != "" && single {
+		g.lobby.judged(g.clock(), a.datagram, reason)
 	}
 }
 
-// look judges a whole announcement.
-func (g *gate) look(body []byte) {
+// look judges a whole announcement; paid says that its verification was counted. It gives the reason where it is refused.
+func (g *gate) look(body []byte, paid bool) bundle.Reason {
 	if g.sessions.holds(body) {
-		return
+		return ""
 	}
 	a, err := packet.ParseAnnouncement(body)
 	if err != nil {
-		g.refuse("", 0, err)
-		return
+		return g.refuse("", 0, err)
 	}
 	name, err := g.verifier.Recognise(a)
 	if err != nil {
-		g.refuse(name, a.Number, err)
-		return
+		return g.refuse(name, a.Number, err)
 	}
-	if !g.limit.allow(g.clock()) {
+	if !paid && !g.lobby.spend(g.clock()) {
 		g.refuse(name, a.Number, errRate)
-		return
+		return ""
 	}
 	s, err := g.verifier.Verify(g.wall(), a, body)
 	if err == nil {
@@ -149,8 +150,9 @@ func (g *gate) look(body []byte) {
 		err = g.admit(s)
 	}
 	if err != nil {
-		g.refuse(name, a.Number, err)
+		return g.refuse(name, a.Number, err)
 	}
+	return ""
 }
 
 var errRate error = bundle.Reject(bundle.ReasonSessionRate, "S-8", "too many announcements to verify in this second")
@@ -209,6 +211,8 @@ func announcementPacket(body []byte) []byte {
 
 // recheckAll closes the sessions whose sender is not enrolled any more.
 func (g *gate) recheckAll() {
+	g.countFlood()
+	g.lobby.forget()
 	for _, s := range g.sessions.all() {
 		a, err := packet.ParseAnnouncement(s.body)
 		if err != nil {
@@ -226,15 +230,21 @@ func (g *gate) recheckAll() {
 	g.hold()
 }
 
-// refuse counts a refused announcement, and reports it now and then. What is no rejection is a fault of this side.
-func (g *gate) refuse(name string, number uint64, err error) {
+// refuse counts a refused announcement, and reports it now and then. It gives the reason; what is no rejection is a fault of this side.
+func (g *gate) refuse(name string, number uint64, err error) bundle.Reason {
 	reason, ok := bundle.ReasonOf(err)
 	if !ok {
 		g.onFault(err)
-		return
+		return ""
 	}
+	g.count(name, number, reason, 1)
+	return reason
+}
+
+// count counts n refused announcements of one kind.
+func (g *gate) count(name string, number uint64, reason bundle.Reason, n uint64) {
 	g.mu.Lock()
-	r, report := g.refused.add(g.wall(), name, number, reason)
+	r, report := g.refused.add(g.wall(), name, number, reason, n)
 	g.mu.Unlock()
 	if report {
 		g.onRefusal(r)
@@ -258,19 +268,7 @@ func (g *gate) store() {
 	}
 }
 
-// countFlood takes over what the links refused before it came here.
+// countFlood takes over what the lobby refused.
 func (g *gate) countFlood() {
-	var n uint64
-	for _, l := range g.links {
-		l.mu.Lock()
-		n += l.tooMany
-		l.tooMany = 0
-		l.mu.Unlock()
-	}
-	g.mu.Lock()
-	r, report := g.refused.addMany(g.wall(), "", 0, bundle.ReasonSessionRate, n)
-	g.mu.Unlock()
-	if report {
-		g.onRefusal(r)
-	}
+	g.lobby.flush(func(name string, reason bundle.Reason, n uint64) { g.count(name, 0, reason, n) })
 }

@@ -53,9 +53,6 @@ type link struct {
 	heartbeat int64    // when the sender's last heartbeat came, 0 for never
 	rates     rates
 
-	looks   limiter // of announcements other than those of open sessions; more is a flood, refused before it costs anything
-	tooMany uint64  // announcements refused as session-rate that the gate has not counted yet
-
 	gate    *gate
 	prepare func()        // makes ready for wide codes
 	queue   chan<- *block // never full: it has room for every block that the tables may hold

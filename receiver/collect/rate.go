@@ -2,25 +2,30 @@ package collect
 
 import "time"
 
-// verifiedPerSecond is how many announcements are verified in any second (S-8): 4 % of a core, and far more than honest
-// senders need.
-const verifiedPerSecond = 200
+const (
+	// verifiedPerSecond is how many announcements are verified in any second (S-8): 4 % of a core, and far more than honest
+	// senders need.
+	verifiedPerSecond = 200
+	// verifiedOfOne is how many of them may be under one sender's key id.
+	verifiedOfOne = verifiedPerSecond / 2
+)
 
-// limiter lets at most verifiedPerSecond things happen in any second. The zero limiter is ready.
+// limiter lets at most so many things happen in any second.
 type limiter struct {
-	at   [verifiedPerSecond]int64 // when the last ones happened, a ring
+	at   []int64 // when the last ones happened, a ring
 	next int
 	full bool
 }
 
-// allow tells whether one more may happen now, in nanoseconds, and counts it if so.
-func (l *limiter) allow(now int64) bool {
-	if l.full && now-l.at[l.next] < int64(time.Second) {
-		return false
-	}
+func newLimiter(perSecond int) *limiter { return &limiter{at: make([]int64, perSecond)} }
+
+// may tells whether one more may happen now, in nanoseconds.
+func (l *limiter) may(now int64) bool { return !l.full || now-l.at[l.next] >= int64(time.Second) }
+
+// note counts one that happens now.
+func (l *limiter) note(now int64) {
 	l.at[l.next] = now
 	if l.next++; l.next == len(l.at) {
 		l.next, l.full = 0, true
 	}
-	return true
 }

@@ -3,25 +3,27 @@ package collect
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"ecluse/protocol/bundle"
 )
 
 const (
-	// refusedKept bounds the table of refused sessions. A flood of forged announcements fills it; what no longer fits is
-	// counted by reason alone.
-	refusedKept = 256
-	// refusedFor is how long an entry stands before a full table gives its place to another one.
+	// strangersKept bounds the rows for keys that are not enrolled. A flood of forged announcements fills them; what no longer fits is
+	// counted by reason alone. Enrolled senders have a row for each reason, so their number bounds theirs.
+	strangersKept = 32
+	// refusedFor is how long a stranger's row stands before a full table gives its place to another one.
 	refusedFor = 10 * time.Minute
 	// reportEvery is how often a refusal of one reason is reported.
 	reportEvery = time.Minute
 )
 
-// Refusal is a session that was refused, and how often.
+// Refusal is what was refused of one sender for one reason, and how often. A number in a refused announcement is anybody's to make up, so it makes
+// no row of its own.
 type Refusal struct {
 	Sender  string // the sender's name; the key's fingerprint where it is not enrolled; empty where neither can be said
-	Session uint64 // session number; 0 where it cannot be said
+	Session uint64 // the number of the last one; 0 where it cannot be said
 	Reason  bundle.Reason
 	Count   uint64
 	First   time.Time
@@ -30,10 +32,12 @@ type Refusal struct {
 
 // refusedKey is what makes two refusals one.
 type refusedKey struct {
-	sender  string
-	session uint64
-	reason  bundle.Reason
+	sender string
+	reason bundle.Reason
 }
+
+// stranger tells whether the sender has no name here: its fingerprint stands for it, and no name begins like that (I-2).
+func (k refusedKey) stranger() bool { return strings.HasPrefix(k.sender, fingerprintPrefix) }
 
 // refusedTable counts refused sessions. Its size is bounded whatever a peer announces. One goroutine owns it.
 type refusedTable struct {
@@ -41,33 +45,26 @@ type refusedTable struct {
 	told    map[bundle.Reason]time.Time
 }
 
-// add counts a refusal. report tells whether it is to be reported now: once in reportEvery for each reason.
-func (t *refusedTable) add(now time.Time, sender string, session uint64, reason bundle.Reason) (r Refusal, report bool) {
-	return t.addMany(now, sender, session, reason, 1)
-}
-
-// addMany counts n refusals of one kind.
-func (t *refusedTable) addMany(now time.Time, sender string, session uint64, reason bundle.Reason, n uint64) (r Refusal, report bool) {
-	if n == 0 {
-		return Refusal{}, false
-	}
+// add counts n refusals of one kind. report tells whether it is to be reported now: once in reportEvery for each reason.
+func (t *refusedTable) add(now time.Time, sender string, session uint64, reason bundle.Reason, n uint64) (r Refusal, report bool) {
 	if t.entries == nil {
 		t.entries, t.told = make(map[refusedKey]*Refusal), make(map[bundle.Reason]time.Time)
 	}
-	key := refusedKey{sender, session, reason}
+	key := refusedKey{sender, reason}
 	e := t.entries[key]
+	if e == nil && key.stranger() && !t.room(now) {
+		key = refusedKey{reason: reason} // at most one more for each reason
+		e = t.entries[key]
+	}
 	if e == nil {
-		if len(t.entries) >= refusedKept && !t.forget(now) {
-			key = refusedKey{reason: reason}
-			e = t.entries[key] // at most one more for each reason
-		}
-		if e == nil {
-			e = &Refusal{Sender: key.sender, Session: key.session, Reason: reason, First: now}
-			t.entries[key] = e
-		}
+		e = &Refusal{Sender: key.sender, Reason: reason, First: now}
+		t.entries[key] = e
 	}
 	e.Count += n
 	e.Last = now
+	if key.sender == sender && session != 0 {
+		e.Session = session
+	}
 	if told, ok := t.told[reason]; !ok || now.Sub(told) >= reportEvery {
 		t.told[reason] = now
 		r = *e
@@ -77,19 +74,26 @@ func (t *refusedTable) addMany(now time.Time, sender string, session uint64, rea
 	return Refusal{}, false
 }
 
-// forget drops the entry that stood still the longest, if that is long enough.
-func (t *refusedTable) forget(now time.Time) bool {
+// room tells whether there is a row for one more stranger. The row that stood still the longest gives way, if that is long enough.
+func (t *refusedTable) room(now time.Time) bool {
 	var oldest *Refusal
-	var at refusedKey
+	strangers := 0
 	for k, e := range t.entries {
-		if oldest == nil || e.Last.Before(oldest.Last) {
-			oldest, at = e, k
+		if !k.stranger() {
+			continue
 		}
+		strangers++
+		if oldest == nil || e.Last.Before(oldest.Last) {
+			oldest = e
+		}
+	}
+	if strangers < strangersKept {
+		return true
 	}
 	if now.Sub(oldest.Last) < refusedFor {
 		return false
 	}
-	delete(t.entries, at)
+	delete(t.entries, refusedKey{oldest.Sender, oldest.Reason})
 	return true
 }
 
@@ -100,8 +104,7 @@ func (t *refusedTable) all() []Refusal {
 		all = append(all, *e)
 	}
 	slices.SortFunc(all, func(a, b Refusal) int {
-		return cmp.Or(a.First.Compare(b.First), cmp.Compare(a.Sender, b.Sender), cmp.Compare(a.Session, b.Session),
-			cmp.Compare(a.Reason, b.Reason))
+		return cmp.Or(a.First.Compare(b.First), cmp.Compare(a.Sender, b.Sender), cmp.Compare(a.Reason, b.Reason))
 	})
 	return all
 }

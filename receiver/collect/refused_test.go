@@ -1,39 +1,49 @@
 package collect
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
 	"ecluse/protocol/bundle"
 )
 
-func TestRefusedSessionsStayWithinTheirTable(t *testing.T) {
+// No row for a number that anybody can make up, and a bounded number of rows for keys that anybody can make up.
+func TestRefusedSessionsAreFolded(t *testing.T) {
 	var table refusedTable
 	now := time.Unix(1e9, 0)
 	reports := 0
-	for i := range uint64(10 * refusedKept) {
-		if _, report := table.add(now, "stranger", i, bundle.ReasonSessionSenderUnknown); report {
-			reports++
+	const flood = 10 * strangersKept
+	for i := range uint64(flood) {
+		for _, name := range []string{"low", fmt.Sprintf("SHA256:%d", i), ""} {
+			if _, report := table.add(now, name, i, bundle.ReasonSessionSignature, 1); report {
+				reports++
+			}
 		}
 		now = now.Add(time.Millisecond)
 	}
-	if len(table.entries) != refusedKept+1 || reports != 1 {
+	if len(table.entries) != strangersKept+2 || reports != 1 {
 		t.Errorf("%d entries, %d reports", len(table.entries), reports)
 	}
 	total := uint64(0)
 	for _, r := range table.all() {
-		total += r.Count
+		if total += r.Count; r.Sender == "low" && (r.Count != flood || r.Session != flood-1) {
+			t.Errorf("the sender's row is %+v", r)
+		}
 	}
-	if total != 10*refusedKept {
-		t.Errorf("%d counted of %d", total, 10*refusedKept)
+	if total != 3*flood {
+		t.Errorf("%d counted of %d", total, 3*flood)
+	}
+	if table.add(now, "other", 5, bundle.ReasonSessionSignature, 1); len(table.entries) != strangersKept+3 {
+		t.Error("strangers keep an enrolled sender out of the table")
+	}
+	if table.add(now, "low", 0, bundle.ReasonSessionSignature, 1); table.entries[refusedKey{"low", bundle.ReasonSessionSignature}].Session != flood-1 {
+		t.Error("a number that is not known took the place of one that is")
 	}
 	now = now.Add(refusedFor)
-	r, report := table.add(now, "low", 5, bundle.ReasonSessionSenderUnknown)
-	if !report || r.Sender != "low" || r.Session != 5 || r.Count != 1 {
-		t.Errorf("after the flood: %+v, %v", r, report)
-	}
-	if len(table.entries) != refusedKept+1 {
-		t.Errorf("%d entries", len(table.entries))
+	r, report := table.add(now, "SHA256:new", 5, bundle.ReasonSessionSenderUnknown, 1)
+	if !report || r.Sender != "SHA256:new" || r.Session != 5 || r.Count != 1 || len(table.entries) != strangersKept+3 {
+		t.Errorf("after the flood: %+v, %v, %d entries", r, report, len(table.entries))
 	}
 }
 
@@ -52,7 +62,7 @@ func TestARefusalIsReportedOnceAMinuteAndReason(t *testing.T) {
 		{60 * time.Second, bundle.ReasonSessionNumberOld, true},
 		{61 * time.Second, bundle.ReasonSessionConflict, false},
 	} {
-		if _, report := table.add(start.Add(c.after), "low", 1, c.reason); report != c.report {
+		if _, report := table.add(start.Add(c.after), "low", 1, c.reason, 1); report != c.report {
 			t.Errorf("%s after %s: report is %v", c.reason, c.after, report)
 		}
 	}

@@ -3,7 +3,7 @@ package collect
 // SessionRow is one line of `sessions` in `status --json`. What is not known is null.
 type SessionRow struct {
 	Sender  *string `json:"sender"`  // name; fingerprint of a key that is not enrolled
-	Session *uint64 `json:"session"` // number
+	Session *uint64 `json:"session"` // number; of refused ones the last
 	State   string  `json:"state"`   // "open" or "refused"
 	Reason  *string `json:"reason"`  // null for an open one
 	Count   uint64  `json:"count"`   // refusals; 1 for an open one

@@ -138,12 +138,12 @@ func (l *link) loss() Loss {
 	return loss
 }
 
-// age is the time since a mark of the clock, Never where there is none.
+// age is the time since a mark of the clock, Never where there is none. A mark that was set while somebody looked is no older than now.
 func age(now, mark int64) time.Duration {
 	if mark == 0 {
 		return Never
 	}
-	return time.Duration(now - mark)
+	return time.Duration(max(0, now-mark))
 }
 
 // rateSamples is the number of seconds over which rates are taken.

@@ -614,10 +614,11 @@ func TestSpanKeepsExactlyWhatItShould(t *testing.T) {
 }
 
 func TestLimiterAllowsSoManyInAnySecond(t *testing.T) {
-	var l limiter
+	l := newLimiter(verifiedPerSecond)
 	var happened []int64
 	for now := int64(0); now < int64(5*time.Second); now += int64(time.Millisecond) {
-		if l.allow(now) {
+		if l.may(now) {
+			l.note(now)
 			happened = append(happened, now)
 		}
 	}

@@ -51,6 +51,12 @@ var (
 	errLinks         error = bundle.Reject(bundle.ReasonSessionConflict, "S-7", "the links are not those that were stored with this number")
 )
 
+// Enrolled looks a key id up.
+func (v *KeyVerifier) Enrolled(keyID [32]byte) (name string, ok bool) {
+	sender, _, ok := (*v.enrolment.Load()).Sender(keyID)
+	return string(sender), ok
+}
+
 // Recognise keeps S-3, and S-7 as far as it needs no signature.
 func (v *KeyVerifier) Recognise(a *packet.Announcement) (name string, err error) {
 	sender, _, ok := (*v.enrolment.Load()).Sender(a.Sender)
@@ -164,7 +170,10 @@ func (v *KeyVerifier) Store(s *Session, floors []Floor) error {
 	return v.numbers.Store(s.Info.Sender, numbers)
 }
 
+// fingerprintPrefix is how a fingerprint begins, and no name.
+const fingerprintPrefix = "SHA256:"
+
 // fingerprint shows a key id as ssh-keygen shows the key: it is the same SHA-256.
 func fingerprint(id [32]byte) string {
-	return "SHA256:" + base64.RawStdEncoding.EncodeToString(id[:])
+	return fingerprintPrefix + base64.RawStdEncoding.EncodeToString(id[:])
 }
