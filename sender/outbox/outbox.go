@@ -3,6 +3,7 @@ package outbox
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -200,7 +201,7 @@ func (b *Outbox) mode(path string, mode uint32) {
 	var st unix.Stat_t
 	err := b.o.Disk.Fstatat(unix.AT_FDCWD, path, &st, unix.AT_SYMLINK_NOFOLLOW)
 	if err == nil && st.Mode&0o7777 != mode {
-		if err = unix.Chmod(path, mode); err == nil {
+		if err = b.o.Disk.Chmod(path, fileMode(mode)); err == nil {
 			err = b.o.Disk.Fstatat(unix.AT_FDCWD, path, &st, unix.AT_SYMLINK_NOFOLLOW)
 		}
 		if err == nil && st.Mode&0o7777 != mode { // the kernel drops setgid silently where the group is not one of ours
@@ -210,6 +211,18 @@ func (b *Outbox) mode(path string, mode uint32) {
 	if err != nil {
 		b.o.Report(Notice{Kind: NoticeMode, Name: path, Err: err})
 	}
+}
+
+// fileMode says a mode in Go's words.
+func fileMode(mode uint32) fs.FileMode {
+	m := fs.FileMode(mode & 0o777)
+	if mode&unix.S_ISGID != 0 {
+		m |= fs.ModeSetgid
+	}
+	if mode&unix.S_ISVTX != 0 {
+		m |= fs.ModeSticky
+	}
+	return m
 }
 
 // group gives a thing that operators may read to their group, which is that of the outbox.
