@@ -2,6 +2,7 @@ package lab
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,20 +26,23 @@ var root = func() string {
 	return dir
 }()
 
-// need skips a test that this machine cannot run, loudly, and fails it where CI=true.
-func need(t *testing.T) {
+// programs is where the binaries stand. Others are tested by ECLUSE_BIN=DIR: those of a release, or some with a fault that a test has to find.
+var programs = cmp.Or(os.Getenv("ECLUSE_BIN"), filepath.Join(root, "bin"))
+
+// need skips a test that this machine cannot run, loudly, and fails it where CI=true. more are tools that this test uses beside the lab's.
+func need(t *testing.T, more ...string) {
 	t.Helper()
 	var missing []string
 	if os.Getuid() != 0 {
 		missing = append(missing, "root")
 	}
-	for _, tool := range []string{"ip", "nft", "ethtool", "jq", "ssh-keygen", "sha256sum"} {
+	for _, tool := range append([]string{"ip", "nft", "ethtool", "jq", "ssh-keygen", "sha256sum"}, more...) {
 		if _, err := exec.LookPath(tool); err != nil {
 			missing = append(missing, tool)
 		}
 	}
-	for _, p := range []string{"bin/ecluse-sender", "bin/ecluse-receiver"} {
-		if _, err := os.Stat(filepath.Join(root, p)); err != nil {
+	for _, p := range []string{"ecluse-sender", "ecluse-receiver"} {
+		if _, err := os.Stat(filepath.Join(programs, p)); err != nil {
 			missing = append(missing, p+" (make)")
 		}
 	}
@@ -67,6 +71,7 @@ type side struct {
 	dir    string
 	binary string
 	config string
+	env    []string // of the daemon, beside ours
 	daemon *exec.Cmd
 	log    *os.File
 	ended  chan error
@@ -86,6 +91,7 @@ type options struct {
 	apart   string
 	dir     string // "" for one of its own
 	offload bool
+	prepare func(l *lab) // before anything is laid out: mounts
 }
 
 // up makes a lab with two paired sides. Nothing runs yet.
@@ -112,6 +118,9 @@ func up(t *testing.T, o options) *lab {
 	if o.passes == 0 {
 		o.passes = 1
 	}
+	if o.prepare != nil {
+		o.prepare(l)
+	}
 	env := []string{"LAB=" + l.name}
 	if !o.offload {
 		env = append(env, "OFFLOAD=off")
@@ -129,8 +138,8 @@ func up(t *testing.T, o options) *lab {
 	})
 	l.low = &side{lab: l, ns: l.name + "-low", dir: filepath.Join(l.dir, "low"), binary: "ecluse-sender", config: filepath.Join(l.dir, "low", "sender.yaml")}
 	l.high = &side{lab: l, ns: l.name + "-high", dir: filepath.Join(l.dir, "high"), binary: "ecluse-receiver", config: filepath.Join(l.dir, "high", "receiver.yaml")}
-	l.high.must("init", "--dir", l.high.dir, "--listen", "10.77.0.2:4600", "--release", o.release)
-	l.low.must("init", "--dir", l.low.dir, "--to", "10.77.0.2:4600", "--mtu", fmt.Sprint(o.mtu), "--rate", o.rate, "--loss", o.stated, "--passes", fmt.Sprint(o.passes), "--apart", o.apart)
+	l.high.must("init", "--dir", l.high.dir, "--name", "cloud-high", "--listen", "10.77.0.2:4600", "--release", o.release)
+	l.low.must("init", "--dir", l.low.dir, "--name", "ctie-low", "--to", "10.77.0.2:4600", "--mtu", fmt.Sprint(o.mtu), "--rate", o.rate, "--loss", o.stated, "--passes", fmt.Sprint(o.passes), "--apart", o.apart)
 	l.pair()
 	return l
 }
@@ -165,7 +174,7 @@ func (l *lab) silent() {
 func (s *side) run(args ...string) (stdout, stderr string, code int) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	c := exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", s.ns, filepath.Join(root, "bin", s.binary)}, args...)...)
+	c := exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", s.ns, filepath.Join(programs, s.binary)}, args...)...)
 	var out, errs bytes.Buffer
 	c.Stdout, c.Stderr = &out, &errs
 	err := c.Run()
@@ -200,15 +209,39 @@ func (s *side) try(verb string, args ...string) (stdout, stderr string, code int
 	return s.run(append([]string{verb, "--config", s.config}, args...)...)
 }
 
+// logPath is beside the sides' directories: a disk of theirs may fail.
+func (s *side) logPath() string { return s.dir + ".log" }
+
+// attempt is try for what may fail, and for other goroutines than the test's. A command that hangs gets code -1.
+func (s *side) attempt(verb string, args ...string) (stdout string, code int) {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	all := append([]string{"netns", "exec", s.ns, filepath.Join(programs, s.binary), verb, "--config", s.config}, args...)
+	out, err := exec.CommandContext(ctx, "ip", all...).Output()
+	var exit *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
+		s.lab.t.Errorf("%s %s %v hangs", s.binary, verb, args)
+		code = -1
+	case errors.As(err, &exit):
+		code = exit.ExitCode()
+	case err != nil:
+		s.lab.t.Error(err)
+		code = -1
+	}
+	return string(out), code
+}
+
 // start runs the daemon.
 func (s *side) start() {
 	s.lab.t.Helper()
-	log, err := os.OpenFile(filepath.Join(s.dir, "daemon.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	log, err := os.OpenFile(s.logPath(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		s.lab.t.Fatal(err)
 	}
 	s.log = log
-	s.daemon = exec.Command("ip", "netns", "exec", s.ns, filepath.Join(root, "bin", s.binary), "run", "--config", s.config)
+	s.daemon = exec.Command("ip", "netns", "exec", s.ns, filepath.Join(programs, s.binary), "run", "--config", s.config)
+	s.daemon.Env = append(os.Environ(), s.env...)
 	s.daemon.Stdout, s.daemon.Stderr = log, log
 	if err := s.daemon.Start(); err != nil {
 		s.lab.t.Fatal(err)
@@ -253,6 +286,36 @@ func (s *side) kill() {
 	s.daemon = nil
 }
 
+// ends waits for a daemon that ends by itself, and returns its exit code (-1 for a signal); ended is false for one that still runs then.
+func (s *side) ends(limit time.Duration) (code int, ended bool) {
+	var err error
+	select {
+	case err = <-s.ended:
+	case <-time.After(limit):
+		return 0, false
+	}
+	s.log.Close()
+	s.daemon = nil
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return exit.ExitCode(), true
+	}
+	return 0, true
+}
+
+// running waits until a daemon that was started answers.
+func (s *side) running() {
+	s.lab.t.Helper()
+	s.lab.within(30*time.Second, s.binary+" to run", func() bool {
+		if code, ended := s.ends(time.Millisecond); ended {
+			s.lab.t.Fatalf("%s does not start: exit %d", s.binary, code)
+		}
+		var status struct{ Running bool }
+		out, _, _ := s.try("status", "--json")
+		return json.Unmarshal([]byte(out), &status) == nil && status.Running
+	})
+}
+
 // peak is the daemon's largest resident memory in bytes.
 func (s *side) peak() int64 {
 	s.lab.t.Helper()
@@ -274,7 +337,7 @@ func (s *side) tail() {
 	if s == nil {
 		return
 	}
-	text, _ := os.ReadFile(filepath.Join(s.dir, "daemon.log"))
+	text, _ := os.ReadFile(s.logPath())
 	if len(text) > 4000 {
 		text = text[len(text)-4000:]
 	}
