@@ -20,6 +20,7 @@ kill) package=./internal/lab tests=TestSoakKill ;;
 race) package=./sender/pack tests=TestAnItemThatChanges ;;
 garbage) package=./receiver/collect tests=TestSoakGarbage ;;
 lossy) package=./receiver/collect tests=TestSoakLossy ;;
+flood) package=./receiver/collect tests=TestSoakFlood ;;
 fec) package=./protocol/fec tests=TestSoakFEC ;;
 esac
 out=$(mktemp)
