@@ -56,30 +56,57 @@ type Plan struct {
 // no more than that same twentieth. At 1 Mbit/s, 1 % loss and MTU 1500 that is 512 slots, which take 6.1 s and 6.1 % of the
 // link; 1,024 would take 12 s and 4.3 %, 64 less than a second and 24 %.
 func NewPlan(f Facts) (*Plan, error) {
-	f = f.withDefaults()
-	if err := f.validate(); err != nil {
-		return nil, err
-	}
-	shard, err := ShardSize(f.MTU)
+	l, err := newLine(f)
 	if err != nil {
 		return nil, err
 	}
-	l := line{Facts: f, shard: shard, tick: float64(WireSize(shard, f.IPOverhead)) * 8 / float64(f.Rate)}
 	c, ok := l.choose()
 	if !ok {
 		return nil, l.infeasible()
 	}
+	return l.plan(c), nil
+}
+
+// NewPlanOf returns a plan of a given code and window, whatever they promise on that link: for links that are smaller than any the planner serves, as tests have them.
+func NewPlanOf(f Facts, k, m, window int) (*Plan, error) {
+	l, err := newLine(f)
+	if err != nil {
+		return nil, err
+	}
+	if err := (Code{k, m, l.shard}).Validate(); err != nil {
+		return nil, err
+	}
+	if window < 1 || window > MaxWindow {
+		return nil, fmt.Errorf("fec: a window of %d blocks is not within 1 to %d", window, MaxWindow)
+	}
+	return l.plan(shape{k: k, m: m, window: window, hits: min(m, ceilDiv(l.burstPackets(), window))}), nil
+}
+
+func newLine(f Facts) (line, error) {
+	f = f.withDefaults()
+	if err := f.validate(); err != nil {
+		return line{}, err
+	}
+	shard, err := ShardSize(f.MTU)
+	if err != nil {
+		return line{}, err
+	}
+	return line{Facts: f, shard: shard, tick: float64(WireSize(shard, f.IPOverhead)) * 8 / float64(f.Rate)}, nil
+}
+
+// plan works a shape out.
+func (l line) plan(c shape) *Plan {
 	n, blocks := c.k+c.m, l.blocks(c.k)
 	p := &Plan{
-		Facts:        f,
-		Code:         Code{c.k, c.m, shard},
+		Facts:        l.Facts,
+		Code:         Code{c.k, c.m, l.shard},
 		Window:       c.window,
 		BurstLoss:    c.hits,
 		Target:       TransferTarget / blocks,
-		BlockFailure: tail(n-c.hits, f.Loss, c.m-c.hits),
+		BlockFailure: tail(n-c.hits, l.Loss, c.m-c.hits),
 		Parity:       c.parity(),
-		Content:      float64(c.k*shard) * 8 / (float64(n) * l.tick),
-		WindowBytes:  int64(c.window * n * shard),
+		Content:      float64(c.k*l.shard) * 8 / (float64(n) * l.tick),
+		WindowBytes:  int64(c.window * n * l.shard),
 		WindowTime:   l.time(c.window * n),
 		line:         l,
 	}
@@ -88,7 +115,7 @@ func NewPlan(f Facts) (*Plan, error) {
 	}
 	p.TransferFailure = -math.Expm1(blocks * math.Log1p(-p.BlockFailure))
 	p.prompt, p.partial = p.promptTable(), p.partialTable()
-	return p, nil
+	return p
 }
 
 // blocks returns the number of blocks of k data shards in 100 GiB.

@@ -264,3 +264,33 @@ func BenchmarkNewPlan(b *testing.B) {
 		}
 	}
 }
+
+// A plan of a given shape is one like any other: the tables hold for every block, up to the full one.
+func TestAPlanOfAGivenShapeServesEveryBlock(t *testing.T) {
+	facts := Facts{Rate: 10_000_000, MTU: 1500, Loss: 0.01, Burst: 5 * time.Millisecond}
+	p, err := NewPlanOf(facts, 8, 4, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Code != (Code{8, 4, 1408}) || p.Window != 3 || p.WindowTime <= 0 || p.PromptMax() < 1 || p.PromptMax() > 8 {
+		t.Fatalf("%+v", p)
+	}
+	for k := 1; k <= p.K; k++ {
+		if m := p.Partial(k); m < 1 || m > p.M {
+			t.Errorf("partial block of %d: parity of %d", k, m)
+		}
+	}
+	for k := 1; k <= p.PromptMax(); k++ {
+		if m, span := p.Prompt(k); m < 1 || span <= 0 {
+			t.Errorf("prompt block of %d: parity of %d over %v", k, m, span)
+		}
+	}
+	for _, wrong := range [][3]int{{0, 4, 3}, {8, 0, 3}, {8, 4, 0}, {8, 4, MaxWindow + 1}, {MaxData + 1, 4, 1}} {
+		if _, err := NewPlanOf(facts, wrong[0], wrong[1], wrong[2]); err == nil {
+			t.Errorf("%v made a plan", wrong)
+		}
+	}
+	if _, err := NewPlanOf(Facts{Rate: 1}, 8, 4, 3); err == nil {
+		t.Error("facts that contradict themselves made a plan")
+	}
+}

@@ -32,6 +32,7 @@ type Options struct {
 	Keep    chamber.Keep                    // how long things stay
 	Reserve func(total int64) (bytes int64) // what no bundle may take of a disk
 	Log     *zap.Logger
+	Now     func() time.Time // the machine's clock; nil is the system's
 	// Fatal is called when a promise to the disk could not be kept.
 	Fatal context.CancelCauseFunc
 }
@@ -52,6 +53,9 @@ type State struct {
 
 // Open takes a state directory and opens what is in it.
 func Open(ctx context.Context, o Options) (*State, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	s := &State{Dir: o.Dir, Disk: o.Disk, Key: o.Key, o: o}
 	s.trust.Set(o.Signers, o.Senders)
 	var err error
@@ -65,7 +69,7 @@ func Open(ctx context.Context, o Options) (*State, error) {
 }
 
 func (s *State) open(ctx context.Context) (err error) {
-	if s.Clock, err = clock.Open(s.Disk, filepath.Join(s.Dir, "clock"), time.Now); err != nil {
+	if s.Clock, err = clock.Open(s.Disk, filepath.Join(s.Dir, "clock"), s.o.Now); err != nil {
 		return err
 	}
 	if s.Ledger, err = ledger.Open(ctx, s.Dir, s.Disk, s.Clock.Now); err != nil {

@@ -57,6 +57,7 @@ type Options struct {
 	Keep           Keep
 	Memory         int64 // of packing
 	ChunkSize      int   // raw bytes; 0 is bundle.ChunkSizeMax
+	Unwatched      bool  // the outboxes are read at intervals only: see package outbox
 	Log            *zap.Logger
 	// Alive is told which goroutine of the engine is alive, and Unsent of datagrams that the system would not take; both may be nil.
 	Alive  func(who string)
@@ -88,7 +89,7 @@ func Join(s *State, o Options) (*House, error) {
 	var tenants []dispatch.Tenant
 	for _, t := range o.Tenants {
 		b, err := outbox.Open(outbox.Options{
-			Disk: s.Disk, Dir: t.Outbox, Tenant: t.Name, Settle: o.Settle, Rescan: o.Rescan, Report: func(n outbox.Notice) { o.Report(t.Name, n) },
+			Disk: s.Disk, Dir: t.Outbox, Tenant: t.Name, Settle: o.Settle, Rescan: o.Rescan, Unwatched: o.Unwatched, Now: s.Now, Report: func(n outbox.Notice) { o.Report(t.Name, n) },
 		})
 		if err != nil {
 			return nil, fmt.Errorf("tenant %s: %w", t.Name, err)
@@ -106,7 +107,7 @@ func Join(s *State, o Options) (*House, error) {
 	h.Dispatch = dispatch.New(dispatch.Options{
 		Tenants: tenants, Link: h.Engine, Disk: s.Disk, Ledger: s.Ledger, Signer: o.Secrets, Buffers: pack.NewBuffers(o.Memory, 0), Sender: o.Name,
 		Receiver: o.Secrets.receiver.ID(), Epoch: s.Epoch, TicketKey: s.Ticket, Passes: o.Passes, Apart: o.Apart,
-		ChunkSize: o.ChunkSize, BeatBytes: beatBytes(l.Facts.Rate, l.Plan.Shard), Now: time.Now, Log: o.Log,
+		ChunkSize: o.ChunkSize, BeatBytes: beatBytes(l.Facts.Rate, l.Plan.Shard), Now: s.Now, Log: o.Log,
 	})
 	return h, nil
 }

@@ -31,7 +31,7 @@ func (h *House) keep(ctx context.Context) {
 }
 
 func (h *House) purge(ctx context.Context) error {
-	now := time.Now()
+	now := h.Now()
 	var errs []error
 	for i, b := range h.Outboxes {
 		tenant := h.o.Tenants[i].Name

@@ -23,13 +23,14 @@ type Secrets struct {
 	receiver *keys.ReceiverPublic
 	disk     *disk.Disk
 	path     string // of the session number
+	now      func() time.Time
 
 	mu sync.Mutex
 }
 
 // NewSecrets joins this sender's key and its receiver's to the state whose sessions they open.
 func NewSecrets(identity *keys.Identity, receiver *keys.ReceiverPublic, s *State) *Secrets {
-	return &Secrets{identity: identity, receiver: receiver, disk: s.Disk, path: filepath.Join(s.Dir, sessionFile)}
+	return &Secrets{identity: identity, receiver: receiver, disk: s.Disk, path: filepath.Join(s.Dir, sessionFile), now: s.Now}
 }
 
 // Encapsulate implements transmit.Secrets.
@@ -72,7 +73,7 @@ func (s *Secrets) NextNumber() (uint64, error) {
 			return 0, fmt.Errorf("read the session number: %s is damaged", sessionFile)
 		}
 	}
-	next := max(last+1, uint64(max(0, time.Now().UnixMilli())))
+	next := max(last+1, uint64(max(0, s.now().UnixMilli())))
 	if err := s.disk.Replace(s.path, []byte(strconv.FormatUint(next, 10)+"\n")); err != nil {
 		return 0, fmt.Errorf("keep the session number: %w", err)
 	}

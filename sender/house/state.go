@@ -37,13 +37,19 @@ type State struct {
 	Epoch  bundle.Epoch
 	Ticket [32]byte
 	Ledger *ledger.Ledger
+	Now    func() time.Time // the machine's clock
 
 	lock *instance.Lock
 }
 
 // Open takes a state directory, which has to exist, and opens what is in it.
 func Open(ctx context.Context, d *disk.Disk, dir string) (*State, error) {
-	s := &State{Dir: dir, Disk: d}
+	return OpenBy(ctx, d, dir, time.Now)
+}
+
+// OpenBy is Open by another clock than the system's.
+func OpenBy(ctx context.Context, d *disk.Disk, dir string, now func() time.Time) (*State, error) {
+	s := &State{Dir: dir, Disk: d, Now: now}
 	var err error
 	if s.lock, err = instance.Take(dir, stateVersion, d.Replace); err != nil {
 		return nil, err
@@ -65,7 +71,7 @@ func (s *State) open(ctx context.Context) (err error) {
 	if n, err := hex.Decode(s.Ticket[:], []byte(strings.TrimSpace(string(text)))); err != nil || n != len(s.Ticket) {
 		return fmt.Errorf("read the ticket key: %s is damaged", ticketKeyFile)
 	}
-	s.Ledger, err = ledger.Open(ctx, s.Dir, s.Disk, s.Epoch, time.Now)
+	s.Ledger, err = ledger.Open(ctx, s.Dir, s.Disk, s.Epoch, s.Now)
 	return err
 }
 

@@ -40,7 +40,9 @@ type Options struct {
 	Blind  time.Duration // the same where leases do not work; 0 is DefaultBlind
 	Rescan time.Duration // between two readings of the whole listing; 0 is DefaultRescan
 	Now    func() time.Time
-	Report func(Notice) // called from any goroutine, must not wait; may be nil
+	// Unwatched says that inotify is not to be used: the outbox is read at intervals only.
+	Unwatched bool
+	Report    func(Notice) // called from any goroutine, must not wait; may be nil
 }
 
 // Notice is something that the operator of the daemon should know and that stops nothing.

@@ -257,7 +257,7 @@ func (w *watcher) attend() bool {
 		w.missing = false
 		w.b.o.Report(Notice{Kind: NoticeBack, Name: w.b.o.Dir})
 	}
-	if w.notifier == nil || w.watching != here {
+	if !w.b.o.Unwatched && (w.notifier == nil || w.watching != here) {
 		w.watch(here)
 	}
 	return true

@@ -201,6 +201,21 @@ func TestTheRescanFindsWithoutInotify(t *testing.T) {
 	}
 }
 
+func TestAnUnwatchedOutboxIsReadAtIntervalsOnly(t *testing.T) {
+	t.Parallel()
+	y := build(t, Options{Settle: testSettle, Rescan: testSettle, Unwatched: true})
+	y.watch()
+	time.Sleep(testSettle / 2) // the first reading is over
+	began := time.Now()
+	y.moveIn("item", "")
+	if c := y.next(); c.Name != "item" {
+		t.Fatalf("offered %q", c.Name)
+	}
+	if took := time.Since(began); took < testSettle {
+		t.Errorf("offered after %v: a rename was seen", took)
+	}
+}
+
 func TestAnOutboxThatGoesComesBack(t *testing.T) {
 	t.Parallel()
 	y := build(t, Options{Settle: testSettle, Rescan: testSettle})
