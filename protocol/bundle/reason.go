@@ -82,6 +82,13 @@ const (
 	ReasonClash                 Reason = "clash"
 	ReasonDestination           Reason = "destination"
 	ReasonNeverArrived          Reason = "never-arrived"
+	ReasonTicketCode            Reason = "ticket-code"
+	ReasonTicketVersion         Reason = "ticket-version"
+	ReasonTicketEpoch           Reason = "ticket-epoch"
+	ReasonTicketTag             Reason = "ticket-tag"
+	ReasonTicketBody            Reason = "ticket-body"
+	ReasonTicketChain           Reason = "ticket-chain"
+	ReasonTicketBudget          Reason = "ticket-budget"
 )
 
 // reasons is the table of section 12: what each refuses or holds, and what it means.
@@ -164,6 +171,13 @@ var reasons = [...]struct {
 	{ReasonClash, "bundle", "the name is taken at the destination"},
 	{ReasonDestination, "bundle", "the destination cannot be written"},
 	{ReasonNeverArrived, "bundle", "missing: known only by its sequence"},
+	{ReasonTicketCode, "ticket", "mistyped: a group does not hold"},
+	{ReasonTicketVersion, "ticket", "another version or kind of code"},
+	{ReasonTicketEpoch, "ticket", "made for another sender, or for another epoch"},
+	{ReasonTicketTag, "ticket", "not made under this sender's ticket key"},
+	{ReasonTicketBody, "ticket", "what it says is not in the one form, or does not fit the bundle"},
+	{ReasonTicketChain, "ticket", "a receipt for other manifests than this sender's"},
+	{ReasonTicketBudget, "ticket", "no more codes on this day"},
 }
 
 // Reasons gives every reason, in the order of section 12.
@@ -183,7 +197,7 @@ func ParseReason(s string) (Reason, error) {
 	return Reason(s), nil
 }
 
-// Where says what the reason refuses or holds: packet, block, session, record or bundle. It is empty for what is no reason.
+// Where says what the reason refuses or holds: packet, block, session, record, bundle or ticket. It is empty for what is no reason.
 func (r Reason) Where() string {
 	for i := range reasons {
 		if reasons[i].reason == r {

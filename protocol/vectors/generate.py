@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes the test vectors of the protocol beside itself, from SPEC.md alone; with --check it says what would change and writes nothing.
 
-Each file is {"about", "vectors"}, each vector {"name", "rule", "what", "input", "expect"}, and either "values" or "reason" of section 12.
-A vector that is refused has one fault. Every run gives the same bytes.
+Each file is {"about", "vectors"}, each vector {"name", "rule", "what", "input", "expect"}, and either "values" or "reason" of section 12 and "field".
+A vector that is refused has one fault, and its field says where. Every run gives the same bytes.
 """
 
 import json
@@ -12,8 +12,8 @@ import sys
 sys.dont_write_bytecode = True
 
 # After the line that keeps the folder clean.
-from writer import (blocks, chain, codes, derived, layout, leopard, manifest_vectors, packets, paths, sessions, signatures, values,  # noqa: E402
-                    windows)
+from writer import (blocks, chain, codes, derived, fields, layout, leopard, manifest_vectors, packets, paths, sessions, signatures, tickets,  # noqa: E402
+                    values, windows)
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -36,6 +36,8 @@ FAMILIES = {
     "manifests": (manifest_vectors, "Manifests, SHA256SUMS, and claims of offers and closes (section 10)."),
     "signatures": (signatures, "SSHSIG blobs, their text, and the signatures of abandons (section 11, R-9)."),
     "chain": (chain, "What a receiver remembers of one sender and tenant, and the place that a verified manifest claims (section 11)."),
+    "tickets": (tickets, "Codes as they are typed, whose they are and what they say (section 13). Of a receipt the digests are those that its sender knows; "
+                         "of what was mistyped the groups are those that a refusal names."),
 }
 
 
@@ -52,7 +54,11 @@ def main(arguments):
         return 2
     wrong = 0
     for name, (family, about) in FAMILIES.items():
-        path, fresh = HERE / f"{name}.json", text(about, family.vectors()).encode()
+        vectors = family.vectors()
+        for v in vectors:
+            if v["expect"] == "refuse" and "field" not in v and fields.of(name, v["name"]):
+                v["field"] = fields.of(name, v["name"])
+        path, fresh = HERE / f"{name}.json", text(about, vectors).encode()
         if not arguments:
             path.write_bytes(fresh)
         elif not path.exists() or path.read_bytes() != fresh:
