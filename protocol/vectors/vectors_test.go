@@ -22,6 +22,7 @@ type vector struct {
 	Expect string          `json:"expect"`
 	Values json.RawMessage `json:"values"`
 	Reason string          `json:"reason"`
+	Field  string          `json:"field"` // where the fault is
 	Also   []string        `json:"also"` // further rules that it holds
 }
 

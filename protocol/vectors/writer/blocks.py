@@ -31,14 +31,23 @@ def bad(name, rule, what, reason, wrong, k=1, after=True):
     return v | {"values": {"records": [first, {"refused": reason}] + ([last] if after else [])}}
 
 
+def rule_of(name, what):
+    """A name has its own rules, wherever it stands."""
+    if what.split("'")[0] == "tenant":
+        return "I-2"
+    if name == "offer" and what.startswith("name"):
+        return "N-2" if "control" in what else "N-1"
+    return "R-3"
+
+
 def limits(name, make, rows, k=1):
     """Rows of (what, changes that hold at the limit, changes just beyond it or None)."""
     for what, at, beyond in rows:
         if at is not None:
             yield good(f"{name}, {what}, at its limit", "R-3", "A value at its limit is taken.", make(**at), k=k)
         if beyond is not None:
-            yield bad(f"{name}, {what}, beyond its limit", "R-3", "A value outside section 1 or its grammar is refused.", "record-body", r.of(make(**beyond)),
-                      k=k)
+            yield bad(f"{name}, {what}, beyond its limit", rule_of(name, what), "A value outside section 1 or its grammar is refused.", "record-body",
+                      r.of(make(**beyond)), k=k)
 
 
 def of_blocks():
@@ -188,5 +197,18 @@ def of_slices():
         yield bad("slice, " + name, rule, "Slices and runs contradict each other.", "chunk-layout", r.of(r.a_slice(**change)))
 
 
+def cuts():
+    """Each body cut within each of its fields, the record's length with it: a body has exactly its fields (R-3)."""
+    for make in (r.an_offer, r.a_slice, r.a_close, r.an_abandon, r.a_heartbeat):
+        x = make()
+        b, at = r.body(x), 0
+        for field, size in r.places(x):
+            size = 1 if field == "slice.data" else size
+            if at + size // 2 > 0 and not field.endswith("."):
+                yield bad(f"cut in {field}", "R-3", "A body has exactly its fields.", "record-body", r.record(r.TYPES[x["type"]], b[:at + size // 2]),
+                          k=2) | {"field": field}
+            at += size
+
+
 def vectors():
-    return [*of_blocks(), *of_headers(), *of_bodies(), *of_slices()]
+    return [*of_blocks(), *cuts(), *of_headers(), *of_bodies(), *of_slices()]

@@ -125,6 +125,33 @@ def syntax():
         yield refuse("manifest, " + name, "M-1", form, given(wrong), "manifest-syntax")
 
 
+def places():
+    """The form at each of its places: every key, every value, and what stands behind each (M-1)."""
+    m = manifest(labels=[["kk", "vv"], ["ll", "ww"]])
+    t, form = text(m), "Any byte that departs from the form."
+    top = ["format", "bundle", "sender", "receiver", "tenant", "epoch", "sequence", "previous", "created", "name", "labels", "sums", "files", "dirs", "chunks",
+           "total"]
+    inner = {"files[]": ["path", "size", "mode", "mtime", "sha256"], "dirs[]": ["path", "mode", "mtime"], "chunks": ["size", "marks"]}
+    begins = {"files[]": t.index('"files":'), "dirs[]": t.index('"dirs":'), "chunks": t.index('"chunks":')}
+    keys = [(k, t.index(f'"{k}":')) for k in top] + [(f"{a}.{k}", t.index(f'"{k}":', begins[a] + 2)) for a, ks in inner.items() for k in ks]
+    for place, at in keys:
+        key = place.rpartition(".")[2]
+        after = at + len(key) + 3  # the first byte of the value
+        yield refuse(f"the form, another key for {place}", "M-1", form, given(t[:at] + f'"x{key}":' + t[after:]), "manifest-syntax", f"manifest.{place}'s key")
+        yield refuse(f"the form, {place} without its colon", "M-1", form, given(t[:after - 1] + t[after:]), "manifest-syntax", f"manifest.{place}'s colon")
+        yield refuse(f"the form, white space before {place}", "M-1", form, given(t[:after] + " " + t[after:]), "manifest-syntax", f"manifest.{place}")
+    for name, old in (("labels[].key", '"ll":'), ("labels[].value", '"ww"'), ("chunks.marks[]", '"' + m["marks"][1])):
+        at = t.index(old) + 1
+        yield refuse(f"the form, an escape in {name}", "M-1", form, given(t[:at] + f"\\u{ord(t[at]):04x}" + t[at + 1:]), "manifest-syntax", f"manifest.{name}")
+    for place, at in keys:  # what follows the value: a comma, or the end of what holds it
+        if place in ("labels", "files", "dirs", "chunks", "chunks.marks"):
+            end = {"labels": "},\n\"sums", "files": "],\n\"dirs", "dirs": "],\n\"chunks", "chunks": "},\n\"total", "chunks.marks": "]},\n\"total"}[place]
+            stop = t.index(end) + 1
+        else:
+            stop = min(i for i in (t.find(",", at), t.find("}", at)) if i > 0)
+        yield refuse(f"the form, white space behind {place}", "M-1", form, given(t[:stop] + " " + t[stop:]), "manifest-syntax", f"manifest.behind {place}")
+
+
 def field():
     f, what = "manifest-field", "A value outside its grammar or limit."
     b32, digest = base32(fixed("bundle", 16)), fixed("receiver", 32).hex()
@@ -142,7 +169,14 @@ def field():
                        ("chunk_size", 8388608),
                        ("chunk_size", 0), ("marks", ["0" * 15, "0" * 16, "0" * 16]), ("marks", ["A" * 16] * 3)):
         change = {key: wrong} | ({"marks": [mark(b"")]} if key == "chunk_size" else {})
-        yield bad(f"{key} {str(wrong)[:30]!r}" + (f" of {len(wrong)}" if isinstance(wrong, str) else ""), "M-2", f, what, **change)
+        rule = {"bundle": "I-1", "epoch": "I-1", "sender": "I-2", "tenant": "I-2", "receiver": "I-3", "sums": "I-3", "marks": "I-4"}.get(key, "M-2")
+        rule = "I-3" if wrong == ZERO[:62] else rule
+        yield bad(f"{key} {str(wrong)[:30]!r}" + (f" of {len(wrong)}" if isinstance(wrong, str) else ""), rule, f, what, **change)
+    for key, wrong in (("file's size", {"files": [file("n", 1) | {"size": (1 << 46) + 1}], "dirs": [], "total": (1 << 46) + 1, "marks": []}),
+                       ("total", {"total": (1 << 46) + 1}), ("total of 65 bits", {"total": 1 << 64}), ("file's size of 65 bits", {"files": [
+                           file("n", 1) | {"size": 1 << 64}], "dirs": [], "total": 1, "marks": [mark(b"")]})):
+        yield refuse(f"{key} beyond its limit", "M-2", what, given(text(manifest(**({"sums": "ab" * 32} | wrong)))), f,
+                     "manifest.files[].size" if "file" in key else "manifest.total")
     yield bad("another format", "M-2", f, "Another format has the same keys.", format="ecluse-manifest-2")
     yield bad("previous of sequence 1", "M-2", f, "previous is zero for sequence 1.", sequence=1)
     names = (("33 of them", [[f"l{i:02}", ""] for i in range(33)]), ("an empty key", [["", "v"]]), ("a key of 65 bytes", [["k" * 65, ""]]),
@@ -150,23 +184,24 @@ def field():
              ("DEL in a key", [["k\x7f", ""]]), ("a C1 control in a value", [["k", "a\x85"]]),
              ("a bidirectional control in a value", [["k", "a\u202eb"]]), ("a line separator in a value", [["k", "a\u2028b"]]))
     for name, labels in names:
-        yield bad("labels, " + name, "M-2", f, "Labels are few, short, printable and in order.", labels=labels)
+        yield bad("labels, " + name, "N-2" if labels[0][0][1:] == "\x7f" or labels[0][1][:1] == "a" else "M-2", f, "Labels are few, short, printable and in order.", labels=labels)
     for name, path, reason in (("empty", "", "path-syntax"), ("two components", "n/a", "path-syntax"), ("two dots", "..", "path-syntax"),
                                ("too long", "n" * 256, "path-long"),
                                ("a control", "a\x7f", "path-control")):
-        yield bad("name, " + name, "M-2", reason, "The name is one path component; paths give the reasons of section 9.", name=path)
+        yield bad("name, " + name, "N-2" if reason == "path-control" else "N-1", reason, "The name is one path component; paths give the reasons of section 9.", name=path)
     for name, path, reason in (("absolute", "/n/a", "path-syntax"), ("climbs", "n/../a", "path-syntax"), ("two slashes", "n//a", "path-syntax"),
                                ("too deep", "n/" + "/".join(["a"] * 64), "path-long"),
                                ("DEL", "n/\x7f", "path-control"), ("a bidirectional control", "n/\u2066", "path-control")):
-        yield bad("file's path, " + name, "M-2", reason, "Paths give the reasons of section 9.", files=[file(path, 1)], dirs=[folder("n")])
-        yield bad("directory's path, " + name, "M-2", reason, "Paths give the reasons of section 9.", files=[], dirs=[folder("n"), folder(path)])
+        rule = "N-2" if reason == "path-control" else "N-1"
+        yield bad("file's path, " + name, rule, reason, "Paths give the reasons of section 9.", files=[file(path, 1)], dirs=[folder("n")])
+        yield bad("directory's path, " + name, rule, reason, "Paths give the reasons of section 9.", files=[], dirs=[folder("n"), folder(path)])
     for mode in ("0640", "0601", "0800", "1700", "4700", "700", "00700", "", "0x00", "0000\u0660"):
         yield bad(f"file's mode {mode!a}", "M-4", f, "Only the owner's three bits.", files=[file("n", 1, mode)], dirs=[])
         yield bad(f"directory's mode {mode!a}", "M-4", f, "Only the owner's three bits.", files=[], dirs=[folder("n", mode)])
     for mtime in ((1 << 40) + 1, -(1 << 40) - 1, 1 << 63, -(1 << 63) - 1):
         yield bad(f"file's mtime {mtime}", "M-4", f, "From -2^40 to 2^40.", files=[file("n", 1, mtime=mtime)], dirs=[])
         yield bad(f"directory's mtime {mtime}", "M-4", f, "From -2^40 to 2^40.", files=[], dirs=[folder("n", mtime=mtime)])
-    yield bad("file's digest in upper case", "M-2", f, what, files=[file("n", 1, sha256="AB" * 32)], dirs=[])
+    yield bad("file's digest in upper case", "I-3", f, what, files=[file("n", 1, sha256="AB" * 32)], dirs=[])
 
 
 def tree():
@@ -236,4 +271,4 @@ def limits():
 
 
 def vectors():
-    return [*accepted(), *syntax(), *field(), *tree(), *totals(), *agreement(), *limits()]
+    return [*accepted(), *syntax(), *places(), *field(), *tree(), *totals(), *agreement(), *limits()]

@@ -45,7 +45,7 @@ def refused():
     for n in (1344, 1407, 1409, 1440, 9089, 9152, 0):
         yield refuse(f"a shard of {n} bytes", "P-1", "The datagram's length fits no shard of section 1.", given(packet(right, inner() + b"\xab" * n)),
                      "packet-length")
-    for n in (0, 1, 15, 16, 43, 1451):
+    for n in (0, 1, 2, 4, 5, 9, 10, 15, 16, 18, 20, 22, 24, 26, 28, 43, 1436, 1451):
         yield refuse(f"a datagram of {n} bytes", "P-1", "The datagram's length fits no shard of section 1.", given(whole[:n]), "packet-length")
     for version in (0, 2, 15):
         yield refuse(f"version {version}", "P-2", "Another version.", given(packet(clear(5, version=version), plain)), "packet-version")

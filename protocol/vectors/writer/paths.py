@@ -19,6 +19,12 @@ def single():
             ("a component of 256 bytes", "n" * 256, "path-long"), ("a component of 128 characters in 256 bytes", "\u00e9" * 128, "path-long"),
             ("4,097 bytes", "/".join(["n" * 255] * 15 + ["n" * 253, "nnn"]), "path-long")):
         yield refuse("path, " + name, "N-1", "A path outside the syntax or the limits.", {"kind": "path", "path": path}, reason)
+    for place, make in (("first", "{}/a/b"), ("inner", "n/{}/b"), ("last", "n/a/{}")):
+        for what, rule, component, reason in (("empty", "N-1", "", "path-syntax"), ("a dot", "N-1", ".", "path-syntax"), ("two dots", "N-1", "..", "path-syntax"),
+                                              ("too long", "N-1", "n" * 256, "path-long"), ("a control", "N-2", "a\x1bb", "path-control"),
+                                              ("a bidirectional control", "N-2", "\u202ea", "path-control")):
+            yield refuse(f"path, its {place} component is {what}", rule, "Every component obeys.", {"kind": "path", "path": make.format(component)}, reason,
+                         f"path's {place} component")
     yield accept("path of 4,096 bytes in 17 components", "N-1", "As long as a path may be.",
                  {"kind": "path", "path": "/".join(["n" * 255] * 15 + ["n" * 252, "nnn"])},
                  {"components": ["n" * 255] * 15 + ["n" * 252, "nnn"]})
@@ -68,6 +74,19 @@ def tables():
     for name in reserved + ["a.", "a ", ".. .", "a<b", "a>b", "a:b", 'a"b', "a\\b", "a|b", "a?b", "a*b"]:
         yield table(f"the file {name!a}", "N-4", [name], policy="portable", reason="path-portable")
         yield table(f"the file {name!a}", "N-4", [name])
+    for field, name, files, dirs, reason in (
+            ("dirs[]: last character", "a directory that ends in a dot", ["d./x"], ["d."], "path-portable"),
+            ("dirs[]: character", "a directory with a colon", ["d:/x"], ["d:"], "path-portable"),
+            ("dirs[]: stem before an extension", "a directory con.d", ["con.d/x"], ["con.d"], "path-portable"),
+            ("dirs[]: first character", "a directory that begins with a pipe", ["|d/x"], ["|d"], "path-portable"),
+            ("files[]: first character", "a file that begins with a question", ["?a"], [], "path-portable"),
+            ("files[] in a directory", "a reserved name in a directory", ["d/lpt1"], ["d"], "path-portable"),
+            ("files[] and dirs[]", "a file and a directory equal but for case", ["A"], ["a"], "path-collision"),
+            ("dirs[] in a directory", "directories in a directory equal but for case", [], ["d", "d/x", "d/X"], "path-collision")):
+        yield table(name, "N-4", files, dirs, "portable", reason) | {"field": field}
+    yield table("files in a directory equal after NFC", "N-3", ["d/\u00e9", "d/e\u0301"], ["d"], reason="path-collision") | {"field": "files[] in a directory"}
+    yield table("directories in a directory equal after NFC", "N-3", [], ["d", "d/\u00e9", "d/e\u0301"], reason="path-collision") | {
+        "field": "dirs[] in a directory"}
     yield table("the directory aux", "N-4", ["aux/x"], ["aux"], "portable", "path-portable")
     for name in ("CONS", "acon", "COM", "COM10", "LPT", "com\u2074", ".con", "a.con", "_nul", "CONIN", "a.b", " a", "a'b", "a;b", "a,b", "a=b", "[a]", "{a}",
                  "%a"):

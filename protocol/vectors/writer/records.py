@@ -61,6 +61,26 @@ def block(records, *, number=7, size=1408, used=None, reserved=0, sum=None, padd
     return u32(crc32c(rest) if sum is None else sum) + rest
 
 
+def places(r):
+    """The fields of a body in order, with the bytes that each takes; of what there may be several the first ones."""
+    n = lambda key: len(r[key].encode())
+    ids = [("bundle", 16), ("epoch", 16)]
+    tenant = lambda: [("tenant's length", 1), ("tenant", n("tenant"))]
+    signature = lambda: [("signature's length", 2), ("signature", len(r["signature"]) // 2)]
+    fields = {
+        "offer": lambda: ids + tenant() + [("class", 1), ("files", 4), ("directories", 4), ("bytes", 8), ("chunks", 4), ("chunk size", 4), ("created", 8),
+                                           ("name's length", 2), ("name", n("name"))],
+        "slice": lambda: [("bundle", 16), ("chunk", 4), ("raw", 4), ("frame", 4), ("offset", 4), ("runs", 2), ("runs[].file", 4), ("runs[].offset", 8),
+                          ("runs[].length", 4)] + [("", 16)] * (len(r["runs"]) - 1) + [("data", len(r["data"]) // 2)],
+        "close": lambda: ids + tenant() + [("sequence", 8), ("previous", 32), ("manifest size", 8), ("digest", 32), ("content chunks", 4), ("manifest chunks", 4)]
+        + signature(),
+        "abandon": lambda: ids + tenant() + [("reason's length", 1), ("reason", n("reason"))] + signature(),
+        "heartbeat": lambda: [("clock", 8), ("epoch", 16), ("ticket key", 32), ("waiting", 4), ("waiting bytes", 8), ("tenants", 2),
+                              ("tenants[].tenant's length", 1), ("tenants[].tenant", len(r["tenants"][0]["tenant"])), ("tenants[].sequence", 8),
+                              ("tenants[].digest", 32)]}
+    return [(f"{r['type']}.{field}", size) for field, size in fields[r["type"]]()]
+
+
 def an_offer(**change):
     return {"type": "offer", "bundle": fixed("bundle", 16).hex(), "epoch": fixed("epoch", 16).hex(), "tenant": "cssf", "class": 2, "files": 3, "dirs": 1,
             "bytes": 8200, "chunks": 3, "chunk_size": 4096, "created": 1769903999, "name": "rapport \u00e9t\u00e9"} | change

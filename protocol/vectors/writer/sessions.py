@@ -73,9 +73,13 @@ def refused():
             ("no parts", [clear(0, 0) + b], "announce-parts"), ("nine parts", [clear(0, 9) + two[:1408]], "announce-parts"),
             ("a part that is not among them", [clear(1, 1) + b], "announce-parts"), ("a part far outside", [clear(255, 2) + two[:1408]], "announce-parts")):
         yield refuse("announcement, " + name, "S-1", "Lengths and parts must add up.", given(all_), reason)
-    for n in (1, 15):
+    for n, part in ((1, "tag"), (4, "part"), (5, "parts"), (15, "zero")):
         yield refuse(f"announcement, {n} bytes of the clear header", "P-1", "What has no clear header is no announcement either.", given([clear(0, 1)[:n]]),
-                     "packet-length")
+                     "packet-length", f"announcement.header's {part}")
+    for field, n in (("number", 3), ("epoch", 12), ("sender", 30), ("receiver", 87), ("links", 88), ("kem", 89), ("e", 91), ("s", 92), ("zero", 99),
+                     ("encapsulation", 700), ("signature", 1300)):
+        yield refuse(f"announcement, cut in {field}", "S-1", "Lengths and parts must add up.", given(datagrams(b[:n])), "announce-length",
+                     f"announcement.{field}")
     for name, change in (
             ("kem 0", {"kem": 0}), ("kem 2", {"kem": 2}), ("e one less", {"e": 1119, "encapsulation": b"\xe0" * 1119}),
             ("e one more", {"e": 1121, "encapsulation": b"\xe0" * 1121}),

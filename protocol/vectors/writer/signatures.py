@@ -15,7 +15,7 @@ def given(raw, namespace=BUNDLE, message=MESSAGE):
 def vectors():
     key = Ed25519("bundle")
     right = blob(key, BUNDLE, MESSAGE)
-    return [*good(key), *envelope(key, right), *invalid(key), *text(right), *abandons(key)]
+    return [*good(key), *envelope(key, right), *cuts(key), *kinds(), *invalid(key), *text(right), *abandons(key)]
 
 
 def good(key):
@@ -56,6 +56,77 @@ def envelope(key, right):
     for namespace in ("session@ecluse", "abandon@ecluse", "release@ecluse", "file"):
         yield refuse(f"envelope, made for {namespace}", "G-3", "A signature made for one thing is refused as every other.",
                      given(blob(key, namespace, MESSAGE)), "signature-format")
+
+
+def cuts(key):
+    """A blob that ends within each of its fields."""
+    made = key.sign(signed_data(BUNDLE, MESSAGE))
+    pieces = (("magic", b"SSHSIG"), ("version", b"\0\0\0\1"), ("key's length", b"\0\0\0\x33"), ("key.kind", key.wire[:15]), ("key.bytes", key.wire[15:]),
+              ("namespace's length", string(BUNDLE)[:4]), ("namespace", BUNDLE.encode()), ("reserved", bytes(4)), ("hash's length", string("sha512")[:4]),
+              ("hash", b"sha512"), ("signature's length", string(made)[:4]), ("signature.algorithm", made[:15]), ("signature.bytes", made[15:]))
+    whole = b"".join(piece for _, piece in pieces)
+    assert whole == blob(key, BUNDLE, MESSAGE)
+    at = 0
+    for field, piece in pieces:
+        yield refuse(f"envelope, cut in {field}", "G-1", "A blob that is not one of ours.", given(whole[:at + len(piece) // 2]), "signature-format",
+                     f"sshsig.{field}")
+        at += len(piece)
+    for field, old in (("key's length", string(key.wire)[:4]), ("namespace's length", string(BUNDLE)[:4]), ("hash's length", string("sha512")[:4]),
+                       ("signature's length", string(made)[:4])):
+        n = int.from_bytes(old, "big")
+        at = whole.index(old + {"k": key.wire, "n": BUNDLE.encode(), "h": b"sha512", "s": made}[field[0]])
+        for wrong in (n - 1, n + 1, 0xFFFFFFFF):
+            yield refuse(f"envelope, {field} of {wrong}", "G-1", "A blob that is not one of ours.",
+                         given(whole[:at] + wrong.to_bytes(4, "big") + whole[at + 4:]), "signature-format", f"sshsig.{field}")
+
+
+def kinds():
+    """One fault in each field of each kind of key and of its signature."""
+    def row(name, field, k, reason="signature-format", **change):
+        return refuse(f"{name}", "G-1", "A key in its one form, and a signature of its kind.", given(blob(k, BUNDLE, MESSAGE, **change)), reason, f"sshsig.{field}")
+
+    rsa, p256, sk, ed = RSA("rsa-sha2-512"), P256("ecdsa"), SecurityKey("sk"), Ed25519("bundle")
+    n = string(b"\0" + rsa.n.to_bytes(256, "big"))
+    data = signed_data(BUNDLE, MESSAGE)
+    yield row("RSA key, e of 0", "RSA key.e", rsa, wire=string("ssh-rsa") + mpint(0) + n)
+    yield row("RSA key, e that is even", "RSA key.e", rsa, wire=string("ssh-rsa") + mpint(65536) + n)
+    yield row("RSA key, e with a superfluous zero", "RSA key.e", rsa, wire=string("ssh-rsa") + string(b"\0\0\1\0\1") + n)
+    yield row("RSA key, n that is negative", "RSA key.n", rsa, "signature-invalid", wire=string("ssh-rsa") + mpint(65537) + string(b"\xff" + bytes(255)))
+    yield row("RSA key, something behind it", "RSA key's end", rsa, wire=rsa.wire + b"\0")
+    yield row("RSA signature, one byte short", "RSA signature.bytes", rsa, "signature-invalid", signature=string("rsa-sha2-512") + string(bytes(255)))
+    yield row("RSA signature, something behind it", "RSA signature's end", rsa, signature=rsa.sign(data) + b"\0")
+    point = p256.wire[-65:]
+    x = int.from_bytes(point[1:33], "big")
+    prefix = string("ecdsa-sha2-nistp256") + string("nistp256")
+    yield row("ECDSA key, another curve", "ECDSA key.curve", p256, wire=string("ecdsa-sha2-nistp256") + string("nistp384") + string(point))
+    yield row("ECDSA key, a compressed point", "ECDSA key.form", p256, wire=prefix + string(bytes([2 + (point[-1] & 1)]) + point[1:33]))
+    yield row("ECDSA key, the point at infinity", "ECDSA key.form", p256, wire=prefix + string(b"\0"))
+    yield row("ECDSA key, x off the curve", "ECDSA key.x", p256, wire=prefix + string(b"\4" + ((x + 1) % p256.p).to_bytes(32, "big") + point[33:]))
+    yield row("ECDSA key, y off the curve", "ECDSA key.y", p256, wire=prefix + string(point[:-1] + bytes([point[-1] ^ 1])))
+    yield row("ECDSA key, something behind it", "ECDSA key's end", p256, wire=p256.wire + b"\0")
+    made = p256.sign(data)[4 + 19 + 4:]
+    size = int.from_bytes(made[:4], "big")
+    r, s = made[4:4 + size], made[8 + size:]
+    ecdsa = lambda r, s, more=b"": string("ecdsa-sha2-nistp256") + string(string(r) + string(s) + more)
+    yield row("ECDSA signature, r of 0", "ECDSA signature.r", p256, "signature-invalid", signature=ecdsa(b"", s))
+    yield row("ECDSA signature, r above the order", "ECDSA signature.r", p256, "signature-invalid", signature=ecdsa(b"\0" + b"\xff" * 32, s))
+    yield row("ECDSA signature, s of 0", "ECDSA signature.s", p256, "signature-invalid", signature=ecdsa(r, b""))
+    yield row("ECDSA signature, s above the order", "ECDSA signature.s", p256, "signature-invalid", signature=ecdsa(r, b"\0" + b"\xff" * 32))
+    yield row("ECDSA signature, something behind s", "ECDSA signature's end", p256, "signature-invalid", signature=ecdsa(r, s, b"\0"))
+    yield row("security key, another application", "security key.application", sk, "signature-invalid",
+              wire=string(sk.kind) + sk.wire[4 + len(sk.kind):-8] + string("web:"))
+    yield row("security key, without an application", "security key.application", sk, wire=sk.wire[:-8])
+    yield row("security key, a key of 31 bytes", "security key.bytes", sk, wire=string(sk.kind) + string(bytes(31)) + string("ssh:"))
+    yield row("security key, something behind it", "security key's end", sk, wire=sk.wire + b"\0")
+    whole = sk.sign(data)
+    yield row("security key's signature, another counter", "security key's counter", sk, "signature-invalid", signature=whole[:-1] + b"\x08")
+    yield row("security key's signature, without a counter", "security key's counter", sk, signature=whole[:-4])
+    yield row("security key's signature, without flags", "security key's flags", sk, signature=whole[:-5])
+    yield row("security key's signature, something behind it", "security key's signature's end", sk, signature=whole + b"\0")
+    yield row("Ed25519 signature, 65 bytes", "Ed25519 signature.bytes", ed, "signature-invalid", signature=string("ssh-ed25519") + string(bytes(65)))
+    yield row("Ed25519 key, of all zeroes", "Ed25519 key.bytes", ed, "signature-invalid", wire=string("ssh-ed25519") + string(bytes(32)))
+    yield row("Ed25519 key, another R", "Ed25519 signature.R", ed, "signature-invalid",
+              signature=string("ssh-ed25519") + string(ed.sign(data)[19:51][::-1] + ed.sign(data)[51:]))
 
 
 def loose_rsa():

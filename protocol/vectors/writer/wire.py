@@ -137,5 +137,7 @@ def accept(name, rule, what, given, values=None):
     return {"name": name, "rule": rule, "what": what, "input": given, "expect": "accept", "values": values if values is not None else {}}
 
 
-def refuse(name, rule, what, given, reason):
-    return {"name": name, "rule": rule, "what": what, "input": given, "expect": "refuse", "reason": reason}
+def refuse(name, rule, what, given, reason, field=None):
+    """field is where the fault is; without it fields.py says so by the name."""
+    out = {"name": name, "rule": rule, "what": what, "input": given, "expect": "refuse", "reason": reason}
+    return out | ({"field": field} if field else {})
