@@ -19,6 +19,7 @@ type chain struct {
 	Epoch    bundle.Epoch                            `json:"epoch,omitzero"` // the paired one
 	Replaced []bundle.Epoch                          `json:"replaced"`       // paired once
 	Floors   map[bundle.Epoch]map[bundle.Name]uint64 `json:"floors"`         // by tenant: sequences at or below it are forgotten on purpose
+	Safe     map[bundle.Epoch]map[bundle.Name]mark   `json:"safe,omitempty"` // by tenant
 }
 
 // status says what the chain knows of an epoch.
@@ -86,6 +87,7 @@ func (l *Ledger) Pair(ctx context.Context, sender bundle.Name, epoch bundle.Epoc
 		if !c.Epoch.IsZero() {
 			c.Replaced = append(c.Replaced, c.Epoch)
 			delete(c.Floors, c.Epoch)
+			delete(c.Safe, c.Epoch)
 		}
 		c.Epoch = epoch
 		return l.putChain(c)

@@ -49,9 +49,10 @@ func (l *Ledger) purge(ids []bundle.ID) error {
 	return errors.Join(l.hide(context.Background(), gone), errors.Join(unreadable...))
 }
 
-// raiseFloors lifts the floors of chains to the highest sequences that are about to be forgotten. Epochs that nobody has paired have floors too: somebody may.
+// raiseFloors lifts the floors of chains to the highest sequences that are about to be forgotten, and notes how far all before them is safe. Epochs that nobody has paired have floors too: somebody may.
 func (l *Ledger) raiseFloors(records []*Record) error {
 	changed := make(map[bundle.Name]*chain)
+	looked := make(map[Chain]bool)
 	for _, r := range records {
 		if !r.Held() || r.Sequence == nil {
 			continue
@@ -62,7 +63,14 @@ func (l *Ledger) raiseFloors(records []*Record) error {
 			c = l.chains[r.Sender].clone(r.Sender)
 			l.mu.Unlock()
 		}
-		if c.raise(r.Epoch, r.Tenant, *r.Sequence) {
+		marked, err := false, error(nil)
+		if at := (Chain{r.Sender, r.Tenant, r.Epoch}); !looked[at] && c.status(r.Epoch) != bundle.EpochReplaced {
+			looked[at] = true
+			if marked, err = l.raiseMark(c, r.Tenant, r.Epoch); err != nil {
+				return err
+			}
+		}
+		if c.raise(r.Epoch, r.Tenant, *r.Sequence) || marked {
 			changed[r.Sender] = c
 		}
 	}
@@ -82,6 +90,12 @@ func (c *chain) clone(sender bundle.Name) *chain {
 	copied := &chain{Sender: c.Sender, Epoch: c.Epoch, Replaced: append([]bundle.Epoch(nil), c.Replaced...), Floors: make(map[bundle.Epoch]map[bundle.Name]uint64)}
 	for e, floors := range c.Floors {
 		copied.Floors[e] = maps.Clone(floors)
+	}
+	for e, marks := range c.Safe {
+		if copied.Safe == nil {
+			copied.Safe = make(map[bundle.Epoch]map[bundle.Name]mark)
+		}
+		copied.Safe[e] = maps.Clone(marks)
 	}
 	return copied
 }
