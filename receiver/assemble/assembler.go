@@ -23,7 +23,8 @@ type Source struct {
 
 // Owner is told what becomes of bundles. Offered, Closed, Abandoned and Beat are called from decode workers, the others from this room's own goroutines; none may call back, but for Counts and Progress.
 type Owner interface {
-	// Offered admits a bundle by returning nil, or refuses it. With Swallow the bundle is one that was finished before: its slices are surplus.
+	// Offered admits a bundle by returning nil, or refuses it. With Swallow the bundle is one that was finished before: its slices are surplus. Of a bundle that was refused, or
+	// finished, it is asked again when its offer still comes after a while: what there was no room for may come in when there is.
 	Offered(s Source, o *record.Offer, received time.Time) error
 	// Known says whether a bundle of which no offer has come in this life was finished before: its slices are surplus.
 	Known(id bundle.ID) bool
@@ -78,7 +79,9 @@ type Assembler struct {
 	buffers      buffers    // of frames
 	raws         buffers    // of decompressed chunks: a bound of its own, so that frames never keep jobs from ending
 	bundles      map[bundle.ID]*incoming
-	swallow      *recent // ids whose slices are surplus
+	swallow      *recent                 // ids whose slices are surplus
+	asked        map[bundle.ID]time.Time // when the Owner was last asked about those whose offers still come
+	tables       int                     // files for which there are tables of digests
 	jobs         []*job
 	active       int // jobs queued or under way
 	order        uint64
@@ -114,6 +117,7 @@ func New(o Options) (*Assembler, error) {
 		raws:    buffers{limit: rawMemory, spare: make(map[int][][]byte)},
 		bundles: make(map[bundle.ID]*incoming),
 		swallow: newRecent(1 << 16),
+		asked:   make(map[bundle.ID]time.Time),
 		counts:  make(map[bundle.Reason]uint64),
 		hashing: make(chan *job, 64),
 	}
@@ -214,13 +218,34 @@ func (a *Assembler) bundle(s Source, id bundle.ID) *incoming {
 
 // offered is bundle for an offer, which is never one too many: it ends the wait that strangers are bounded for.
 func (a *Assembler) offered(s Source, id bundle.ID) *incoming {
-	if in := a.bundles[id]; in != nil || a.swallow.has(id) || a.options.Owner.Known(id) {
-		if in != nil && in.source.Sender != s.Sender {
-			return nil
-		}
+	switch in := a.bundles[id]; {
+	case in != nil && in.source.Sender != s.Sender:
+		return nil
+	case in != nil:
 		return in
+	case (a.swallow.has(id) || a.options.Owner.Known(id)) && !a.askAgain(id):
+		return nil
 	}
 	return a.stranger(s, id)
+}
+
+const (
+	askEvery  = 5 * time.Second // an offer is repeated each second for as long as its bundle is under way
+	askedMost = 4096            // offers under way at once; of more, each is asked about
+)
+
+// askAgain says whether the Owner is to be asked once more about a bundle of which nothing was wanted.
+func (a *Assembler) askAgain(id bundle.ID) bool {
+	now := a.options.Now()
+	last, ok := a.asked[id]
+	if ok && now.Sub(last) < askEvery {
+		return false
+	}
+	if len(a.asked) >= askedMost {
+		clear(a.asked)
+	}
+	a.asked[id] = now
+	return ok // the first of them only begins the wait
 }
 
 // stranger makes up a bundle that waits for its offer.
@@ -406,6 +431,10 @@ func (a *Assembler) slice(s Source, sl *record.Slice) error {
 // drop forgets a bundle. Jobs under way find that it is gone.
 func (a *Assembler) drop(in *incoming) {
 	in.gone = true
+	if in.hashes != nil {
+		a.tables -= in.hashes.tabled
+		in.hashes.tabled = 0
+	}
 	for _, f := range in.frames {
 		a.dropFrame(f)
 	}

@@ -36,6 +36,20 @@ func (b *bitmap) clear(i uint32) {
 	}
 }
 
+// below counts the numbers below n that are there: 64 at a time, since a bundle may have 2^24 chunks, and who asks holds the lock.
+func (b *bitmap) below(n uint32) (count int) {
+	for i, w := range b.words {
+		if from := uint32(i) * 64; from+64 > n {
+			if from < n {
+				count += bits.OnesCount64(w & (1<<(n-from) - 1))
+			}
+			break
+		}
+		count += bits.OnesCount64(w)
+	}
+	return count
+}
+
 // missing calls f for each run of absent numbers below n, in order, until f returns false.
 func (b *bitmap) missing(n uint32, f func(from, to uint32) bool) {
 	for i := uint32(0); i < n; {

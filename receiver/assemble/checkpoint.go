@@ -54,14 +54,8 @@ func (in *incoming) missing() Missing {
 	if !ok {
 		return Missing{Chunks: -1, Bytes: max(int64(in.offer.Bytes)-in.written, 0)}
 	}
-	m := Missing{Chunks: int(n) - in.have.count}
-	for c := range in.offer.Chunks {
-		if !in.have.has(c) {
-			m.Bytes += int64(in.offer.ChunkSize)
-		}
-	}
-	m.Bytes = min(m.Bytes, int64(in.offer.Bytes))
-	return m
+	content := int64(in.offer.Chunks) - int64(in.have.below(in.offer.Chunks))
+	return Missing{Chunks: int(n) - in.have.count, Bytes: min(content*int64(in.offer.ChunkSize), int64(in.offer.Bytes))}
 }
 
 // keepable is one bundle's state as a checkpoint notes it.

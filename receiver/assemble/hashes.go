@@ -15,6 +15,8 @@ import (
 //
 // The hasher owns it while chunks are under way; when a bundle is whole it goes to the Owner with it.
 type hashes struct {
+	files   int             // in the bundle, and the manifest
+	tabled  int             // files that the tables are for: 0 before the first chunk, and where there was no room for tables; under the Assembler's lock
 	digests []bundle.Digest // by file number
 	sizes   []int64         // bytes under the digest, -1 when it is not known
 	fronts  map[uint32]*front
@@ -34,17 +36,38 @@ const maxFronts = 8
 
 // newHashes prepares for that many files, and for the manifest. read gives back what was written.
 func newHashes(files uint32, read func(file uint32, at int64, b []byte) error) *hashes {
-	h := &hashes{
-		digests: make([]bundle.Digest, files+1),
-		sizes:   make([]int64, files+1),
-		fronts:  make(map[uint32]*front),
-		spoiled: make(map[uint32]bool),
-		read:    read,
+	return &hashes{files: int(files) + 1, fronts: make(map[uint32]*front), spoiled: make(map[uint32]bool), read: read}
+}
+
+// tablesMost bounds the files that are followed at once, of all bundles: 40 bytes each. An offer costs a sender nothing, and says a million files; so the tables of a bundle are made
+// when its first chunk is here, and what there is no room for is read at the end.
+const tablesMost = 1_500_000
+
+// prepare makes the tables of a bundle.
+func (a *Assembler) prepare(in *incoming) {
+	h := in.hashes
+	if h == nil || h.sizes != nil {
+		return
 	}
+	a.mu.Lock()
+	ok := !in.gone && a.tables+h.files <= tablesMost
+	if ok {
+		a.tables += h.files
+		h.tabled = h.files
+	}
+	a.mu.Unlock()
+	if !ok {
+		h.sizes = []int64{} // none: this bundle has a chunk that nobody followed, so nobody follows the rest
+		return
+	}
+	h.makeTables()
+}
+
+func (h *hashes) makeTables() {
+	h.digests, h.sizes = make([]bundle.Digest, h.files), make([]int64, h.files)
 	for i := range h.sizes {
 		h.sizes[i] = -1
 	}
-	return h
 }
 
 // add takes the content of one run that has been written. last says that the file may go on in another chunk.

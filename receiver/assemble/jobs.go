@@ -59,6 +59,7 @@ func (a *Assembler) hash() {
 		<-j.ready
 		f := j.frame
 		if h := f.bundle.hashes; j.err == nil && h != nil {
+			a.prepare(f.bundle)
 			at := 0
 			for i, r := range f.runs {
 				end := at + int(r.Length)
