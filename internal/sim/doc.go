@@ -1,0 +1,15 @@
+// Package sim runs both houses in one process, over a link and disks that one seed makes misbehave, on a virtual clock. It has no code of its own: only tests may know both houses.
+//
+//	seed -> plan: sizes, code, items, faults, when
+//	             |
+//	 outboxes -> low house -> link -> high house -> imports        production code, by the seams that production uses:
+//	             |  disk      |       |  disk                      transmit.Socket and Pacer, collect.Socket, disk.Probe, the houses' clocks
+//	             crash, full, lost,   crash, full,
+//	             error ...    flipped error ...
+//	                          ...
+//
+// A run has some tens of transfers and three times. First faults happen, as planned. Then they end, and what needs no operator has to arrive by itself. At last operators do what
+// the runbooks say: what is damaged or missing is sent again. Then everything that was dropped has to be accounted for, by the invariants of the checker.
+//
+// Sizes are scaled down by 1,024: a chunk has 4 KiB, an item up to 64 KiB, and a block a few kilobytes, so that an item still takes several blocks and a window several of those.
+package sim

@@ -1,0 +1,199 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"ecluse/internal/cli"
+	"ecluse/internal/disk"
+	"ecluse/protocol/bundle"
+	"ecluse/receiver/chamber"
+	"ecluse/receiver/collect"
+	"ecluse/receiver/deliver"
+	highhouse "ecluse/receiver/house"
+	"ecluse/receiver/ledger"
+	"ecluse/receiver/release"
+)
+
+// high is the high side.
+type high struct {
+	*process
+	w *world
+
+	mu    sync.Mutex
+	house *highhouse.House // of the present life, while it runs
+}
+
+func newHigh(w *world, epoch bundle.Epoch) (*high, error) {
+	h := &high{w: w}
+	h.process = &process{w: w, name: "high", live: h.live, after: h.after, kinds: highKinds}
+	o := h.options(disk.New())
+	return h, highhouse.AtRest(context.Background(), o, func(ctx context.Context, s *highhouse.State) error { return s.Ledger.Pair(ctx, senderName, epoch) })
+}
+
+func (h *high) dir() string { return filepath.Join(h.w.dir, "high") }
+
+func (h *high) options(d *disk.Disk) highhouse.Options {
+	tenants := make(map[bundle.Name]chamber.Tenant)
+	var names []bundle.Name
+	for _, t := range h.w.plan.tenants {
+		names = append(names, t.name)
+		tenants[t.name] = chamber.Tenant{Name: t.name, Release: t.mode, Destinations: []deliver.Options{{Directory: h.w.imports(t.name), Clash: deliver.KeepBoth}}}
+	}
+	keep := chamber.Keep{Imported: forever, Rejected: forever, Damaged: forever, Rows: forever}
+	if h.w.plan.moved {
+		keep.Imported = 0
+	}
+	return highhouse.Options{
+		Dir: h.dir(), Disk: d, Key: h.w.ring.receiver, Signers: h.w.ring.signers, Senders: map[bundle.Name][]bundle.Name{senderName: names}, Tenants: tenants,
+		Keep: keep, Reserve: func(int64) int64 { return 1 << 20 }, Log: h.w.zap.Named("high"), Now: h.clock, Fatal: func(error) {},
+	}
+}
+
+// live is one life of the daemon.
+func (h *high) live(ctx context.Context, p *prober) error {
+	asked := ctx
+	ctx, fatal := context.WithCancelCause(ctx)
+	defer fatal(nil)
+	o := h.options(disk.Watched(p))
+	o.Fatal = fatal
+	s, err := highhouse.Open(ctx, o)
+	if err != nil {
+		return cli.Ending(asked, ctx, err)
+	}
+	err = cli.Ending(asked, ctx, h.run(ctx, fatal, s, p))
+	return errors.Join(err, s.Close(err == nil && p.alive()))
+}
+
+func (h *high) run(ctx context.Context, fatal context.CancelCauseFunc, s *highhouse.State, p *prober) error {
+	socket := h.w.link.open(p.alive)
+	defer socket.Close()
+	house, err := highhouse.Join(s, highhouse.Flow{
+		Links: []collect.Link{{Name: "a", Socket: socket}}, Memory: 8 << 20, Queue: 1 << 20, Assemble: 48 << 20, Idle: h.w.plan.idle,
+		OnRefusal: func(r collect.Refusal) { h.w.zap.Sugar().Named("high").Infow("session refused", "reason", r.Reason) },
+	})
+	if err != nil {
+		return err
+	}
+	defer h.show(nil)
+	return house.Run(ctx, fatal, func() { h.show(house) }, func() {}, h.save)
+}
+
+// save keeps the clock once a minute, as the daemon does.
+func (h *high) save(ctx context.Context) error {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if house := h.running(); house != nil {
+				_ = house.Clock.Save() // the daemon logs it
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (h *high) show(house *highhouse.House) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.house = house
+}
+
+func (h *high) running() *highhouse.House {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.house
+}
+
+// after loses the catalog where the fault says so, and looks at what consumers see at that instant.
+func (h *high) after(p *prober) {
+	if p.cause == highCatalog {
+		loseCatalog(h.w, h.dir())
+	}
+	h.w.lookAtImports(false)
+}
+
+// officer decides what waits for a person: all is approved but what the plan has rejected.
+func (h *high) officer(ctx context.Context) {
+	house := h.running()
+	if house == nil {
+		return
+	}
+	ids, err := house.Ledger.InState(ctx, ledger.Quarantined)
+	if err != nil {
+		return // it ends
+	}
+	for _, id := range ids {
+		r, err := house.Ledger.Get(id)
+		if err != nil || r.Name == nil {
+			continue
+		}
+		it := h.w.item(r.Tenant, *r.Name)
+		if it == nil {
+			h.w.fail("bundle %s of %s is called %q, which nobody dropped", id, r.Tenant, *r.Name)
+			continue
+		}
+		if h.w.mode(r.Tenant) == release.ModeAutomatic {
+			continue
+		}
+		d := ledger.Decision{Approve: !it.reject, Who: "officer", UID: 1000, At: house.Clock.Now().UTC()}
+		if it.reject {
+			d.Reason = "not wanted"
+		}
+		_, _ = house.Chamber.Decide(ctx, id, d) // what was not taken is asked for again
+	}
+}
+
+func (w *world) mode(t bundle.Name) release.Mode {
+	for _, p := range w.plan.tenants {
+		if p.name == t {
+			return p.mode
+		}
+	}
+	return release.ModeTwo
+}
+
+// item is what was dropped under a name.
+func (w *world) item(t bundle.Name, name string) *item {
+	for _, it := range w.items {
+		if it.tenant == t && it.name == name {
+			return it
+		}
+	}
+	return nil
+}
+
+// lookAtImports holds what consumers see against what was dropped: nothing but whole items, each once, each with its own tenant. At the end nothing else may stand there at all.
+func (w *world) lookAtImports(end bool) (have map[*item]bool) {
+	have = make(map[*item]bool)
+	for _, t := range w.plan.tenants {
+		entries, err := os.ReadDir(w.imports(t.name))
+		if err != nil {
+			w.fail("look at the imports of %s: %v", t.name, err)
+		}
+		for _, e := range entries {
+			if e.Name()[0] == '.' {
+				if end {
+					w.fail("import/%s/%s was left behind", t.name, e.Name())
+				}
+				continue
+			}
+			it := w.item(t.name, e.Name())
+			if it == nil {
+				w.fail("I1, I2, I4: import/%s/%s is nothing that was dropped for this tenant, or is there twice", t.name, e.Name())
+				continue
+			}
+			if d := it.differs(filepath.Join(w.imports(t.name), e.Name())); d != "" {
+				w.fail("I1: import/%s/%s: %s", t.name, e.Name(), d)
+			}
+			have[it] = true
+		}
+	}
+	return have
+}

@@ -1,0 +1,168 @@
+package sim
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"ecluse/protocol/bundle"
+	"ecluse/receiver/ledger"
+	lowledger "ecluse/sender/ledger"
+)
+
+// event is something that the plan has happen.
+type event struct {
+	at time.Duration
+	do func()
+}
+
+// run is a whole run, within its bubble.
+func (w *world) run() {
+	w.log.note("begins")
+	w.low.start()
+	w.high.start()
+	ctx, cancel := context.WithCancel(context.Background())
+	officer := make(chan struct{})
+	go func() { defer close(officer); w.officer(ctx) }()
+	for _, e := range w.timeline() {
+		time.Sleep(e.at - time.Since(w.began))
+		e.do()
+	}
+	time.Sleep(faultsUntil + 10*time.Second - time.Since(w.began))
+	w.calm()
+	w.settle("by itself")
+	for round := 0; round < 4 && w.repair(); round++ {
+		w.settle("after a repair")
+	}
+	cancel()
+	<-officer
+	w.low.stop()
+	w.high.stop()
+	w.check()
+}
+
+// timeline is everything that the plan has happen, in order.
+func (w *world) timeline() (list []event) {
+	for _, it := range w.items {
+		list = append(list, event{it.at, func() {
+			w.log.note("%s/%s is dropped: %d bytes, %d files, class %d", it.tenant, it.name, it.size, it.files, it.class)
+			w.low.drop(it)
+		}})
+	}
+	for _, f := range w.plan.faults {
+		list = append(list, event{f.at, func() {
+			w.log.note("%s", f)
+			switch f.kind {
+			case loss, burst, reorder, duplicate, flip, cut, replay, outage, stall:
+				w.link.begin(f)
+			case lowKill, lowAgain, lowFull, lowError, lowSync, lowCatalog, lowClock:
+				w.low.suffer(f)
+			default:
+				w.high.suffer(f)
+			}
+		}})
+	}
+	slices.SortStableFunc(list, func(a, b event) int { return int(a.at - b.at) })
+	return list
+}
+
+// calm ends all faults.
+func (w *world) calm() {
+	w.log.note("all faults end")
+	w.link.calm()
+	w.low.calm()
+	w.high.calm()
+}
+
+// officer looks every few seconds.
+func (w *world) officer(ctx context.Context) {
+	tick := time.NewTicker(3 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			w.high.officer(ctx)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// settleMost is how long everything may take to come to rest: the longest pause before something is tried again (five minutes), and all passes.
+const settleMost = 12 * time.Minute
+
+// settle waits until neither side has anything left to do, for as long as the receiver needs to notice that nothing more comes.
+func (w *world) settle(how string) {
+	quiet := 0
+	began := time.Now()
+	for time.Since(began) < settleMost {
+		time.Sleep(time.Second)
+		if why := w.busy(); why != "" {
+			quiet = 0
+			continue
+		}
+		if quiet++; time.Duration(quiet)*time.Second > 8*w.plan.idle {
+			w.log.note("at rest, %s", how)
+			return
+		}
+	}
+	w.fail("I9: not at rest after %v, %s: %s", settleMost, how, w.busy())
+}
+
+// busy says what is still going on, or nothing.
+func (w *world) busy() string {
+	l, h := w.low.running(), w.high.running()
+	if l == nil || h == nil {
+		return "a side is down"
+	}
+	if n, _ := l.Dispatch.Waiting(); n > 0 {
+		return "bundles wait to be sent"
+	}
+	for _, t := range w.plan.tenants {
+		if name := firstVisible(w.outbox(t.name)); name != "" {
+			return name + " is in its outbox"
+		}
+	}
+	for _, s := range []ledger.State{ledger.Approved, ledger.Quarantined, ledger.Receiving} {
+		ids, err := h.Ledger.InState(context.Background(), s)
+		if err != nil {
+			return err.Error()
+		}
+		if len(ids) > 0 {
+			return "bundle " + ids[0].String() + " is " + string(s)
+		}
+	}
+	return ""
+}
+
+// repair is what operators do when nothing more happens by itself: what the high side has not whole is sent again, and what it refused for want of room is dropped again.
+// It says whether there was anything to do.
+func (w *world) repair() bool {
+	l, h := w.low.running(), w.high.running()
+	if l == nil || h == nil {
+		w.fail("I9: a side is down although all faults have ended")
+		return false
+	}
+	did := false
+	sent, err := l.Ledger.List(context.Background(), lowledger.Query{})
+	if err != nil {
+		w.fail("list what was sent: %v", err)
+	}
+	for _, r := range sent {
+		if r.State != lowledger.Sent || !w.lacks(r.Bundle) {
+			continue
+		}
+		w.log.note("%s/%s is sent again", r.Tenant, r.Name)
+		if err := l.Dispatch.Resend(context.Background(), r.Bundle, nil); err != nil {
+			w.fail("send %s/%s again: %v", r.Tenant, r.Name, err)
+		}
+		did = true
+	}
+	return did
+}
+
+// lacks says whether the high side has a bundle neither whole nor ended.
+func (w *world) lacks(id bundle.ID) bool {
+	r, err := w.high.running().Ledger.Get(id)
+	return err != nil || !r.State.Stored()
+}

@@ -1,0 +1,161 @@
+package sim
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"ecluse/internal/disk"
+	"ecluse/internal/keys"
+	"ecluse/protocol/bundle"
+	lowhouse "ecluse/sender/house"
+)
+
+const senderName = bundle.Name("low")
+
+// ring is the keys of both sides, which all runs of a process share.
+type ring struct {
+	identity *keys.Identity
+	receiver *keys.ReceiverKey
+	public   *keys.ReceiverPublic
+	signers  *keys.AllowedSigners
+}
+
+var sharedRing = sync.OnceValues(func() (*ring, error) {
+	dir, err := os.MkdirTemp("", "ecluse-sim-keys-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	key, err := keys.GenerateIdentity(filepath.Join(dir, "id"), string(senderName))
+	if err != nil {
+		return nil, err
+	}
+	r := &ring{}
+	if r.identity, err = keys.LoadIdentity(filepath.Join(dir, "id")); err != nil {
+		return nil, err
+	}
+	if r.receiver, err = keys.GenerateReceiverKey(filepath.Join(dir, "receiver")); err != nil {
+		return nil, err
+	}
+	if r.public, err = keys.ParseReceiverPublic(r.receiver.Public()); err != nil {
+		return nil, err
+	}
+	signers := filepath.Join(dir, "allowed_signers")
+	if _, err := keys.AppendSigner(signers, senderName, []string{bundle.NamespaceBundle, bundle.NamespaceSession, bundle.NamespaceAbandon}, key, ""); err != nil {
+		return nil, err
+	}
+	all, err := keys.LoadAllowedSigners(signers)
+	if err != nil {
+		return nil, err
+	}
+	r.signers = all.Restrict([]bundle.Name{senderName})
+	return r, nil
+})
+
+// world is one run.
+type world struct {
+	t     testing.TB
+	plan  *plan
+	ring  *ring
+	dir   string
+	tally *tally
+	log   *events
+	link  *link
+	low   *low
+	high  *high
+	items []*item
+	began time.Time
+	zap   *zap.Logger
+	text  *safeBuffer // what both houses logged
+
+	mu     sync.Mutex
+	faults []string
+}
+
+// safeBuffer is a buffer for many writers.
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safeBuffer) Sync() error { return nil }
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// newWorld lays out both sides below dir.
+func newWorld(t testing.TB, p *plan, dir string, r *ring) (*world, error) {
+	w := &world{t: t, plan: p, ring: r, dir: dir, tally: newTally(), began: time.Now(), text: &safeBuffer{}}
+	w.log = &events{began: w.began}
+	encoder := zap.NewProductionEncoderConfig()
+	encoder.EncodeTime = func(at time.Time, e zapcore.PrimitiveArrayEncoder) { e.AppendString(at.Sub(w.began).String()) }
+	w.zap = zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(encoder), w.text, zapcore.DebugLevel))
+	w.link = newLink(w)
+	for i := range p.items {
+		w.items = append(w.items, makeItem(p.items[i], p.tenants[p.items[i].tenant].name))
+	}
+	for _, d := range []string{"low", "high", "spool"} {
+		if err := os.Mkdir(filepath.Join(dir, d), 0o700); err != nil {
+			return nil, err
+		}
+	}
+	for _, t := range p.tenants {
+		for _, d := range []string{w.outbox(t.name), w.imports(t.name)} {
+			if err := os.MkdirAll(d, 0o755); err != nil {
+				return nil, err
+			}
+		}
+	}
+	epoch, err := lowhouse.Draw(disk.New(), filepath.Join(dir, "low"))
+	if err != nil {
+		return nil, fmt.Errorf("draw the sender's state: %w", err)
+	}
+	w.low, err = newLow(w)
+	if err != nil {
+		return nil, err
+	}
+	w.high, err = newHigh(w, epoch)
+	return w, err
+}
+
+func (w *world) outbox(t bundle.Name) string  { return filepath.Join(w.dir, "outbox", string(t)) }
+func (w *world) imports(t bundle.Name) string { return filepath.Join(w.dir, "import", string(t)) }
+
+// fail notes that something does not hold. The run goes on: what else is wrong tells more.
+func (w *world) fail(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.faults) < 50 {
+		w.faults = append(w.faults, fmt.Sprintf(format, args...))
+	}
+}
+
+// events is the log of a run: what the plan decided and what became of each item, by the virtual clock.
+type events struct {
+	began time.Time
+	mu    sync.Mutex
+	lines []string
+}
+
+func (e *events) note(format string, args ...any) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.lines = append(e.lines, fmt.Sprintf("%12v  %s", time.Since(e.began).Truncate(time.Millisecond), fmt.Sprintf(format, args...)))
+}
