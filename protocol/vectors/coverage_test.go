@@ -128,9 +128,22 @@ func TestVectorsAreWhole(t *testing.T) {
 	}
 }
 
+// runElsewhere are the families that the production code of another folder is held against, by the test that runs them.
+var runElsewhere = map[string]string{
+	"openings":  "receiver/collect.TestOpeningsOfSection4",
+	"conflicts": "receiver/assemble.TestConflictsOfSection7",
+	"frames":    "receiver/assemble.TestFramesOfSection7",
+}
+
 // Every family of vectors is run by a test: one that nobody reads would hold nothing.
 func TestEveryFamilyIsRun(t *testing.T) {
 	read := map[string]bool{}
+	for family, name := range runElsewhere {
+		folder, test, _ := strings.Cut(name, ".")
+		if read[family] = testsOf(t, folder)[test]; !read[family] {
+			t.Errorf("%s.json is run by %s, which is not in the source", family, name)
+		}
+	}
 	files, err := filepath.Glob("*_test.go")
 	if err != nil {
 		t.Fatal(err)

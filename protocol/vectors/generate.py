@@ -12,8 +12,8 @@ import sys
 sys.dont_write_bytecode = True
 
 # After the line that keeps the folder clean.
-from writer import (blocks, chain, codes, derived, fields, layout, leopard, manifest_vectors, packets, paths, sessions, signatures, tickets,  # noqa: E402
-                    values, windows)
+from writer import (blocks, chain, codes, conflicts, derived, fields, frames, layout, leopard, manifest_vectors, openings, packets, paths,  # noqa: E402
+                    sessions, signatures, tickets, values, windows)
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -25,11 +25,15 @@ FAMILIES = {
     "sessions": (sessions, "Announcements as datagrams, and what is signed and derived from (section 4). "
                            "A vector that is sent out of order says in which."),
     "derived": (derived, "Whole sessions: a receiver's seed, an announcement, the keys of its links, and packets under them (sections 3 and 4)."),
+    "openings": (openings, "Announcements before a receiver that has enrolled one key, with what allowed_signers says of it and what was accepted before "
+                           "(section 4)."),
     "codes": (codes, "Codes of forward error correction (section 5)."),
     "parity": (leopard, "Parity and repair (section 5). Shards have 1,408 bytes; "
                         "byte j of every 64 in data shard i is (3ii + 5ij + 7j + floor(i/7) + 1) mod 256, "
                         "and 64 bytes of each parity shard are given, which repeat alike."),
     "blocks": (blocks, "Blocks and their records (sections 6 and 7). A block's hexadecimal digits hold {xx*n} for the byte xx n times."),
+    "conflicts": (conflicts, "What records say together: blocks of one record each, in order (section 7)."),
+    "frames": (frames, "Frames of chunks (section 7)."),
     "layout": (layout, "How files are cut into chunks (section 8). "
                        "Sizes are pairs of a size and how many files of it follow; of long layouts some chunks are shown."),
     "paths": (paths, "Paths, tables of paths and their order (section 9)."),

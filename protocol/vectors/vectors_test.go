@@ -23,7 +23,7 @@ type vector struct {
 	Values json.RawMessage `json:"values"`
 	Reason string          `json:"reason"`
 	Field  string          `json:"field"` // where the fault is
-	Also   []string        `json:"also"` // further rules that it holds
+	Also   []string        `json:"also"`  // further rules that it holds
 }
 
 // load reads a family of vectors. It fails when there are none: a test that holds nothing against nothing passes.

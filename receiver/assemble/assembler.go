@@ -398,6 +398,9 @@ func (a *Assembler) slice(s Source, sl *record.Slice) error {
 		a.mu.Lock()
 	}
 	f := in.frames[sl.Chunk]
+	if f != nil && f.raw != sl.Raw {
+		return errLayout // a chunk has one length, however it is compressed
+	}
 	if f != nil && !f.fits(sl) {
 		a.dropFrame(f)
 		f = nil

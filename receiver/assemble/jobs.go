@@ -101,7 +101,7 @@ func (a *Assembler) finish(j *job) {
 func newDecoder() *zstd.Decoder {
 	d, err := zstd.NewReader(nil,
 		zstd.WithDecoderConcurrency(1),
-		zstd.WithDecoderMaxMemory(bundle.ChunkSizeMax),
+		zstd.WithDecoderMaxMemory(8<<20), // no window above it is taken; the content is bounded by the room that decode gives
 		zstd.WithDecoderMaxWindow(8<<20),
 		zstd.WithDecodeAllCapLimit(true), // never beyond the buffer that the slice's raw length asked for
 	)

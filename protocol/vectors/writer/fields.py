@@ -81,7 +81,15 @@ _PLACES = {
         (r"armor, (another label|empty|raw)", "armor's first line"), (r"armor, no last", "armor's last line"), (r"armor, padding", "armor's padding"),
         (r"armor, ", "armor's base64"), (r"abandon, without", "preamble"), (r"abandon, of another", "bundle")),
     "tickets": (
-        (r"a character (left out|doubled)|a number|.*cut off|something behind|2\^53", "body"),),
+        (r"a wrong check", "check"), (r"a wrong character|neighbours", "character"), (r"two groups exchanged", "group's place"), (r"a character (left|doubled)", "group"),
+        (r"the letter U|a character of no", "alphabet"), (r"a full stop", "separator"), (r"version", "version"), (r"kind", "kind"),
+        (r"the last group|a group too|nothing$|one group|five groups|19 groups", "groups"), (r"another epoch", "epoch"), (r"another sender", "epoch"),
+        (r"another key", "tag"), (r"a tenant of nobody", "tenant"), (r"a tag", "tag"), (r"the tag of another kind", "kind"), (r"the tag of another seq", "sequence"),
+        (r"a number|2\^53", "number"), (r"a body that is cut", "body"), (r"something behind", "body's end"), (r"a group of zeroes", "zeroes"),
+        (r"a range of nothing", "ranges[].left out"), (r"a range behind|the whole bundle", "ranges[].count"), (r"a chunk above", "ranges[].first"),
+        (r"a range beyond", "ranges[].count"), (r"fewer ranges", "ranges"), (r"no part|fewer parts", "parts"), (r"sequence|a part beyond", "parts[].sequence"),
+        (r"a sequence twice", "parts[].sequence"), (r"no bundle in|a row", "parts[].count"), (r"a bundle", "bundle"), (r"no run", "runs"),
+        (r"a run of nothing|a run beyond", "runs[].count"), (r"a run ", "runs[].left out"), (r"a receipt that is cut", "body"), (r"", "chain"))
 }
 
 _FORMATS = {"packets": "packet.", "windows": "packet.", "sessions": "announcement.", "derived": "announcement.", "codes": "code.", "parity": "block.",
