@@ -2,6 +2,7 @@ package sim
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 var (
 	seedFlag    = flag.Uint64("sim.seed", 0, "run one seed alone, and print all of it")
+	countFlag   = flag.Int("sim.runs", 1, "how many seeds, from sim.seed on")
 	perfectFlag = flag.Bool("sim.perfect", false, "without faults")
 )
 
@@ -51,16 +53,26 @@ func simulate(t *testing.T, p *plan) outcome {
 }
 
 func TestTransfers(t *testing.T) {
-	p := makePlan(*seedFlag)
-	if *perfectFlag {
-		p.faults = nil
-	}
-	out := simulate(t, p)
-	t.Logf("%s\n%s\n%s", p, out.log, table(out.fired))
-	if len(out.faults) > 0 {
-		t.Errorf("seed %d: %d faults:\n%s", p.seed, len(out.faults), strings.Join(out.faults, "\n"))
-		if err := os.WriteFile("/tmp/sim.log", []byte(out.text), 0o600); err != nil {
-			t.Fatal(err)
+	fired, items := make(map[kind]int), 0
+	for seed := *seedFlag; seed < *seedFlag+uint64(*countFlag); seed++ {
+		p := makePlan(seed)
+		if *perfectFlag {
+			p.faults = nil
+		}
+		out := simulate(t, p)
+		items += out.items
+		for k, n := range out.fired {
+			fired[k] += n
+		}
+		if *countFlag == 1 {
+			t.Logf("%s\n%s", p, out.log)
+		}
+		if len(out.faults) > 0 {
+			t.Errorf("seed %d: %d faults:\n%s%s", p.seed, len(out.faults), p, strings.Join(out.faults, "\n"))
+			if err := os.WriteFile(fmt.Sprintf("/tmp/sim/%d.log", p.seed), []byte(p.String()+out.log+"\n"+out.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
+	t.Logf("%d items\n%s", items, table(fired))
 }
