@@ -54,20 +54,34 @@ func (d *Disk) MkdirAll(dir string) error {
 	return nil
 }
 
-// Put puts a whole file in place by rename.
-func (d *Disk) Put(path string, content []byte) error {
-	return d.put(path, content, false)
-}
-
-// Replace is Put, durable on return.
+// Replace puts a whole file in place, durable on return.
 func (d *Disk) Replace(path string, content []byte) error {
-	if err := d.put(path, content, true); err != nil {
+	if err := d.write(path, content, true); err != nil {
+		return err
+	}
+	if err := d.Place(path); err != nil {
 		return err
 	}
 	return d.SyncDir(filepath.Dir(path))
 }
 
-func (d *Disk) put(path string, content []byte, sync bool) error {
+// Prepare writes a whole file beside its place, where it means nothing. Between it and Place comes a SyncAll: of a name that is given before the content is durable, power may
+// leave an empty file.
+func (d *Disk) Prepare(path string, content []byte) error { return d.write(path, content, false) }
+
+// Place gives what was prepared its name. What has that name goes.
+func (d *Disk) Place(path string) error { return d.Rename(path+temporary, path) }
+
+// Discard removes what was prepared, if anything was.
+func (d *Disk) Discard(path string) error {
+	if err := d.Remove(path + temporary); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// write writes the temporary file of a path. A failure leaves none.
+func (d *Disk) write(path string, content []byte, sync bool) error {
 	name := path + temporary
 	const how = os.O_WRONLY | os.O_CREATE | os.O_TRUNC | unix.O_NOFOLLOW
 	f, err := d.OpenFile(name, how, 0o600)
@@ -87,7 +101,7 @@ func (d *Disk) put(path string, content []byte, sync bool) error {
 	if err := errors.Join(err, f.Close()); err != nil {
 		return errors.Join(err, d.Remove(name))
 	}
-	return d.Rename(name, path)
+	return nil
 }
 
 // ReadFile reads a file of at most limit bytes.

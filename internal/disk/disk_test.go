@@ -13,7 +13,10 @@ import (
 func TestAWholeFileOrNothing(t *testing.T) {
 	d, dir := New(), t.TempDir()
 	path := filepath.Join(dir, "new", "deep", "file")
-	for _, put := range []func(string, []byte) error{d.Put, d.Replace} {
+	prepared := func(path string, content []byte) error {
+		return errors.Join(d.Prepare(path, content), d.Place(path), d.Discard(path))
+	}
+	for _, put := range []func(string, []byte) error{prepared, d.Replace} {
 		for _, text := range []string{"first", "second, and longer", ""} {
 			if err := put(path, []byte(text)); err != nil {
 				t.Fatal(err)
@@ -26,7 +29,7 @@ func TestAWholeFileOrNothing(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "taken"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.Put(filepath.Join(dir, "taken"), []byte("x")); err == nil {
+	if err := prepared(filepath.Join(dir, "taken"), []byte("x")); err == nil {
 		t.Error("a directory was replaced by a file")
 	}
 	names, err := d.ReadDir(dir)
@@ -38,7 +41,7 @@ func TestAWholeFileOrNothing(t *testing.T) {
 func TestReadsNoMoreThanTheLimitAndNoLinks(t *testing.T) {
 	d, dir := New(), t.TempDir()
 	path := filepath.Join(dir, "f")
-	if err := d.Put(path, make([]byte, 100)); err != nil {
+	if err := d.Replace(path, make([]byte, 100)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := d.ReadFile(path, 99); err == nil {

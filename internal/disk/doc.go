@@ -1,10 +1,15 @@
 // Package disk is how a house touches its file systems: one Disk for each house, handed to every room, and through it every act on what a bundle walks through.
 //
-//	Put       a whole file appears under its name, or nothing; durable after the next SyncAll
-//	Replace   the same, durable on return
-//	SyncAll   everything changed below a directory's file system is durable on return
+//	Replace                    a whole file stands under its name, or what stood there before; durable on return
+//	Prepare, SyncAll, Place    the same for many at once, durable after the next SyncAll
+//	SyncAll                    everything changed below a directory's file system is durable on return
 //
-// A name without the temporary suffix is a finished thing. A failed sync is never tried again: what is on the disk is then unknown, and the process has to end.
+// A name without the temporary suffix is a finished thing. It stays one when the power goes: no name is given before the content is durable. A rename alone does not promise that.
+// ext4 writes out what replaces something when it is renamed (auto_da_alloc), though nothing of a new name; XFS does neither, and what stood under the name before is gone as well.
+// For one file that takes an fsync; for many it takes one more syncfs. Measured for 512 records of 700 bytes, from creation to durable names: on XFS 41 to 75 ms with one syncfs and
+// empty files after a cut, 76 to 154 ms with two, 353 to 455 ms with an fsync for each; on ext4 400 to 570, 415 to 850, 350 to 1,690.
+//
+// A failed sync is never tried again: what is on the disk is then unknown, and the process has to end.
 //
 // SyncAll is one syncfs for all that wait: callers that come while one runs share the next. That is what lets thousands of small bundles a second be durable.
 //

@@ -69,8 +69,14 @@ var acts = []struct {
 	do   func(d *Disk, dir string) error
 	sees string // lines
 }{
-	{"put", func(d *Disk, dir string) error { return d.Put(dir+"/new/p", []byte("abc")) },
+	{"put", func(d *Disk, dir string) error {
+		return errors.Join(d.Prepare(dir+"/new/p", []byte("abc")), d.Place(dir+"/new/p"))
+	},
 		"create new/p.ecluse-tmp\nstat new\nstat .\nmkdir new\ncreate new/p.ecluse-tmp\nwrite new/p.ecluse-tmp 0+3\nrename new/p.ecluse-tmp new/p"},
+	{"discard", func(d *Disk, dir string) error {
+		return errors.Join(d.Prepare(dir+"/d", nil), d.Discard(dir+"/d"), d.Discard(dir+"/d"))
+	},
+		"create d.ecluse-tmp\nwrite d.ecluse-tmp 0+0\nremove d.ecluse-tmp\nremove d.ecluse-tmp"},
 	{"replace", func(d *Disk, dir string) error { return d.Replace(dir+"/file", []byte("abc")) },
 		"create file.ecluse-tmp\nwrite file.ecluse-tmp 0+3\nsync file.ecluse-tmp\nrename file.ecluse-tmp file\nsync-dir ."},
 	{"read file", func(d *Disk, dir string) error { _, err := d.ReadFile(dir+"/file", 100); return err }, "open file\nread file 0+101\nread file 9+92"},

@@ -67,12 +67,16 @@ func (d *realDisk) act(name, path string, do func() error) error {
 	return err
 }
 
-func (d *realDisk) Put(path string, content []byte) error {
-	return d.act("put", path, func() error { return d.Disk.Put(path, content) })
+func (d *realDisk) Prepare(path string, content []byte) error {
+	return d.act("put", path, func() error { return d.Disk.Prepare(path, content) })
+}
+
+func (d *realDisk) Place(path string) error {
+	return d.act("place", path, func() error { return d.Disk.Place(path) })
 }
 
 func (d *realDisk) Replace(path string, content []byte) error {
-	return d.act("replace", path, func() error { return d.Disk.Put(path, content) })
+	return d.act("replace", path, func() error { return errors.Join(d.Disk.Prepare(path, content), d.Disk.Place(path)) })
 }
 
 // Before implements disk.Probe: directories are made in many ways.

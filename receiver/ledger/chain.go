@@ -97,7 +97,7 @@ func (l *Ledger) Pair(ctx context.Context, sender bundle.Name, epoch bundle.Epoc
 func (l *Ledger) putChain(c *chain) error {
 	text, err := json.Marshal(c)
 	if err == nil {
-		err = l.disk.Put(l.chainPath(c.Sender), text)
+		err = l.disk.Replace(l.chainPath(c.Sender), text)
 	}
 	if err != nil {
 		return fmt.Errorf("write the chain of %s: %w", c.Sender, err)

@@ -140,7 +140,7 @@ func TestBundlesOfOneBatchAreJudgedAgainstEachOther(t *testing.T) {
 			t.Errorf("bundle %d: %v, want %s", n, err, want)
 		}
 	}
-	if calls := b.disk.list(); strings.Count(calls, "sync") != 2 { // the pairing and the batch
+	if calls := b.disk.list(); strings.Count(calls, "sync") != 3 { // the pairing, and contents and names of the batch
 		t.Errorf("it was not one batch: %s", calls)
 	}
 }
@@ -215,7 +215,7 @@ func TestAPurgeLeavesAFloor(t *testing.T) {
 	if err := b.Purge(t.Context(), []bundle.ID{id(2), id(5), id(77)}); err != nil {
 		t.Fatal(err)
 	}
-	if calls := b.disk.list(); !strings.HasPrefix(calls, "put s.json, sync, remove ") {
+	if calls := b.disk.list(); !strings.HasPrefix(calls, "replace s.json, sync, remove ") {
 		t.Errorf("the floor is not the first thing that is durable: %s", calls)
 	}
 	for _, reopened := range []bool{false, true} {

@@ -81,17 +81,18 @@ func TestTheCatalogComesAfterTheSyncAndTheSyncAfterTheRecord(t *testing.T) {
 	err := b.Change(t.Context(), id(1), func(r *Record) error {
 		look()
 		r.State = Quarantined
-		return b.disk.Put(b.dir+"/content", nil) // as a rename into quarantine would
+		return b.disk.Replace(b.dir+"/content", nil) // as a rename into quarantine would
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	look()
-	want := "file false, told receiving, catalog receiving; file true, told receiving, catalog receiving; file true, told quarantined, catalog quarantined"
+	want := "file false, told receiving, catalog receiving; file false, told receiving, catalog receiving; " +
+		"file true, told receiving, catalog receiving; file true, told quarantined, catalog quarantined"
 	if got := strings.Join(seen, "; "); got != want {
-		t.Errorf("before, at the sync, after:\n%s\nwant\n%s", got, want)
+		t.Errorf("before, at both syncs, after:\n%s\nwant\n%s", got, want)
 	}
-	if calls := b.disk.list(); calls != "put content, put "+name+", sync" {
+	if calls := b.disk.list(); calls != "replace content, put "+name+", sync, place "+name+", sync" {
 		t.Errorf("the order is %s", calls)
 	}
 }
@@ -110,16 +111,31 @@ func TestNobodyIsToldOfWhatIsNotDurable(t *testing.T) {
 	})
 	b.goes(1, Approved)
 	b.goes(2, Refused)
-	if fmt.Sprint(told) != "[quarantined  approved ]" || b.state(2) != Refused {
+	if fmt.Sprint(told) != "[quarantined  quarantined  approved  approved ]" || b.state(2) != Refused {
 		t.Errorf("during the syncs they are %q", told)
 	}
 }
 
 func TestAFailedSyncEndsEverything(t *testing.T) {
+	for n, name := range []string{"of contents", "of names"} {
+		t.Run(name, func(t *testing.T) { failedSync(t, n) })
+	}
+}
+
+// failedSync has a sync fail after n good ones.
+func failedSync(t *testing.T, n int) {
 	b := open(t, t.TempDir())
 	b.goes(1, Receiving, Quarantined)
 	b.goes(2, Receiving)
-	b.disk.set(func(d *watched) { d.sync = func() error { return errTest } })
+	good := n
+	b.disk.set(func(d *watched) {
+		d.sync = func() error {
+			if good--; good >= 0 {
+				return nil
+			}
+			return errTest
+		}
+	})
 	b.disk.list()
 	hold, posted := make(chan struct{}), make(chan error, 3)
 	b.Post(id(1), func(r *Record) error { <-hold; r.State = Approved; return nil }, func(err error) { posted <- err })
@@ -134,7 +150,7 @@ func TestAFailedSyncEndsEverything(t *testing.T) {
 		t.Errorf("Run: %v", err)
 	}
 	calls := b.disk.list()
-	if strings.Count(calls, "sync") != 1 || b.state(1) != Quarantined || b.rows(Query{State: Approved}) == nil || len(b.rows(Query{State: Approved})) != 0 {
+	if strings.Count(calls, "sync") != n+1 || b.state(1) != Quarantined || b.rows(Query{State: Approved}) == nil || len(b.rows(Query{State: Approved})) != 0 {
 		t.Errorf("after the failed sync: %s, and it is %s", calls, b.state(1))
 	}
 	if err := b.Change(t.Context(), id(1), func(r *Record) error { t.Error("a change after the end"); return nil }); !errors.Is(err, ErrFatal) {
@@ -199,7 +215,7 @@ func TestManyChangesShareOneSyncInOrder(t *testing.T) {
 		}
 	}
 	calls := b.disk.list()
-	if strings.Count(calls, "sync") != 1 || strings.Count(calls, "put") != n+1 || !strings.HasSuffix(calls, ", sync") {
+	if strings.Count(calls, "sync") != 2 || strings.Count(calls, "put") != n+1 || strings.Count(calls, "place") != n+1 || !strings.HasSuffix(calls, ", sync") {
 		t.Errorf("%d puts and %d syncs for %d bundles", strings.Count(calls, "put"), strings.Count(calls, "sync"), n+1)
 	}
 	if !strings.HasPrefix(order, "1receiving 2receiving 3receiving ") || strings.Count(order, "receiving") != n {
@@ -225,7 +241,7 @@ func TestABatchIsBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for at, most := 0, strings.Split(b.disk.list(), "sync"); at < len(most); at++ {
+	for at, most := 0, strings.Split(b.disk.list(), "sync"); at < len(most); at++ { // content, names, content ...
 		if n := strings.Count(most[at], "put"); n > batchMost {
 			t.Errorf("%d records in one batch", n)
 		}

@@ -21,7 +21,7 @@ type watched struct {
 	mu    sync.Mutex
 	calls []string
 	sync  func() error            // nil: the real one is left out, these tests cut no power
-	fail  func(path string) error // of Put and RemoveAll
+	fail  func(path string) error // of Prepare, Replace and RemoveAll
 }
 
 func (d *watched) note(act, path string) error {
@@ -34,11 +34,26 @@ func (d *watched) note(act, path string) error {
 	return nil
 }
 
-func (d *watched) Put(path string, content []byte) error {
+func (d *watched) Prepare(path string, content []byte) error {
 	if err := d.note("put", path); err != nil {
 		return err
 	}
-	return d.Disk.Put(path, content)
+	return d.Disk.Prepare(path, content)
+}
+
+func (d *watched) Place(path string) error {
+	d.mu.Lock()
+	d.calls = append(d.calls, "place "+filepath.Base(path))
+	d.mu.Unlock()
+	return d.Disk.Place(path)
+}
+
+// Replace syncs nothing.
+func (d *watched) Replace(path string, content []byte) error {
+	if err := d.note("replace", path); err != nil {
+		return err
+	}
+	return errors.Join(d.Disk.Prepare(path, content), d.Disk.Place(path))
 }
 
 func (d *watched) RemoveAll(path string) error {

@@ -1,12 +1,15 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,8 +22,11 @@ import (
 // Disk is what this room needs of a file system.
 type Disk interface {
 	MkdirAll(dir string) error
-	// Put puts a whole file in place by rename, not yet durable.
-	Put(path string, content []byte) error
+	// Prepare writes a whole file beside its place, and Place gives it its name; in between its content is made durable.
+	Prepare(path string, content []byte) error
+	Place(path string) error
+	// Replace puts a whole file in place, durably.
+	Replace(path string, content []byte) error
 	ReadFile(path string, limit int64) ([]byte, error)
 	ReadDir(dir string) ([]string, error)
 	RemoveAll(path string) error
@@ -349,7 +355,14 @@ func (l *Ledger) commit(sync bool) (failed map[bundle.ID]error, err error) {
 		l.hidden[id] = l.before[id]
 	}
 	l.mu.Unlock()
-	failed = l.putRecords()
+	failed = make(map[bundle.ID]error)
+	l.eachRecord(failed, l.disk.Prepare)
+	if len(l.texts) > len(failed) { // no record gets its name before all of it is durable, and with it what its change did on the disk
+		if err := l.disk.SyncAll(l.dir); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrFatal, err)
+		}
+	}
+	l.eachRecord(failed, func(path string, _ []byte) error { return l.disk.Place(path) })
 	if sync {
 		if err := l.disk.SyncAll(l.dir); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrFatal, err)
@@ -374,16 +387,18 @@ func (l *Ledger) commit(sync bool) (failed map[bundle.ID]error, err error) {
 	return failed, nil
 }
 
-// putRecords writes the record files of the batch, and takes those out of it that could not be written.
-func (l *Ledger) putRecords() map[bundle.ID]error {
-	failed := make(map[bundle.ID]error)
-	for id, text := range l.texts {
-		if err := l.disk.Put(l.path(id), text); err != nil {
+// eachRecord does one step for the record files of the batch, and takes those out of it for which it cannot be done.
+func (l *Ledger) eachRecord(failed map[bundle.ID]error, step func(path string, text []byte) error) {
+	ids := slices.SortedFunc(maps.Keys(l.texts), func(a, b bundle.ID) int { return bytes.Compare(a[:], b[:]) })
+	for _, id := range ids {
+		if failed[id] != nil {
+			continue
+		}
+		if err := step(l.path(id), l.texts[id]); err != nil {
 			failed[id] = fmt.Errorf("write the record of %s: %w", id, err)
 			delete(l.staged, id)
 		}
 	}
-	return failed
 }
 
 // liveMost bounds the records of stored states that are kept in memory beside their files.

@@ -95,11 +95,26 @@ func (d *faulty) MkdirAll(dir string) error {
 	return d.Disk.MkdirAll(dir)
 }
 
-func (d *faulty) Put(path string, content []byte) error {
+func (d *faulty) Prepare(path string, content []byte) error {
 	if err := d.ask("put", path); err != nil {
 		return err
 	}
-	return d.Disk.Put(path, content)
+	return d.Disk.Prepare(path, content)
+}
+
+func (d *faulty) Place(path string) error {
+	if err := d.ask("place", path); err != nil {
+		return err
+	}
+	return d.Disk.Place(path)
+}
+
+// Replace syncs nothing.
+func (d *faulty) Replace(path string, content []byte) error {
+	if err := d.ask("replace", path); err != nil {
+		return err
+	}
+	return errors.Join(d.Disk.Prepare(path, content), d.Disk.Place(path))
 }
 
 func (d *faulty) SyncAll(dir string) error {

@@ -31,22 +31,21 @@ func (l *Ledger) chainPath(tenant bundle.Name) string {
 	return filepath.Join(l.dir, "chain", string(tenant)+".json")
 }
 
-// putLink puts the new end of a chain in place, and says how to put the old one back.
-func (l *Ledger) putLink(c Link) (undo func() error, err error) {
-	text, err := json.Marshal(c)
-	if err != nil {
-		return nil, fmt.Errorf("write the chain of %s: %w", c.Tenant, err)
-	}
+// entryOf is the file of a chain's new end.
+func (l *Ledger) entryOf(c Link) (e entry, err error) {
+	path := l.chainPath(c.Tenant)
+	e = entry{path: path, fresh: path}
+	e.text, err = json.Marshal(c)
 	l.mu.Lock()
 	old, had := l.chains[c.Tenant]
 	l.mu.Unlock()
-	if err := l.disk.Put(l.chainPath(c.Tenant), text); err != nil {
-		return nil, fmt.Errorf("write the chain of %s: %w", c.Tenant, err)
+	if err == nil && had {
+		e.before, err = json.Marshal(old)
 	}
-	if !had {
-		return func() error { return l.disk.RemoveAll(l.chainPath(c.Tenant)) }, nil
+	if err != nil {
+		return e, fmt.Errorf("write the chain of %s: %w", c.Tenant, err)
 	}
-	return func() error { _, err := l.putLink(old); return err }, nil
+	return e, nil
 }
 
 // loadChains reads the ends of all chains, and lists the tenants whose file is torn: their ends are found again from the bundles.

@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"ecluse/protocol/bundle"
 )
@@ -91,7 +94,7 @@ func (l *Ledger) stage(r *request) error {
 }
 
 // commit makes the batch durable. Manifests stand there already and mean nothing without a record that counts them; records come before the chains, so that a crash in between leaves
-// sequences that are beyond the end of their chain, which Open takes back; then one sync, and then the catalog.
+// sequences that are beyond the end of their chain, which Open takes back; then another sync, and then the catalog.
 func (l *Ledger) commit() error {
 	if len(l.staged) == 0 {
 		return nil
@@ -161,41 +164,81 @@ func (l *Ledger) thin() {
 	}
 }
 
-// put writes the files of the batch. When one cannot be written, those that were are put back; when that fails too, what is on the disk is open, and only a start can settle it.
-func (l *Ledger) put() error {
-	var undo []func() error
-	fail := func(err error) error {
-		for _, u := range undo {
-			if failed := u(); failed != nil {
-				return fmt.Errorf("%w: %w, and taking it back: %w", ErrFatal, err, failed)
-			}
-		}
-		return err
-	}
+// entry is one file of a batch.
+type entry struct {
+	path         string
+	text, before []byte
+	fresh        string // what goes with it where there was nothing before
+}
+
+// entries lists the files of the batch, the chains last.
+func (l *Ledger) entries() (all []entry, err error) {
 	for id, f := range l.texts {
 		dir := l.bundleDir(id)
-		path := filepath.Join(dir, claimName)
-		if f.before == nil {
-			undo = append(undo, func() error { return l.disk.RemoveAll(dir) })
-			if err := l.disk.MkdirAll(dir); err != nil {
-				return fail(fmt.Errorf("write the record of %s: %w", id, err))
-			}
+		all = append(all, entry{filepath.Join(dir, claimName), f.text, f.before, dir})
+	}
+	slices.SortFunc(all, func(a, b entry) int { return strings.Compare(a.path, b.path) })
+	for _, tenant := range slices.Sorted(maps.Keys(l.links)) {
+		e, err := l.entryOf(l.links[tenant])
+		if err != nil {
+			return nil, err
 		}
-		if err := l.disk.Put(path, f.text); err != nil {
-			return fail(fmt.Errorf("write the record of %s: %w", id, err))
-		}
-		if f.before != nil {
-			undo = append(undo, func() error { return l.disk.Put(path, f.before) })
+		all = append(all, e)
+	}
+	return all, nil
+}
+
+// put writes the files of the batch: all contents, a sync, then the names. When one cannot be written nothing has changed; when one cannot get its name, those that have are put
+// back, and when that fails too, what is on the disk is open, and only a start can settle it.
+func (l *Ledger) put() error {
+	all, err := l.entries()
+	if err != nil {
+		return err
+	}
+	for i, e := range all {
+		if err := l.prepare(e); err != nil {
+			return l.takeBack(all[:i+1], 0, err)
 		}
 	}
-	for _, c := range l.links {
-		back, err := l.putLink(c)
-		if err != nil {
-			return fail(err)
+	if err := l.disk.SyncAll(l.dir); err != nil {
+		return fmt.Errorf("%w: %w", ErrFatal, err)
+	}
+	for i, e := range all {
+		if err := l.disk.Place(e.path); err != nil {
+			return l.takeBack(all, i, fmt.Errorf("place %s: %w", e.path, err))
 		}
-		undo = append(undo, back)
 	}
 	return nil
+}
+
+func (l *Ledger) prepare(e entry) error {
+	err := l.disk.MkdirAll(filepath.Dir(e.path))
+	if err == nil {
+		err = l.disk.Prepare(e.path, e.text)
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", e.path, err)
+	}
+	return nil
+}
+
+// takeBack undoes what was begun, of which the first have their names already.
+func (l *Ledger) takeBack(begun []entry, placed int, cause error) error {
+	for i, e := range begun {
+		var err error
+		switch {
+		case e.before == nil:
+			err = errors.Join(l.disk.Discard(e.path), l.disk.RemoveAll(e.fresh))
+		case i < placed:
+			err = l.disk.Replace(e.path, e.before)
+		default:
+			err = l.disk.Discard(e.path)
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %w, and taking it back: %w", ErrFatal, cause, err)
+		}
+	}
+	return cause
 }
 
 // newest is the end of a tenant's chain as the batch under way leaves it.

@@ -18,8 +18,12 @@ import (
 type Disk interface {
 	MkdirAll(dir string) error
 	OpenFile(path string, flag int, perm fs.FileMode) (*disk.File, error)
-	// Put puts a whole file in place by rename, not yet durable.
-	Put(path string, content []byte) error
+	// Prepare writes a whole file beside its place, and Place gives it its name; in between its content is made durable. Discard is instead of Place.
+	Prepare(path string, content []byte) error
+	Place(path string) error
+	Discard(path string) error
+	// Replace puts a whole file in place, durably.
+	Replace(path string, content []byte) error
 	ReadFile(path string, limit int64) ([]byte, error)
 	ReadDir(dir string) ([]string, error)
 	RemoveAll(path string) error

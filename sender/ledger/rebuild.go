@@ -119,7 +119,7 @@ func (l *Ledger) unsign(r *Record) error {
 		r.Sequence = nil
 		text, err := json.Marshal(r)
 		if err == nil {
-			err = l.disk.Put(filepath.Join(l.bundleDir(r.Bundle), claimName), text)
+			err = l.disk.Replace(filepath.Join(l.bundleDir(r.Bundle), claimName), text)
 		}
 		if err != nil {
 			return fmt.Errorf("write the record of %s: %w", r.Bundle, err)
@@ -152,7 +152,7 @@ func (l *Ledger) salvage(id bundle.ID) (*Record, error) {
 	}
 	text, err := json.Marshal(r)
 	if err == nil {
-		err = l.disk.Put(filepath.Join(l.bundleDir(id), claimName), text)
+		err = l.disk.Replace(filepath.Join(l.bundleDir(id), claimName), text)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("write the record of %s: %w", id, err)
@@ -179,7 +179,10 @@ func (l *Ledger) findHeads(lost []bundle.Name) error {
 	})
 	for _, tenant := range lost {
 		if c, ok := found[tenant]; ok && err == nil {
-			_, err = l.putLink(c)
+			var e entry
+			if e, err = l.entryOf(c); err == nil {
+				err = l.disk.Replace(e.path, e.text)
+			}
 			l.chains[tenant] = c
 		} else if err == nil {
 			err = l.disk.RemoveAll(l.chainPath(tenant))

@@ -64,8 +64,7 @@ func (l *Ledger) write(s Signer, m *bundle.Manifest) (*Signed, error) {
 		return nil, fmt.Errorf("write manifest of %s: %w", m.Bundle, err)
 	}
 	path := filepath.Join(dir, manifestName)
-	digest, size, err := l.writeManifest(path, m)
-	if err != nil {
+	if err := l.writeManifest(path, m); err != nil {
 		return nil, fmt.Errorf("write manifest of %s: %w", m.Bundle, err)
 	}
 	f, err := l.disk.OpenFile(path, os.O_RDONLY, 0)
@@ -75,12 +74,12 @@ func (l *Ledger) write(s Signer, m *bundle.Manifest) (*Signed, error) {
 	defer f.Close()
 	blob, err := s.SignManifest(bufio.NewReaderSize(f, 1<<18))
 	if err == nil {
-		err = l.disk.Put(filepath.Join(dir, signatureName), bundle.Armor(blob))
+		err = l.create(filepath.Join(dir, signatureName), func(w io.Writer) error { _, err := w.Write(bundle.Armor(blob)); return err })
 	}
 	if err != nil {
 		return nil, fmt.Errorf("sign manifest of %s: %w", m.Bundle, err)
 	}
-	return &Signed{Sequence: m.Sequence, Previous: m.Previous, Digest: digest, Size: size, Signature: blob, Path: path}, nil
+	return &Signed{Sequence: m.Sequence, Previous: m.Previous, Digest: m.Digest, Size: m.Size, Signature: blob, Path: path}, nil
 }
 
 const (
@@ -88,33 +87,24 @@ const (
 	signatureName = "manifest.json.sig"
 )
 
-// writeManifest streams a manifest to a file: it may be hundreds of megabytes. No name is temporary here: until the chain counts it, a manifest means nothing, and
-// a new attempt writes it afresh.
-func (l *Ledger) writeManifest(path string, m *bundle.Manifest) (bundle.Digest, int64, error) {
+// writeManifest streams a manifest to a file: it may be hundreds of megabytes. Afterwards m knows its size and digest.
+func (l *Ledger) writeManifest(path string, m *bundle.Manifest) error {
+	return l.create(path, func(f io.Writer) error {
+		w := bufio.NewWriterSize(f, 1<<18)
+		if err := bundle.WriteManifest(w, m); err != nil {
+			return err
+		}
+		return w.Flush()
+	})
+}
+
+// create writes a file under its own name: until a record counts them, manifest and signature mean nothing, and a new attempt writes them afresh.
+func (l *Ledger) create(path string, fill func(io.Writer) error) error {
 	f, err := l.disk.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
-		return bundle.Digest{}, 0, err
+		return err
 	}
-	sum := sha256.New()
-	counted := &counter{w: io.MultiWriter(f, sum)}
-	w := bufio.NewWriterSize(counted, 1<<18)
-	err = bundle.WriteManifest(w, m)
-	if err == nil {
-		err = w.Flush()
-	}
-	err = errors.Join(err, f.Close())
-	return bundle.Digest(sum.Sum(nil)), counted.n, err
-}
-
-type counter struct {
-	w io.Writer
-	n int64
-}
-
-func (c *counter) Write(p []byte) (int, error) {
-	n, err := c.w.Write(p)
-	c.n += int64(n)
-	return n, err
+	return errors.Join(fill(f), f.Close())
 }
 
 // errOther says that a manifest is not the one that the record counts.

@@ -153,7 +153,7 @@ func TestConcurrentSignsShareASync(t *testing.T) {
 		all.take(t, s)
 	}
 	all.unbroken(t)
-	if len(all) != n || b.disk.syncs-before != 1 {
+	if len(all) != n || b.disk.syncs-before != 2 {
 		t.Fatalf("%d sequences with %d syncs", len(all), b.disk.syncs-before)
 	}
 	must(t, b.end(true))
@@ -165,8 +165,10 @@ func TestNothingIsSignedByHalf(t *testing.T) {
 		dir, all := t.TempDir(), sent{}
 		b := open(t, dir)
 		must(t, errors.Join(b.claim(0), b.claim(1), b.claim(2)))
+		reached := false
 		b.disk.set(func(op int, act, path string) error {
 			if op == at {
+				reached = true
 				if act == "sync" { // that ends everything, and has a test of its own
 					return nil
 				}
@@ -204,8 +206,8 @@ func TestNothingIsSignedByHalf(t *testing.T) {
 			t.Fatalf("failure at %d: %d manifests for 4 bundles", at, len(all))
 		}
 		all.unbroken(t)
-		if failed == 0 {
-			if at < 10 {
+		if !reached {
+			if at < 15 {
 				t.Fatalf("only %d failures: the disk was not in the way", at)
 			}
 			return
@@ -223,11 +225,21 @@ func sequenceOf(all sent, n int, b *book) uint64 {
 }
 
 func TestAFailedSyncEndsTheLedger(t *testing.T) {
+	for n, name := range []string{"of contents", "of names"} {
+		t.Run(name, func(t *testing.T) { failedSync(t, n) })
+	}
+}
+
+// failedSync has a sync fail after n good ones.
+func failedSync(t *testing.T, n int) {
 	dir := t.TempDir()
 	b := open(t, dir)
 	must(t, b.claim(0))
 	b.disk.set(func(_ int, act, _ string) error {
-		if act == "sync" {
+		if act != "sync" {
+			return nil
+		}
+		if n--; n < 0 {
 			return errTest
 		}
 		return nil
