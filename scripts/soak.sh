@@ -17,6 +17,9 @@ case $name in
 matrix) package=./internal/lab tests=TestSoakMatrix ;;
 large) package=./internal/lab tests=TestSoakLarge ;;
 kill) package=./internal/lab tests=TestSoakKill ;;
+powercut) package=./internal/lab tests=TestSoakPowerCut ;;
+faults) package=./internal/lab tests=TestSoakFaults ;;
+runbooks) package=./internal/lab tests=TestSoakRunbooks ;;
 race) package=./sender/pack tests=TestAnItemThatChanges ;;
 garbage) package=./receiver/collect tests=TestSoakGarbage ;;
 lossy) package=./receiver/collect tests=TestSoakLossy ;;
