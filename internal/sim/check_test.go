@@ -76,6 +76,7 @@ func (w *world) account(it *item, low *lowledger.Record, high *ledger.Record, im
 			where += " as " + strconv.FormatUint(*low.Sequence, 10)
 		}
 	}
+	w.states[ending(low, state, reason)]++
 	w.log.note("%s/%s: low %s, high %s %s, imported %v", it.tenant, it.name, where, state, reason, imported)
 	name := string(it.tenant) + "/" + it.name
 	if !it.dropped {
@@ -113,6 +114,19 @@ func (w *world) account(it *item, low *lowledger.Record, high *ledger.Record, im
 }
 
 func (it *item) mayBeRejected(*world) bool { return it.reject }
+
+// ending is an item's end in a few words.
+func ending(low *lowledger.Record, state, reason string) string {
+	switch {
+	case low == nil:
+		return "lost"
+	case low.State == lowledger.Failed:
+		return "failed on the low side"
+	case state == string(ledger.Imported):
+		return state
+	}
+	return state + ": " + reason
+}
 
 func text(s *string) string {
 	if s == nil {

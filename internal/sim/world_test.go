@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"testing"
 	"time"
 
 	"go.uber.org/zap"
@@ -62,7 +61,6 @@ var sharedRing = sync.OnceValues(func() (*ring, error) {
 
 // world is one run.
 type world struct {
-	t     testing.TB
 	plan  *plan
 	ring  *ring
 	dir   string
@@ -75,6 +73,8 @@ type world struct {
 	began time.Time
 	zap   *zap.Logger
 	text  *safeBuffer // what both houses logged
+
+	states map[string]int // how many transfers ended how
 
 	mu     sync.Mutex
 	faults []string
@@ -101,8 +101,8 @@ func (s *safeBuffer) String() string {
 }
 
 // newWorld lays out both sides below dir.
-func newWorld(t testing.TB, p *plan, dir string, r *ring) (*world, error) {
-	w := &world{t: t, plan: p, ring: r, dir: dir, tally: newTally(), began: time.Now(), text: &safeBuffer{}}
+func newWorld(p *plan, dir string, r *ring) (*world, error) {
+	w := &world{states: make(map[string]int), plan: p, ring: r, dir: dir, tally: newTally(), began: time.Now(), text: &safeBuffer{}}
 	w.log = &events{began: w.began}
 	encoder := zap.NewProductionEncoderConfig()
 	encoder.EncodeTime = func(at time.Time, e zapcore.PrimitiveArrayEncoder) { e.AppendString(at.Sub(w.began).String()) }
