@@ -23,6 +23,7 @@ type Config struct {
 	Tenants        []TenantConfig  `yaml:"tenants"`
 	Keep           KeepConfig      `yaml:"keep"`
 	Disk           DiskConfig      `yaml:"disk"`
+	Tickets        TicketsConfig   `yaml:"tickets"`
 	Silence        config.Duration `yaml:"silence"`
 	Idle           config.Duration `yaml:"idle"`
 	Log            string          `yaml:"log"`
@@ -92,12 +93,19 @@ type DiskConfig struct {
 	Reserve config.Size `yaml:"reserve"`
 }
 
+// TicketsConfig bounds what may go back to the low side in codes that people carry.
+type TicketsConfig struct {
+	PerDay int `yaml:"per_day"`
+}
+
 const (
 	defaultPath = "/etc/ecluse/receiver.yaml"
 	day         = config.Duration(24 * time.Hour)
 
 	minMemory  = 16 << 20 // for blocks: the window of a slow link
 	minSilence = config.Duration(3 * time.Second)
+
+	mostTickets = 1000 // a day: more is no longer what people carry
 )
 
 // defaults are what a key says that is not there.
@@ -109,6 +117,7 @@ func defaults() Config {
 		Memory:         collect.DefaultMemory,
 		Keep:           KeepConfig{Rejected: 30 * day, Damaged: 30 * day, Rows: 400 * day},
 		Disk:           DiskConfig{Reserve: config.Size{Part: 0.05}},
+		Tickets:        TicketsConfig{PerDay: 24},
 		Silence:        config.Duration(10 * time.Second),
 		Idle:           config.Duration(15 * time.Second),
 		Log:            "info",
@@ -141,6 +150,9 @@ func (c *Config) Validate(f *config.Faults) {
 	}
 	if c.Disk.Reserve.Part >= 1 {
 		f.Add("disk.reserve", "%v leaves nothing", c.Disk.Reserve)
+	}
+	if c.Tickets.PerDay < 0 || c.Tickets.PerDay > mostTickets {
+		f.Add("tickets.per_day", "%d is not between 0 and %d", c.Tickets.PerDay, mostTickets)
 	}
 	tenants := map[string]bool{}
 	for i, t := range c.Tenants {

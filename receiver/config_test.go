@@ -73,18 +73,19 @@ func TestSamplesSayTheDefaultsThatHold(t *testing.T) {
 
 func TestAllThatContradictsIsToldAtOnce(t *testing.T) {
 	text := strings.NewReplacer("/etc/ecluse/receiver.key", "receiver.key", "10.77.0.2:4600", "10.77.0.2:0", "[cssf]", "[cssf, other]", "name: ctie-low", "name: a/b", "one ", "three ",
-		"/srv/import/cssf", "import\n        clash: overwrite").Replace(documented) + "silence: 1s\nmemory: 1MiB\nlog: loud\ndisk: {reserve: 100%}\n"
+		"/srv/import/cssf", "import\n        clash: overwrite").Replace(documented) + "silence: 1s\nmemory: 1MiB\nlog: loud\ndisk: {reserve: 100%}\ntickets: {per_day: 1001}\n"
 	_, err := config.Parse("f", []byte(text), defaults())
 	if err == nil {
 		t.Fatal("it holds")
 	}
 	for _, path := range []string{"f:2: identity: ", "f:6: links[0].listen: ", "f:8: senders[0].name: ", "f:9: senders[0].tenants[1]: ", "f:12: tenants[0].release: ",
-		"f:14: tenants[0].deliver[0].directory: ", "f:15: tenants[0].deliver[0].clash: ", "f:16: silence: ", "f:17: memory: ", "f:18: log: ", "f:19: disk.reserve: "} {
+		"f:14: tenants[0].deliver[0].directory: ", "f:15: tenants[0].deliver[0].clash: ", "f:16: silence: ", "f:17: memory: ", "f:18: log: ", "f:19: disk.reserve: ",
+		"f:20: tickets.per_day: "} {
 		if !strings.Contains("\n"+err.Error(), "\n"+path) {
 			t.Errorf("not told: %s", path)
 		}
 	}
-	if n := strings.Count(err.Error(), "\n") + 1; n != 11 {
-		t.Errorf("%d faults, not 11:\n%v", n, err)
+	if n := strings.Count(err.Error(), "\n") + 1; n != 12 {
+		t.Errorf("%d faults, not 12:\n%v", n, err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"ecluse/internal/control"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/chamber"
+	"ecluse/receiver/issue"
 	"ecluse/receiver/ledger"
 	"ecluse/receiver/release"
 )
@@ -21,7 +22,7 @@ import (
 // Groups of people. root and the daemon's own user may do everything.
 const (
 	viewGroup    = "ecluse-view"    // may look
-	releaseGroup = "ecluse-release" // may look, approve, reject and deliver
+	releaseGroup = "ecluse-release" // may look, approve, reject, deliver, and carry tickets
 )
 
 // bundleRequest names one bundle, by its text or a prefix of it.
@@ -112,6 +113,13 @@ func (d *daemon) handle(s *control.Server) {
 		}
 		return d.Ledger.Get(id)
 	})
+	s.Handle("ticket", people, true, func(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) {
+		var in ticketRequest
+		if err := control.Decode(m, &in); err != nil {
+			return nil, err
+		}
+		return issued(ctx, d.State, in, issue.Peer{UID: p.UID, Name: p.Name()})
+	})
 	s.Handle("pair", isOwner, true, func(ctx context.Context, _ control.Peer, m json.RawMessage) (any, error) {
 		var in pairRequest
 		if err := control.Decode(m, &in); err != nil {
@@ -137,6 +145,7 @@ func answerable(err error) error {
 	var known *control.Error
 	var no *chamber.RefusedError
 	var words *release.Refusal
+	var none *issue.Refusal
 	_, rejected := bundle.ReasonOf(err)
 	switch {
 	case err == nil:
@@ -147,7 +156,7 @@ func answerable(err error) error {
 		return &control.Error{Code: cli.NotFound, Text: err.Error()}
 	case errors.Is(err, ledger.ErrAmbiguous), errors.As(err, &words) && words.Cause == release.CauseText:
 		return &control.Error{Code: cli.Usage, Text: err.Error()}
-	case errors.As(err, &no), rejected:
+	case errors.As(err, &no), errors.As(err, &none), rejected:
 		return &control.Error{Code: cli.Refused, Text: err.Error()}
 	}
 	return &control.Error{Code: cli.Failed, Text: err.Error()}

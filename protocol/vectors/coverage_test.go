@@ -40,6 +40,10 @@ var keepers = map[string][]string{
 	"G-2": {"internal/keys.TestRefusalsOfAKeyHaveTheirReasons", "internal/keys.TestAKeySpeaksForTheNameOfItsLine",
 		"receiver/quarantine.TestEachFaultOfASenderHasItsReason", "internal/lab.TestATenantThatTheSenderMayNotUseIsRefused"},
 	"M-8": {"receiver/quarantine.TestEachFaultOfASenderHasItsReason"},
+	"T-10": {"protocol/ticket.TestATicketSaysMoreThanIsMissingNeverLess", "receiver/assemble.TestWhatIsLackingIsInTheOneFormOfTickets",
+		"receiver/issue.TestNoTicketNamesWhatNobodyCouldSendAgain", "receiver/issue.TestAllIsInAsFewCodesAsHoldItAndWithinTheBudget"},
+	"T-11": {"protocol/ticket.TestAReceiptSaysLessThanIsSafeNeverMore", "receiver/ledger.TestNothingSafePassesAGap", "receiver/issue.TestAReceiptNamesWhatIsSafeOfItsChainAlone"},
+	"T-12": {"receiver/issue.TestADaysCodesAreBoundedAndCountedDurably", "receiver/issue.TestACodeIsLoggedWithWhoAskedAndWhatItNames"},
 }
 
 // rulesOfTheSpec gives every numbered rule of SPEC.md.

@@ -22,6 +22,19 @@ type Gaps struct {
 	Coming bool           // something came of late: more may
 }
 
+// IDs lists the bundles that were admitted and are not finished, sorted.
+func (a *Assembler) IDs() (list []bundle.ID, err error) {
+	a.mu.Lock()
+	for id, in := range a.bundles {
+		if in.offer != nil {
+			list = append(list, id)
+		}
+	}
+	a.mu.Unlock()
+	slices.SortFunc(list, func(x, y bundle.ID) int { return slices.Compare(x[:], y[:]) })
+	return list, nil
+}
+
 // Gaps says what a bundle lacks; ok is false for one of which nothing is missing, or nothing known.
 func (a *Assembler) Gaps(id bundle.ID) (g Gaps, ok bool, err error) {
 	a.mu.Lock()

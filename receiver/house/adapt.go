@@ -7,6 +7,7 @@ import (
 	"ecluse/protocol/record"
 	"ecluse/receiver/assemble"
 	"ecluse/receiver/chamber"
+	"ecluse/receiver/issue"
 )
 
 // stagedDisk is the disk as receiver/assemble wants it.
@@ -33,13 +34,17 @@ func (f sessionFiles) Replace(name string, content []byte) error {
 	return f.disk.Replace(filepath.Join(f.dir, name), content)
 }
 
-// owner is the chamber as receiver/assemble knows it; it tells the collector of heartbeats, which hold the links' silence.
+// owner is the chamber as receiver/assemble knows it; it tells the collector of heartbeats, which hold the links' silence, and the desk of the ticket keys in them.
 type owner struct {
 	*chamber.Chamber
+	desk  *issue.Desk
 	heard func(link string)
 }
 
 func (o owner) Beat(s assemble.Source, b *record.Heartbeat) {
 	o.heard(s.Link)
+	if b.Epoch == s.Epoch { // a session has one epoch, and its key speaks for no other
+		o.desk.Heard(s.Sender, b.Epoch, b.TicketKey)
+	}
 	o.Chamber.Beat(s, b)
 }

@@ -60,14 +60,15 @@ func Join(s *State, f Flow) (*House, error) {
 	}
 	h.verifier = collect.NewKeyVerifier(s.Key.Private(), s.o.Signers, numbers)
 	h.Assembler, err = assemble.New(assemble.Options{
-		Dir: filepath.Join(s.Dir, "receiving"), Disk: stagedDisk{s.Disk},
-		Owner:  owner{s.Chamber, func(link string) { h.Collector.Heartbeat(link) }},
+		Dir: s.receiving(), Disk: stagedDisk{s.Disk},
+		Owner:  owner{s.Chamber, s.Desk, func(link string) { h.Collector.Heartbeat(link) }},
 		Memory: f.Assemble, Workers: assembleWorkers, Now: s.Clock.Now, Idle: f.Idle, Checkpoint: checkpointEvery,
 	})
 	if err != nil {
 		return nil, err
 	}
 	s.Chamber.SetAssembler(h.Assembler)
+	s.Desk.Join(h.Assembler)
 	h.Collector, err = collect.New(collect.Options{
 		Links: f.Links, Verifier: h.verifier, Sink: h.Assembler, Memory: f.Memory, Queue: f.Queue, Now: s.Clock.Now, OnRefusal: f.OnRefusal,
 		OnFault: func(err error) { s.o.Log.Error("collect", zap.Error(err)) },
@@ -113,7 +114,7 @@ func (h *House) Run(ctx context.Context, fatal context.CancelCauseFunc, ready, e
 	var assembled, others sync.WaitGroup
 	var assembleErr error
 	assembled.Go(func() { assembleErr = h.Assembler.Run(work); fail(assembleErr) })
-	for _, b := range beside {
+	for _, b := range append(beside, h.Desk.Run) {
 		others.Go(func() { fail(b(ctx)) })
 	}
 	others.Go(func() {

@@ -14,7 +14,9 @@ import (
 	"ecluse/internal/instance"
 	"ecluse/internal/keys"
 	"ecluse/protocol/bundle"
+	"ecluse/receiver/assemble"
 	"ecluse/receiver/chamber"
+	"ecluse/receiver/issue"
 	"ecluse/receiver/ledger"
 )
 
@@ -31,6 +33,7 @@ type Options struct {
 	Tenants map[bundle.Name]chamber.Tenant  // their rules
 	Keep    chamber.Keep                    // how long things stay
 	Reserve func(total int64) (bytes int64) // what no bundle may take of a disk
+	Codes   int                             // tickets and receipts that may be issued on one day
 	Log     *zap.Logger
 	Now     func() time.Time // the machine's clock; nil is the system's
 	// Fatal is called when a promise to the disk could not be kept.
@@ -45,6 +48,7 @@ type State struct {
 	Clock   *clock.Clock
 	Ledger  *ledger.Ledger
 	Chamber *chamber.Chamber
+	Desk    *issue.Desk
 
 	o     Options
 	lock  *instance.Lock
@@ -75,6 +79,12 @@ func (s *State) open(ctx context.Context) (err error) {
 	if s.Ledger, err = ledger.Open(ctx, s.Dir, s.Disk, s.Clock.Now); err != nil {
 		return err
 	}
+	s.Desk, err = issue.Open(issue.Options{
+		Dir: filepath.Join(s.Dir, "tickets"), Disk: s.Disk, Ledger: s.Ledger, PerDay: s.o.Codes, Now: s.Clock.Now, Log: s.o.Log,
+	}, assemble.OnDisk{Disk: stagedDisk{s.Disk}, Dir: s.receiving()})
+	if err != nil {
+		return errors.Join(err, s.Ledger.Close(true))
+	}
 	s.Chamber = chamber.New(chamber.Options{
 		State: s.Dir, Ledger: s.Ledger, Disk: s.Disk, Space: s.Space, Reserve: s.Reserve,
 		Sync:     func(context.Context) error { return s.sync() },
@@ -83,6 +93,9 @@ func (s *State) open(ctx context.Context) (err error) {
 	})
 	return nil
 }
+
+// receiving is where incomplete bundles stand.
+func (s *State) receiving() string { return filepath.Join(s.Dir, "receiving") }
 
 // Space is what the state's disk has left.
 func (s *State) Space() (bytes, inodes int64, err error) {
