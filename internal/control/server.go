@@ -129,15 +129,19 @@ func (s *Server) Serve(ctx context.Context) error {
 			return context.WithValue(ctx, peerKey{}, p)
 		},
 	}
+	shut := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
+		defer close(shut)
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
 		if h.Shutdown(end) != nil {
 			_ = h.Close()
 		}
 	})
-	defer stop()
 	err := h.Serve(&gate{s.l, s})
+	if !stop() {
+		<-shut // Serve returns when nothing more is accepted, which is before what is under way has ended
+	}
 	_ = os.Remove(s.path)
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
