@@ -157,8 +157,12 @@ func (s *submission) leave(hidden, name string) (*submitted, error) {
 		err := &cli.Error{Code: cli.Failed, Err: fmt.Errorf("the daemon is not running, and under the name %s it would leave the item alone", cli.Quote(name)), Hint: "systemctl start ecluse-sender"}
 		return nil, errors.Join(err, os.RemoveAll(hidden))
 	}
-	if err := outbox.Place(disk.New(), hidden, filepath.Join(s.tenant.Outbox, name)); err != nil {
+	here := disk.New()
+	if err := outbox.Place(here, hidden, filepath.Join(s.tenant.Outbox, name)); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(hidden))
+	}
+	if err := here.SyncAll(s.tenant.Outbox); err != nil {
+		return nil, fmt.Errorf("put into the outbox: %w", err)
 	}
 	fmt.Fprintln(s.talk, "The daemon is not running; it takes this up when it starts.")
 	return &submitted{Tenant: s.tenant.Name, Name: name, State: string(ledger.Waiting)}, nil

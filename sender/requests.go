@@ -175,6 +175,9 @@ func (d *daemon) send(ctx context.Context, p control.Peer, m json.RawMessage) (a
 	if err == nil {
 		err = d.Ledger.Change(ctx, id, func(*ledger.Record) error { return nil }) // behind what take has posted: from here on it can be asked for
 	}
+	if err == nil {
+		err = d.Dispatch.Durable(i) // or a power cut would give it back its hidden name, under which nobody looks for it
+	}
 	if err != nil {
 		return nil, answerable(err)
 	}

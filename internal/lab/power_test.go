@@ -59,6 +59,7 @@ type outage struct {
 	rng     *rand.Rand
 	volumes map[*side][]*volume
 	made    int
+	cuts    int
 	want    map[string]map[string]entry // dropped for good: it has to arrive
 	maybe   map[string]map[string]entry // send did not say that it had taken it: it may arrive
 
@@ -134,18 +135,21 @@ func (o *outage) round() {
 	o.check()
 }
 
-// canary is written just before a cut, and never made durable by us.
-const canary = "canary"
+// canary is a file that is written just before a cut, another one each time, and that nobody makes durable but by chance.
+func (o *outage) canary(v *volume) string {
+	return filepath.Join(v.at, fmt.Sprintf("canary %d", o.cuts))
+}
 
 // darken cuts a side's power, and sees its daemon end.
 func (o *outage) darken(s *side, how int) {
 	o.t.Helper()
+	o.cuts++
 	from := int64(0)
 	if info, err := os.Stat(s.logPath()); err == nil {
 		from = info.Size()
 	}
 	for _, v := range o.volumes[s] {
-		write(o.t, filepath.Join(v.at, canary), []byte("not durable"))
+		write(o.t, o.canary(v), []byte("not durable"))
 	}
 	for _, v := range o.volumes[s] {
 		v.cut(how)
@@ -176,7 +180,7 @@ func (o *outage) brighten(s *side) {
 	}
 	for _, v := range o.volumes[s] {
 		v.mount()
-		if _, err := os.Stat(filepath.Join(v.at, canary)); err != nil {
+		if os.Remove(o.canary(v)) != nil {
 			o.count("unsynced file lost")
 		}
 	}

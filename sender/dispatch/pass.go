@@ -122,7 +122,7 @@ func (d *Dispatcher) feedChunks(l *lane, t *task, p *pack.Pass) error {
 	}
 }
 
-// sign makes the manifest, has it signed durably, and sends it with the close.
+// sign makes the manifest, has it signed durably, and sends it with the close. What is signed is durable before its manifest is.
 func (d *Dispatcher) sign(l *lane, t *task, table *bundle.Table, marks []bundle.Mark) error {
 	r := t.record
 	m := &bundle.Manifest{
@@ -130,6 +130,9 @@ func (d *Dispatcher) sign(l *lane, t *task, table *bundle.Table, marks []bundle.
 			Bundle: r.Bundle, Sender: d.o.Sender, Receiver: d.o.Receiver, Tenant: r.Tenant, Created: r.Created.Unix(), Name: r.Name,
 		},
 		Table: table, ChunkSize: d.o.ChunkSize, Marks: marks,
+	}
+	if err := d.Durable(t.tenant); err != nil {
+		return err
 	}
 	signed, err := d.o.Ledger.Sign(d.ctx, d.o.Signer, m)
 	if err != nil {

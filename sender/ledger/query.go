@@ -12,6 +12,9 @@ import (
 	"ecluse/protocol/bundle"
 )
 
+// Dir is the state directory, where the book stands.
+func (l *Ledger) Dir() string { return l.dir }
+
 // Query selects records; zero fields select nothing away.
 type Query struct {
 	State  State
