@@ -217,7 +217,7 @@ func printRecord(w io.Writer, conf Config, r *ledger.Record) {
 	line("passes", "%d of %d, %s of content sent in all", r.PassesDone, conf.Passes.Count, config.FormatBytes(r.SentBytes))
 	line("created", "%s", cli.Local(&r.Created))
 	line("finished", "%s", cli.Local(r.Finished))
-	if i := conf.tenant(string(r.Tenant)); i >= 0 {
+	if i := conf.tenant(string(r.Tenant)); i >= 0 && r.State != ledger.Confirmed { // that was cleared
 		line("stands in", "%s", place(conf.Tenants[i].Outbox, r))
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"ecluse/internal/cli"
 	"ecluse/internal/config"
 	"ecluse/internal/control"
+	"ecluse/protocol/bundle"
+	"ecluse/protocol/ticket"
 	"ecluse/sender/dispatch"
 	"ecluse/sender/house"
 	"ecluse/sender/ledger"
@@ -19,15 +21,28 @@ import (
 func resendCommand() *cobra.Command {
 	var path string
 	var asJSON bool
+	var codes []string
 	c := &cobra.Command{
-		Use: "resend [flags] BUNDLE...", Short: "Send once more what was sent", Args: cobra.MinimumNArgs(1), ValidArgsFunction: completeBundles(&path),
-		Long: `Send bundles once more, all of each: the same bytes under the same signature. The high side takes what it lacks, and drops the rest. It goes as long as the item
-stands in sent/ (keep.sent).`,
-		Example: "  ecluse-sender resend 3f7k2q",
+		Use: "resend [flags] (BUNDLE... | --ticket CODE)", Short: "Send once more what was sent, or what a ticket asks for", ValidArgsFunction: completeBundles(&path),
+		Long: `Send bundles once more: the same bytes under the same signature. The high side takes what it lacks, and drops the rest. It goes as long as the item stands in sent/ (keep.sent).
+
+With --ticket CODE, a code that somebody has carried down from the high side (ecluse-receiver ticket): only the chunks are sent that it asks for. The code may be typed in either case,
+with or without hyphens; what was mistyped is named. A receipt (ecluse-receiver ticket --receipt) is taken here too: the bundles that it names are confirmed, and cleared from sent/.`,
+		Example: `  ecluse-sender resend 3f7k2q
+  ecluse-sender resend --ticket 46Y3A2-8B0QKT-...`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if (len(args) > 0) == (len(codes) > 0) {
+				return errors.New("name bundles, or give a code with --ticket: one of the two")
+			}
+			return nil
+		},
 		RunE: func(c *cobra.Command, args []string) error {
 			conf, err := config.Load(path, defaults())
 			if err != nil {
 				return &cli.Error{Code: cli.Usage, Err: err}
+			}
+			if len(codes) > 0 {
+				return redeemAll(c, conf, codes, asJSON)
 			}
 			return cli.Each(c, args, asJSON, func(ctx context.Context, text string) (*ledger.Record, error) { return resendBundle(ctx, conf, text) },
 				func(w io.Writer, r *ledger.Record) {
@@ -37,6 +52,7 @@ stands in sent/ (keep.sent).`,
 	}
 	configFlag(c, &path)
 	jsonFlag(c, &asJSON)
+	c.Flags().StringArrayVar(&codes, "ticket", nil, "a `CODE` from the high side: a ticket or a receipt; may be repeated")
 	return c
 }
 
@@ -47,29 +63,46 @@ func resendBundle(ctx context.Context, conf Config, text string) (*ledger.Record
 	if !errors.Is(err, control.ErrNoDaemon) {
 		return &r, err
 	}
+	var out *ledger.Record
+	err = atRest(ctx, conf, func(s *house.State) error {
+		id, err := s.Ledger.Find(ctx, text)
+		if err == nil {
+			err = resendAtRest(ctx, conf, s, id, nil)
+		}
+		if err == nil {
+			out, err = s.Ledger.Get(id)
+		}
+		return answerable(err)
+	})
+	return out, err
+}
+
+// atRest opens the state, does something in it, and closes it: what commands do where no daemon runs.
+func atRest(ctx context.Context, conf Config, do func(*house.State) error) error {
 	if err := cli.BecomeOwner(conf.State); err != nil {
-		return nil, err
+		return err
 	}
-	h, err := openState(ctx, conf)
+	s, err := openState(ctx, conf)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	book, end := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan error, 1)
-	go func() { ended <- h.Ledger.Run(book) }()
-	out, err := resendAtRest(ctx, h, text)
+	go func() { ended <- s.Ledger.Run(book) }()
+	err = do(s)
 	end()
 	broken := <-ended
-	return out, errors.Join(err, broken, h.Close(broken == nil))
+	return errors.Join(err, broken, s.Close(broken == nil))
 }
 
-func resendAtRest(ctx context.Context, h *house.State, text string) (*ledger.Record, error) {
-	id, err := h.Ledger.Find(ctx, text)
-	if err == nil {
-		err = dispatch.Again(ctx, h.Ledger, id)
-	}
+// resendAtRest notes that a bundle is to be sent again, whose item is here.
+func resendAtRest(ctx context.Context, conf Config, s *house.State, id bundle.ID, chunks []ticket.Range) error {
+	r, err := s.Ledger.Get(id)
 	if err != nil {
-		return nil, answerable(err)
+		return err
 	}
-	return h.Ledger.Get(id)
+	if (r.State == ledger.Sent || r.State == ledger.Confirmed) && !onDisk(conf, r) {
+		return fmt.Errorf("bundle %s: %w", id, dispatch.ErrNotHere)
+	}
+	return dispatch.Again(ctx, s.Ledger, id, chunks)
 }

@@ -15,6 +15,7 @@ import (
 	"ecluse/internal/cli"
 	"ecluse/internal/control"
 	"ecluse/protocol/bundle"
+	"ecluse/protocol/ticket"
 	"ecluse/sender/dispatch"
 	"ecluse/sender/ledger"
 	"ecluse/sender/outbox"
@@ -106,6 +107,7 @@ func (d *daemon) handle(s *control.Server) {
 	s.Handle("current", d.looks, false, func(ctx context.Context, _ control.Peer, _ json.RawMessage) (any, error) { return d.current() })
 	s.Handle("send", d.looks, true, func(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) { return d.send(ctx, p, m) })
 	s.Handle("resend", d.looks, true, func(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) { return d.resend(ctx, p, m) })
+	s.Handle("redeem", d.looks, true, func(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) { return d.redeem(ctx, p, m) })
 }
 
 func (d *daemon) bundleOf(ctx context.Context, m json.RawMessage) (bundle.ID, error) {
@@ -120,6 +122,8 @@ func (d *daemon) bundleOf(ctx context.Context, m json.RawMessage) (bundle.ID, er
 // answerable gives an error the exit code that the command shall end with.
 func answerable(err error) error {
 	var known *control.Error
+	var typo *ticket.Mistyped
+	reason, _ := bundle.ReasonOf(err)
 	switch {
 	case err == nil:
 		return nil
@@ -127,8 +131,10 @@ func answerable(err error) error {
 		return err
 	case errors.Is(err, ledger.ErrNotFound), errors.Is(err, dispatch.ErrNotHere), errors.Is(err, outbox.ErrGone):
 		return &control.Error{Code: cli.NotFound, Text: err.Error()}
-	case errors.Is(err, ledger.ErrAmbiguous):
+	case errors.Is(err, ledger.ErrAmbiguous), errors.As(err, &typo):
 		return &control.Error{Code: cli.Usage, Text: err.Error()}
+	case reason.Where() == "ticket":
+		return &control.Error{Code: cli.Refused, Text: err.Error()}
 	}
 	return &control.Error{Code: cli.Failed, Text: err.Error()}
 }

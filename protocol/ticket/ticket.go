@@ -19,6 +19,36 @@ type Part struct {
 	Ranges   []Range // ascending, with chunks between them that are here; none is the whole bundle
 }
 
+// Choice says whether a chunk is asked for. It is asked of chunks in ascending order.
+type Choice func(chunk uint32) bool
+
+// All is the choice of a whole bundle.
+func All(uint32) bool { return true }
+
+// Choose makes a choice of ranges as a Part has them: none is all.
+func Choose(ranges []Range) Choice {
+	if len(ranges) == 0 {
+		return All
+	}
+	at := 0
+	return func(chunk uint32) bool {
+		for at < len(ranges) && ranges[at].Count != 0 && chunk >= ranges[at].From+ranges[at].Count {
+			at++
+		}
+		return at < len(ranges) && chunk >= ranges[at].From
+	}
+}
+
+// Within says whether ranges name only chunks of a bundle that has so many.
+func Within(ranges []Range, chunks uint32) bool {
+	for _, r := range ranges {
+		if r.From+max(r.Count, 1) > chunks {
+			return false
+		}
+	}
+	return true
+}
+
 // Ticket says what is missing, by sequences of one tenant and epoch, or by bundle where no sequence is known.
 type Ticket struct {
 	Bundle bundle.ID // zero in a ticket by sequences

@@ -44,6 +44,8 @@ var keepers = map[string][]string{
 		"receiver/issue.TestNoTicketNamesWhatNobodyCouldSendAgain", "receiver/issue.TestAllIsInAsFewCodesAsHoldItAndWithinTheBudget"},
 	"T-11": {"protocol/ticket.TestAReceiptSaysLessThanIsSafeNeverMore", "receiver/ledger.TestNothingSafePassesAGap", "receiver/issue.TestAReceiptNamesWhatIsSafeOfItsChainAlone"},
 	"T-12": {"receiver/issue.TestADaysCodesAreBoundedAndCountedDurably", "receiver/issue.TestACodeIsLoggedWithWhoAskedAndWhatItNames"},
+	"T-13": {"sender/dispatch.TestResendSendsOnlyTheChunksThatAreWanted", "sender/redeem.TestATicketAsksForNoChunkThatItsBundleHasNot"},
+	"T-14": {"sender/dispatch.TestAReceiptClearsWhatWasSentAndNothingElse", "sender/redeem.TestAReceiptForOtherManifestsSettlesNothing"},
 }
 
 // rulesOfTheSpec gives every numbered rule of SPEC.md.

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"ecluse/protocol/bundle"
+	"ecluse/protocol/ticket"
 	"ecluse/sender/ledger"
 	"ecluse/sender/outbox"
 )
@@ -41,7 +42,13 @@ func (d *Dispatcher) Resume(item outbox.Item, r *ledger.Record) error {
 	switch r.State {
 	case ledger.Sent, ledger.Confirmed:
 		d.hold(t)
-		d.working.Go(func() { d.putAway(t); d.forget(t) })
+		d.working.Go(func() {
+			d.putAway(t)
+			if r.State == ledger.Confirmed {
+				d.clear(tenant, r)
+			}
+			d.forget(t)
+		})
 	case ledger.Failed:
 		d.hold(t)
 		d.working.Go(func() { d.bury(t, reasonOf(r)) })
@@ -61,8 +68,8 @@ func reasonOf(r *ledger.Record) string {
 // ErrNotHere is returned for a bundle whose content is no longer on this side.
 var ErrNotHere = errors.New("its content is no longer here")
 
-// Resend sends a bundle again that was sent: all of it, or the chunks that are wanted.
-func (d *Dispatcher) Resend(ctx context.Context, id bundle.ID, wanted []bool) error {
+// Resend sends a bundle again that was sent: all of it, or the chunks that are asked for, with the close. No range is all.
+func (d *Dispatcher) Resend(ctx context.Context, id bundle.ID, asked []ticket.Range) error {
 	r, err := d.sent(ctx, id)
 	if err != nil {
 		return err
@@ -75,10 +82,10 @@ func (d *Dispatcher) Resend(ctx context.Context, id bundle.ID, wanted []bool) er
 	if !ok {
 		return fmt.Errorf("bundle %s: %w: keep.sent is over, or somebody took it", id, ErrNotHere)
 	}
-	if err := Again(d.ctx, d.o.Ledger, id); err != nil { // not with ctx: once it is noted it is to be done, whether or not somebody still waits for it
+	if err := Again(d.ctx, d.o.Ledger, id, asked); err != nil { // not with ctx: once it is noted it is to be done, whether or not somebody still waits for it
 		return err
 	}
-	d.repair(tenant, r, path, wanted)
+	d.repair(tenant, r, path, asked)
 	return nil
 }
 
@@ -87,6 +94,9 @@ func (d *Dispatcher) sent(ctx context.Context, id bundle.ID) (*ledger.Record, er
 	r, err := d.o.Ledger.Get(id)
 	if err != nil {
 		return nil, err
+	}
+	if r.State == ledger.Confirmed {
+		return nil, fmt.Errorf("bundle %s: %w: a receipt said that it is safe on the high side, and it was cleared", id, ErrNotHere)
 	}
 	if r.State != ledger.Sent || r.Sequence == nil {
 		return nil, fmt.Errorf("bundle %s is %s: only what was sent can be sent again", id, r.State)
@@ -107,13 +117,13 @@ func (d *Dispatcher) sent(ctx context.Context, id bundle.ID) (*ledger.Record, er
 	}
 }
 
-// Again notes durably that a bundle that was sent is to be sent once more.
-func Again(ctx context.Context, l *ledger.Ledger, id bundle.ID) error {
+// Again notes durably that a bundle that was sent is to be sent once more: all of it, or some chunks.
+func Again(ctx context.Context, l *ledger.Ledger, id bundle.ID, asked []ticket.Range) error {
 	return l.Change(ctx, id, func(have *ledger.Record) error {
 		if have.State != ledger.Sent {
 			return fmt.Errorf("bundle %s is %s: only what was sent can be sent again", id, have.State)
 		}
-		have.State, have.Reason, have.Finished = ledger.Sending, nil, nil
+		have.State, have.Reason, have.Finished, have.Asked = ledger.Sending, nil, nil, asked
 		return nil
 	})
 }
@@ -130,7 +140,7 @@ func (d *Dispatcher) Reopen(ctx context.Context, id bundle.ID) error {
 	}
 	if r.Sequence != nil {
 		if path, ok := d.o.Tenants[tenant].Outbox.SentPath(*r.Sequence, r.Name); ok {
-			d.repair(tenant, r, path, nil)
+			d.repair(tenant, r, path, r.Asked)
 			return nil
 		}
 	}
@@ -156,7 +166,7 @@ func (d *Dispatcher) Reopen(ctx context.Context, id bundle.ID) error {
 }
 
 // repair queues what stands in sent/ for one more pass.
-func (d *Dispatcher) repair(tenant int, r *ledger.Record, path string, wanted []bool) {
+func (d *Dispatcher) repair(tenant int, r *ledger.Record, path string, asked []ticket.Range) {
 	item := outbox.Item{Tenant: r.Tenant, Name: r.Name, ID: r.Bundle, Class: r.Priority, Created: r.Created, Path: path}
-	d.enqueue(&task{record: r, item: item, tenant: tenant, path: path, repair: true, wanted: wanted})
+	d.enqueue(&task{record: r, item: item, tenant: tenant, path: path, repair: true, asked: asked})
 }

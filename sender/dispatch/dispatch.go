@@ -11,6 +11,7 @@ import (
 
 	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
+	"ecluse/protocol/ticket"
 	"ecluse/sender/ledger"
 	"ecluse/sender/outbox"
 	"ecluse/sender/pack"
@@ -106,9 +107,9 @@ type task struct {
 	record *ledger.Record
 	item   outbox.Item
 	tenant int
-	path   string // where the item stands: in sending/, or in sent/ for a repair
-	repair bool   // somebody asked for it again
-	wanted []bool // chunks to send; nil for all
+	path   string         // where the item stands: in sending/, or in sent/ for a repair
+	repair bool           // somebody asked for it again
+	asked  []ticket.Range // chunks to send; none for all
 	out    *transmit.Out
 	offer  bool // an offer of it has left, in this life or an earlier one
 

@@ -33,7 +33,7 @@ func (d *Dispatcher) passDone(t *task, content int64) {
 		have.SentBytes += content
 		if !more {
 			now := d.o.Now().UTC()
-			have.State, have.Reason, have.Finished = ledger.Sent, nil, &now
+			have.State, have.Reason, have.Finished, have.Asked = ledger.Sent, nil, &now, nil
 		}
 		return nil
 	})
@@ -234,7 +234,7 @@ func (d *Dispatcher) fall(t *task, reason string) {
 	}
 	err := d.note(t, func(have *ledger.Record) error {
 		now := d.o.Now().UTC()
-		have.State, have.Reason, have.Finished = state, &reason, &now
+		have.State, have.Reason, have.Finished, have.Asked = state, &reason, &now, nil
 		return nil
 	})
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"ecluse/protocol/bundle"
 	"ecluse/protocol/record"
+	"ecluse/protocol/ticket"
 	"ecluse/sender/ledger"
 	"ecluse/sender/pack"
 	"ecluse/sender/transmit"
@@ -146,11 +147,11 @@ func (d *Dispatcher) sign(l *lane, t *task, table *bundle.Table, marks []bundle.
 	r.Sequence = &sequence
 	d.heads[t.tenant].begin(sequence, signed.Digest)
 	d.mu.Unlock()
-	return d.finish(l, t, signed, len(marks))
+	return d.finish(l, t, signed, len(marks), ticket.All)
 }
 
-// finish sends manifest and close of a signed bundle: the end of every pass.
-func (d *Dispatcher) finish(l *lane, t *task, s *ledger.Signed, chunks int) error {
+// finish sends the manifest's chunks that are asked for, and the close, of a signed bundle: the end of every pass.
+func (d *Dispatcher) finish(l *lane, t *task, s *ledger.Signed, chunks int, asked ticket.Choice) error {
 	f, err := d.o.Disk.Open(s.Path)
 	if err != nil {
 		return own(fmt.Errorf("open manifest: %w", err))
@@ -166,6 +167,10 @@ func (d *Dispatcher) finish(l *lane, t *task, s *ledger.Signed, chunks int) erro
 		}
 		if err != nil {
 			return err
+		}
+		if !asked(c.Number) {
+			c.Release()
+			continue
 		}
 		c.Chunk.Bundle = t.record.Bundle
 		if err := l.feed.Put(d.ctx, transmit.Piece{Chunk: &c.Chunk, Out: t.out, Release: c.Release}); err != nil {
@@ -195,15 +200,14 @@ func (d *Dispatcher) again(l *lane, t *task) error {
 	if err != nil {
 		return err
 	}
-	asked := len(m.Marks)
-	if t.wanted != nil {
-		if len(t.wanted) != asked {
-			return fmt.Errorf("%d chunks were asked for, of a bundle of %d", len(t.wanted), asked)
-		}
-		asked = 0
-		for _, yes := range t.wanted {
-			if yes {
-				asked++
+	asked := ticket.Choose(t.asked)
+	var wanted []bool // nil: all
+	count := len(m.Marks)
+	if len(t.asked) > 0 {
+		wanted, count = make([]bool, len(m.Marks)), 0
+		for i := range wanted {
+			if wanted[i] = asked(uint32(i)); wanted[i] {
+				count++
 			}
 		}
 	}
@@ -213,7 +217,7 @@ func (d *Dispatcher) again(l *lane, t *task) error {
 	if err := d.offer(l, t, m.Table); err != nil {
 		return err
 	}
-	p, err := pack.Again(pack.At(d.o.Disk, t.path), m, t.wanted, d.packOptions(t))
+	p, err := pack.Again(pack.At(d.o.Disk, t.path), m, wanted, d.packOptions(t))
 	if err != nil {
 		return err
 	}
@@ -222,12 +226,12 @@ func (d *Dispatcher) again(l *lane, t *task) error {
 		return err
 	}
 	if n := len(p.Skipped()); n > 0 {
-		if n == asked || !t.again() { // nothing came of it, or it never came whole
-			return fmt.Errorf("its content is not what was signed: %d of %d chunks have changed, or cannot be read", n, asked)
+		if n == count || !t.again() { // nothing came of it, or it never came whole
+			return fmt.Errorf("its content is not what was signed: %d of %d chunks have changed, or cannot be read", n, count)
 		}
 		d.o.Log.Warn("content changed since it was signed; these chunks were not sent again", zap.Stringer("bundle", t.record.Bundle), zap.Int("chunks", n))
 	}
-	return d.finish(l, t, signed, len(m.Marks))
+	return d.finish(l, t, signed, len(m.Marks), asked)
 }
 
 var errGone = errors.New("its content is gone")

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"ecluse/protocol/bundle"
+	"ecluse/protocol/ticket"
 )
 
 // Record is all that is known of one bundle: claim.json, and what the commands print.
@@ -30,6 +32,8 @@ type Record struct {
 	Finished   *time.Time   `json:"finished"`
 	Chunks     *int64       `json:"chunks,omitempty"`
 	Dirs       *int64       `json:"dirs,omitempty"`
+
+	Asked []ticket.Range `json:"asked,omitempty"` // while it is sent again: the chunks; none is all of them
 }
 
 // clone copies a record, so that whoever reads one is not told of a change that is not durable.
@@ -37,6 +41,7 @@ func (r *Record) clone() *Record {
 	c := *r
 	c.Sequence, c.Reason, c.Finished = copied(r.Sequence), copied(r.Reason), copied(r.Finished)
 	c.Files, c.Bytes, c.Chunks, c.Dirs = copied(r.Files), copied(r.Bytes), copied(r.Chunks), copied(r.Dirs)
+	c.Asked = slices.Clone(r.Asked)
 	return &c
 }
 

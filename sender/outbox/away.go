@@ -56,6 +56,24 @@ func (b *Outbox) SentPath(sequence uint64, name string) (path string, ok bool) {
 	return path, filepath.Base(name) == name && b.exists(path)
 }
 
+// Clear removes an item from sent/ of which a receipt said that it is safe. It may be called again. An item that was never put away stays: what stands under its number then is
+// an earlier epoch's.
+func (b *Outbox) Clear(item Item, sequence uint64) error {
+	if b.exists(b.sendingPath(item)) {
+		return nil
+	}
+	if _, ok := b.SentPath(sequence, item.Name); !ok {
+		return nil
+	}
+	gone := b.house(sentName, partial+strconv.FormatUint(sequence, 10))
+	b.remove(gone) // what an earlier removal has left
+	if err := b.o.Disk.Rename(b.sentDir(sequence), gone); err != nil {
+		return fmt.Errorf("clear %d from sent: %w", sequence, err)
+	}
+	b.remove(gone)
+	return nil
+}
+
 func (b *Outbox) sentDir(sequence uint64) string {
 	return b.house(sentName, strconv.FormatUint(sequence, 10))
 }
