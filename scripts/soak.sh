@@ -18,6 +18,7 @@ matrix) package=./internal/lab tests=TestSoakMatrix ;;
 large) package=./internal/lab tests=TestSoakLarge ;;
 kill) package=./internal/lab tests=TestSoakKill ;;
 powercut) package=./internal/lab tests=TestSoakPowerCut ;;
+full) package=./internal/lab tests=TestSoakFull ;;
 faults) package=./internal/lab tests=TestSoakFaults ;;
 runbooks) package=./internal/lab tests=TestSoakRunbooks ;;
 race) package=./sender/pack tests=TestAnItemThatChanges ;;
