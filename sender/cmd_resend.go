@@ -29,7 +29,7 @@ func resendCommand() *cobra.Command {
 With --ticket CODE, a code that somebody has carried down from the high side (ecluse-receiver ticket): only the chunks are sent that it asks for. The code may be typed in either case,
 with or without hyphens; what was mistyped is named. A receipt (ecluse-receiver ticket --receipt) is taken here too: the bundles that it names are confirmed, and cleared from sent/.`,
 		Example: `  ecluse-sender resend 3f7k2q
-  ecluse-sender resend --ticket 46Y3A2-8B0QKT-...`,
+  ecluse-sender resend --ticket 47CS9V-SBRV0E-EWV3NR-GFADXA-A58Y9H-1H12JQ-82K719`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if (len(args) > 0) == (len(codes) > 0) {
 				return errors.New("name bundles, or give a code with --ticket: one of the two")

@@ -105,10 +105,10 @@ func Alarms(s *Status, f Facts) alarm.List {
 		add("stuck", "", "%s stands still", who)
 	}
 	if n := s.Bundles[ledger.Missing]; n > 0 {
-		add("missing", "", "%d bundles were sent and nothing of them is here (list --state missing)", n)
+		add("missing", "", "%d bundles were sent and nothing of them is here (list --state missing; ticket --all prints codes for the low side)", n)
 	}
 	if n := s.Bundles[ledger.Damaged]; n > 0 {
-		add("damaged", "", "%d bundles lack parts (list --state damaged; send them again on the low side)", n)
+		add("damaged", "", "%d bundles lack parts (list --state damaged; ticket --all prints codes for the low side)", n)
 	}
 	for _, s := range suspicions {
 		if n := f.Suspect[s.reason]; n > 0 {
