@@ -24,6 +24,7 @@ runbooks) package=./internal/lab tests=TestSoakRunbooks ;;
 race) package=./sender/pack tests=TestAnItemThatChanges ;;
 garbage) package=./receiver/collect tests=TestSoakGarbage ;;
 lossy) package=./receiver/collect tests=TestSoakLossy ;;
+siege) package=./internal/lab tests=TestSoakSiege ;;
 flood) package=./receiver/collect tests=TestSoakFlood ;;
 fec) package=./protocol/fec tests=TestSoakFEC ;;
 esac
