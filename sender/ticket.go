@@ -77,11 +77,13 @@ func takeCode(ctx context.Context, s *house.State, tenants []bundle.Name, text s
 		a.Kind = "receipt"
 		return a, a.settle(ctx, s.Ledger, o, do.confirm)
 	}
-	for _, w := range o.Wishes {
-		err := w.Err
-		if err == nil {
-			err = do.resend(ctx, w.Bundle, w.Chunks)
+	ends := together(len(o.Wishes), func(i int) error {
+		if w := o.Wishes[i]; w.Err == nil {
+			return do.resend(ctx, w.Bundle, w.Chunks)
 		}
+		return o.Wishes[i].Err
+	})
+	for i, w := range o.Wishes {
 		b := codeBundle{}
 		if !w.Bundle.IsZero() {
 			b = about(s.Ledger, w.Bundle)
@@ -90,7 +92,7 @@ func takeCode(ctx context.Context, s *house.State, tenants []bundle.Name, text s
 			b.Sequence = &w.Sequence
 		}
 		b.Chunks = w.Chunks
-		b.fault(err)
+		b.fault(ends[i])
 		a.Bundles = append(a.Bundles, b)
 	}
 	return a, nil

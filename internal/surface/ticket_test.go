@@ -170,7 +170,8 @@ func TestATicketBringsWhatNeverCame(t *testing.T) {
 	}
 	var all []shown
 	high.value(&all, 0, "ticket", "--all")
-	if len(all) != 1 || all[0].Code != code || len(all[0].QR) < 15 || all[0].Sender != "low-1" || all[0].Tenant != "default" || len(all[0].Missing) != 2 || all[0].Missing[1].Sequence != 3 {
+	if len(all) != 1 || all[0].Code != code || len(all[0].QR) < 15 || all[0].Sender != "low-1" || all[0].Tenant != "default" ||
+		len(all[0].Missing) != 2 || all[0].Missing[1].Sequence != 3 {
 		t.Errorf("%d codes, %s %s: %+v", len(all), all[0].Code, code, all[0].Missing)
 	}
 	low.ends(0, "", "resend", "--ticket", code)

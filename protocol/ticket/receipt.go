@@ -38,7 +38,8 @@ func (r *Receipt) Hold(runs []Run) error {
 	if ChainOf(runs) == r.Chain {
 		return nil
 	}
-	return bundle.Reject(bundle.ReasonTicketChain, "T-9", "another manifest than this sender's stands on the high side under one of these sequences: a clone, or a copy from before a restore, has sent")
+	return bundle.Reject(bundle.ReasonTicketChain, "T-9",
+		"another manifest than this sender's stands on the high side under one of these sequences: a clone, or a copy from before a restore, has sent")
 }
 
 // Fit leaves out the last runs until the receipt fits, and sets its chain.

@@ -145,8 +145,14 @@ func (g *group) join() {
 	g.parts, g.lacks = parts, lacks
 }
 
-// each gives tickets that fit: of sequences as many together as fit as they are; one that does not fit alone is made coarser.
+// each gives tickets that fit: of sequences as many together as fit as they are; one that does not fit alone is made coarser. Bundles whose sequence is not known come first: each may
+// be one of the sequences of which nothing is known, and says more exactly what is missing.
 func (g *group) each(give func(*ticket.Ticket, []Lack)) {
+	for i, t := range g.loose {
+		t.Fit()
+		g.names[i].Chunks = t.Parts[0].Ranges
+		give(t, g.names[i:i+1])
+	}
 	for from := 0; from < len(g.parts); {
 		to := from + 1
 		for to < len(g.parts) && (&ticket.Ticket{Parts: g.parts[from : to+1]}).Fits() {
@@ -159,11 +165,6 @@ func (g *group) each(give func(*ticket.Ticket, []Lack)) {
 		}
 		give(t, g.lacks[from:to])
 		from = to
-	}
-	for i, t := range g.loose {
-		t.Fit()
-		g.names[i].Chunks = t.Parts[0].Ranges
-		give(t, g.names[i:i+1])
 	}
 }
 
@@ -178,7 +179,7 @@ func (d *Desk) Receipts(ctx context.Context, p Peer, sender, tenant bundle.Name)
 	if err != nil {
 		return nil, err
 	}
-	b, any := &Batch{Codes: []*Issued{}}, false
+	b, found := &Batch{Codes: []*Issued{}}, false
 	for _, c := range chains {
 		if sender != "" && c.Sender != sender || tenant != "" && c.Tenant != tenant {
 			continue
@@ -190,7 +191,7 @@ func (d *Desk) Receipts(ctx context.Context, p Peer, sender, tenant bundle.Name)
 		if len(runs) == 0 {
 			continue
 		}
-		any = true
+		found = true
 		i, err := d.receipt(p, c, runs)
 		if err != nil {
 			b.leave(err)
@@ -198,7 +199,7 @@ func (d *Desk) Receipts(ctx context.Context, p Peer, sender, tenant bundle.Name)
 		}
 		b.Codes = append(b.Codes, i)
 	}
-	if !any {
+	if !found {
 		return nil, fmt.Errorf("%w: nothing is safe here yet that a receipt could name", ledger.ErrNotFound)
 	}
 	return b, nil

@@ -340,12 +340,12 @@ func TestAllIsInAsFewCodesAsHoldItAndWithinTheBudget(t *testing.T) {
 	if err != nil || len(all.Codes) != 2 || all.Unnamed != 0 {
 		t.Fatalf("%+v, %v", all, err)
 	}
-	got := b.read(all.Codes[0].Code)
+	got := b.read(all.Codes[1].Code)
 	want := []ticket.Part{{Sequence: 1, Count: 4}, {Sequence: 6, Count: 1, Ranges: b.staged[id(1)].Ranges}, {Sequence: 7, Count: 3}}
 	if fmt.Sprint(got.Parts) != fmt.Sprint(want) {
 		t.Errorf("%v, should be %v", got.Parts, want)
 	}
-	if by := b.read(all.Codes[1].Code); by.Bundle != id(2) || fmt.Sprint(by.Parts) != "[{0 1 [{8 0}]}]" {
+	if by := b.read(all.Codes[0].Code); by.Bundle != id(2) || fmt.Sprint(by.Parts) != "[{0 1 [{8 0}]}]" {
 		t.Errorf("%+v", by)
 	}
 	if one, err := b.Ticket(t.Context(), alice, "low/cssf/8"); err != nil || fmt.Sprint(b.read(one.Code).Parts) != "[{8 1 []}]" {

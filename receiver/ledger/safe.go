@@ -8,7 +8,8 @@ import (
 	"ecluse/protocol/ticket"
 )
 
-// mark is how far all of a chain was safe, without a gap, when rows of it were forgotten: nobody can tell any more from the rows. What is forgotten behind a gap is not known to be safe.
+// mark is how far all of a chain was safe, without a gap, when rows of it were forgotten: nobody can tell any more from the rows. What is forgotten behind a gap is not known to
+// be safe.
 type mark struct {
 	Sequence uint64        `json:"sequence"`
 	Digest   bundle.Digest `json:"digest"`

@@ -11,7 +11,8 @@ import (
 	"ecluse/sender/outbox"
 )
 
-// Confirm notes durably that a bundle is safe on the high side, and then clears its item from sent/. One that is confirmed already stays so; one that is being sent, or failed, is ErrNotSent.
+// Confirm notes durably that a bundle is safe on the high side, and then clears its item from sent/. One that is confirmed already stays so; one that is being sent, or failed,
+// is ErrNotSent.
 func (d *Dispatcher) Confirm(ctx context.Context, id bundle.ID) error {
 	if r, err := d.o.Ledger.Get(id); err != nil || r.State != ledger.Confirmed {
 		if _, err := d.sent(ctx, id); err != nil && ctx.Err() == nil {

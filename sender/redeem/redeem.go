@@ -98,7 +98,8 @@ func (s *Sender) ticket(ctx context.Context, o *Order, code *ticket.Code) error 
 	head := s.Ledger.Head(o.Tenant).Sequence
 	for _, p := range t.Parts {
 		if p.Sequence+p.Count-1 > head {
-			o.Wishes = append(o.Wishes, Wish{Sequence: p.Sequence, Err: fmt.Errorf("%w: sequence %d of %s was never given out here, the highest is %d", ledger.ErrNotFound, p.Sequence+p.Count-1, o.Tenant, head)})
+			err := fmt.Errorf("%w: sequence %d of %s was never given out here, the highest is %d", ledger.ErrNotFound, p.Sequence+p.Count-1, o.Tenant, head)
+			o.Wishes = append(o.Wishes, Wish{Sequence: p.Sequence, Err: err})
 			continue
 		}
 		if p.Count > wishesMost-uint64(min(len(o.Wishes), wishesMost)) {
@@ -164,8 +165,8 @@ func (s *Sender) digest(ctx context.Context, tenant bundle.Name, sequence uint64
 	head := s.Ledger.Head(tenant)
 	switch {
 	case sequence > head.Sequence:
-		return bundle.Digest{}, bundle.Reject(bundle.ReasonTicketChain, "T-9", "sequence %d of %s is safe on the high side, and %d is the highest that was given out here: a clone, or a copy from before a restore, has sent",
-			sequence, tenant, head.Sequence)
+		return bundle.Digest{}, bundle.Reject(bundle.ReasonTicketChain, "T-9",
+			"sequence %d of %s is safe on the high side, and %d is the highest that was given out here: a clone, or a copy from before a restore, has sent", sequence, tenant, head.Sequence)
 	case sequence == head.Sequence:
 		return head.Digest, nil
 	}

@@ -69,7 +69,10 @@ func sign(t *testing.T, l *ledger.Ledger, tenant bundle.Name) *ledger.Record {
 		t.Fatal(err)
 	}
 	table.SetDigest(1, bundle.Digest{1})
-	m := &bundle.Manifest{Header: bundle.Header{Bundle: id, Sender: "low", Receiver: bundle.Digest{3}, Tenant: tenant, Created: 1, Name: "item"}, Table: table, ChunkSize: 4096, Marks: make([]bundle.Mark, 3)}
+	m := &bundle.Manifest{
+		Header: bundle.Header{Bundle: id, Sender: "low", Receiver: bundle.Digest{3}, Tenant: tenant, Created: 1, Name: "item"},
+		Table:  table, ChunkSize: 4096, Marks: make([]bundle.Mark, 3),
+	}
 	if _, err := l.Sign(t.Context(), signer{}, m); err != nil {
 		t.Fatal(err)
 	}
