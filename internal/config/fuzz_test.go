@@ -3,9 +3,23 @@ package config
 import (
 	"errors"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 )
+
+// allocated gives the bytes that f allocates. What the run of the tests allocates beside it comes and goes, so it is the least of three times.
+func allocated(f func()) uint64 {
+	least := ^uint64(0)
+	for range 3 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		f()
+		runtime.ReadMemStats(&after)
+		least = min(least, after.TotalAlloc-before.TotalAlloc)
+	}
+	return least
+}
 
 // FuzzParse holds that no text ends the program, that faults are lines that name the file, and that a text without a fault means the same each time.
 func FuzzParse(f *testing.F) {
@@ -17,7 +31,11 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		first, err := Parse("f", data, houseDefaults())
+		var first house
+		var err error
+		if n, most := allocated(func() { first, err = Parse("f", data, houseDefaults()) }), uint64(1<<20+2000*len(data)); n > most {
+			t.Fatalf("%d bytes of text: %d bytes were allocated, at most %d may be", len(data), n, most)
+		}
 		if err == nil {
 			again, err := Parse("f", data, houseDefaults())
 			if err != nil || !reflect.DeepEqual(first, again) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -292,13 +293,30 @@ func TestAPairThatCannotBeIsNotMade(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
+// allocated gives the bytes that f allocates. What the run of the tests allocates beside it comes and goes, so it is the least of three times.
+func allocated(f func()) uint64 {
+	least := ^uint64(0)
+	for range 3 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		f()
+		runtime.ReadMemStats(&after)
+		least = min(least, after.TotalAlloc-before.TotalAlloc)
+	}
+	return least
+}
+
 func FuzzParsePair(f *testing.F) {
 	sender, receiver := pairs(f)
 	f.Add(sender.Marshal())
 	f.Add(receiver.Marshal())
 	f.Add([]byte(fmt.Sprintf("%s\nkind sender\nname a\nepoch \nkey ssh-ed25519 \n", pairFormat)))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		p, err := ParsePair(text)
+		var p *Pair
+		var err error
+		if n, most := allocated(func() { p, err = ParsePair(text) }), uint64(64<<10+16*len(text)); n > most {
+			t.Fatalf("%d bytes of text: %d bytes were allocated, at most %d may be", len(text), n, most)
+		}
 		if err != nil {
 			return
 		}

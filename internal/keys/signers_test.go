@@ -255,7 +255,11 @@ func FuzzParseAllowedSigners(f *testing.F) {
 	}
 	at := time.Unix(1_800_000_000, 0)
 	f.Fuzz(func(t *testing.T, text []byte) {
-		a, err := ParseAllowedSigners(text)
+		var a *AllowedSigners
+		var err error
+		if n, most := allocated(func() { a, err = ParseAllowedSigners(text) }), uint64(64<<10+64*len(text)); n > most {
+			t.Fatalf("%d bytes of text: %d bytes were allocated, at most %d may be", len(text), n, most)
+		}
 		if err != nil {
 			return
 		}

@@ -168,7 +168,11 @@ func FuzzParsePath(f *testing.F) {
 		f.Add(row.path)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		p, err := ParsePath(s)
+		var p Path
+		var err error
+		if n := allocated(func() { p, err = ParsePath(s) }); n > 1024 {
+			t.Fatalf("%d bytes were allocated for a path of %d", n, len(s))
+		}
 		if err != nil {
 			if reason, ok := ReasonOf(err); !ok || !strings.HasPrefix(string(reason), "path-") || p != "" {
 				t.Fatalf("ParsePath(%q) = %q, %v", s, p, err)

@@ -384,9 +384,13 @@ func FuzzParseSignature(f *testing.F) {
 			}
 			data = blob
 		}
-		s, err := ParseSignature(data, NamespaceBundle)
+		var s *Signature
+		var err error
+		if n, most := allocated(func() { s, err = ParseSignature(data, NamespaceBundle) }), uint64(16<<10+16*min(len(data), MaxSignature)); n > most {
+			t.Fatalf("%d bytes: %d bytes were allocated, at most %d may be", len(data), n, most)
+		}
 		if err != nil {
-			if reason, _ := ReasonOf(err); reason != ReasonSignatureFormat {
+			if wellKnown(t, err) != ReasonSignatureFormat {
 				t.Fatalf("%x: %v", data, err)
 			}
 			return

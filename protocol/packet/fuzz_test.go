@@ -2,6 +2,7 @@ package packet
 
 import (
 	"bytes"
+	"runtime"
 	"testing"
 
 	"ecluse/protocol/bundle"
@@ -28,7 +29,11 @@ func FuzzOpenPacket(f *testing.F) {
 			header := [HeaderSize]byte{0: 0x12, 1: testTag[0], 2: testTag[1], 3: testTag[2]}
 			datagram = sealAny(header, data)
 		}
-		in, number, shard, err := o.Open(make([]byte, len(datagram)), datagram)
+		room := make([]byte, len(datagram))
+		in, number, shard, err := o.Open(room, datagram)
+		if n := testing.AllocsPerRun(5, func() { in, number, shard, err = o.Open(room, datagram) }); n != 0 {
+			t.Fatalf("%v allocations: %v", n, err)
+		}
 		if err != nil {
 			if _, ok := bundle.ReasonOf(err); !ok {
 				t.Fatalf("a refusal without a reason: %v", err)
@@ -51,6 +56,9 @@ func FuzzInner(f *testing.F) {
 		}
 		in, err := parseInner(b)
 		if err != nil {
+			if reason, _ := bundle.ReasonOf(err); reason != bundle.ReasonPacketCode && reason != bundle.ReasonPacketReserved {
+				t.Fatalf("%x: %v", b, err)
+			}
 			return
 		}
 		var again [InnerSize]byte
@@ -74,6 +82,9 @@ func FuzzParseAnnouncement(f *testing.F) {
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, body []byte) {
 		a, err := ParseAnnouncement(body)
+		if n := testing.AllocsPerRun(5, func() { a, err = ParseAnnouncement(body) }); n > 1 {
+			t.Fatalf("%v allocations: %v", n, err)
+		}
 		if err != nil {
 			if _, ok := bundle.ReasonOf(err); !ok {
 				t.Fatalf("a refusal without a reason: %v", err)
@@ -90,6 +101,15 @@ func FuzzParseAnnouncement(f *testing.F) {
 	})
 }
 
+// allocated gives the bytes that f allocates.
+func allocated(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
 // No sequence of datagrams makes the Assembler panic or keep more than it may.
 func FuzzAssembler(f *testing.F) {
 	a := testAnnouncement(3000)
@@ -99,7 +119,11 @@ func FuzzAssembler(f *testing.F) {
 		var as Assembler
 		for len(data) > 0 {
 			n := min(len(data), HeaderSize+PartSize)
-			body, err := as.Add(data[:n])
+			var body []byte
+			var err error
+			if got := allocated(func() { body, err = as.Add(data[:n]) }); got > bundle.MaxParts*PartSize*2+16<<10 {
+				t.Fatalf("%d bytes were allocated for %d", got, n)
+			}
 			if _, ok := bundle.ReasonOf(err); err != nil && !ok || as.count > maxHalf || len(body) > bundle.MaxParts*PartSize {
 				t.Fatalf("%v, %d halves, %d bytes", err, as.count, len(body))
 			}

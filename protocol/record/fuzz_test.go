@@ -2,12 +2,29 @@ package record
 
 import (
 	"bytes"
+	"io"
 	"reflect"
+	"runtime"
 	"slices"
 	"testing"
 
 	"ecluse/protocol/bundle"
 )
+
+// allocated gives the bytes that f allocates. What the run of the tests allocates beside it comes and goes, so it is the least of three times.
+func allocated(f func()) uint64 {
+	least := ^uint64(0)
+	for range 3 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		f()
+		runtime.ReadMemStats(&after)
+		if least = min(least, after.TotalAlloc-before.TotalAlloc); least == 0 {
+			break
+		}
+	}
+	return least
+}
 
 // A block reads the same however its shards are cut; what reads well is exactly what is written; and no bytes do harm.
 func FuzzReadBlock(f *testing.F) {
@@ -35,7 +52,17 @@ func FuzzReadBlock(f *testing.F) {
 		if framed {
 			resum(block)
 		}
-		whole, err := ReadBlock([][]byte{block}, testNumber)
+		var whole *Reader
+		var err error
+		if n, most := allocated(func() {
+			if whole, err = ReadBlock([][]byte{block}, testNumber); err == nil {
+				for _, next := whole.Next(); next != io.EOF; _, next = whole.Next() {
+				}
+			}
+		}), uint64(64<<10+16*len(block)); n > most {
+			t.Fatalf("%d bytes of block: %d bytes were allocated, at most %d may be", len(block), n, most)
+		}
+		whole, err = ReadBlock([][]byte{block}, testNumber)
 		scattered, err2 := ReadBlock(cut(block, size), testNumber)
 		if refusal(t, err) != refusal(t, err2) {
 			t.Fatalf("in one piece %v, in shards of %d %v", err, size, err2)
@@ -79,7 +106,11 @@ func FuzzParseBody(f *testing.F) {
 		if r == nil || len(data) > 1<<20 {
 			return
 		}
-		if err := r.Parse(data); err != nil {
+		var err error
+		if n, most := allocated(func() { err = r.Parse(data) }), uint64(4096+4*len(data)); n > most {
+			t.Fatalf("%d bytes of body: %d bytes were allocated, at most %d may be", len(data), n, most)
+		}
+		if err != nil {
 			if _, ok := bundle.ReasonOf(err); !ok {
 				t.Fatalf("a refusal without a reason: %v", err)
 			}

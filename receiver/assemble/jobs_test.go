@@ -2,6 +2,7 @@ package assemble
 
 import (
 	"bytes"
+	"runtime"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
@@ -60,8 +61,17 @@ func FuzzDecodeChunk(f *testing.F) {
 	d := newDecoder()
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		room := make([]byte, 0, 1<<16)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
 		out, err := decode(d, frame, room)
+		runtime.ReadMemStats(&after)
+		if n := after.TotalAlloc - before.TotalAlloc; n > 2<<20 {
+			t.Fatalf("%d bytes were allocated for a frame of %d in a room of %d", n, len(frame), cap(room))
+		}
 		if err != nil {
+			if reason, _ := bundle.ReasonOf(err); reason != bundle.ReasonChunkFrame {
+				t.Fatalf("refused with %v", err)
+			}
 			return
 		}
 		if len(out) > cap(room) {

@@ -92,6 +92,9 @@ func parseNumbers(text []byte, sender bundle.Name) ([]Number, error) {
 	}
 	var numbers []Number
 	for _, l := range f.Sessions {
+		if l.Epoch.IsZero() || l.Rank == 0 {
+			return nil, fmt.Errorf("read the sessions of %s: one has no epoch or no rank", sender)
+		}
 		n := Number{l.Key, l.Epoch, l.Number, l.Announcement, l.Rank, make([]Floor, len(l.Floors))}
 		for i, floor := range l.Floors {
 			if floor != nil {

@@ -639,6 +639,10 @@ func FuzzPacket(f *testing.F) {
 		b, from := newBench(t, 1<<20, s), newTestSender(t, s, 0)
 		if kind, tag, err := packet.Classify(raw); err == nil && kind == packet.KindData {
 			b.tab.packet(1, tag, raw)
+			if b.tab.packets.Accepted != 0 {
+				t.Fatal("a packet that nobody sealed was accepted")
+			}
+			b.wantEmpty()
 		}
 		in := packet.Inner{Block: number, Index: index, K: k, M: m}
 		if code := (fec.Code{K: int(k), M: int(m), Shard: 1408}); code.Validate() != nil || int(index) >= int(k)+int(m) {
