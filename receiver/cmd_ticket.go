@@ -70,7 +70,7 @@ func (f *ticketFlags) check(args []string) error {
 	}
 	switch {
 	case ways != 1:
-		return errors.New("name bundles, or --all, or --receipt: one of the three")
+		return errors.New("name bundles as arguments, or give --all, or --receipt: one of the three")
 	case !f.receipt && f.sender+f.tenant != "":
 		return errors.New("--sender and --tenant are for --receipt")
 	}

@@ -32,7 +32,7 @@ with or without hyphens; what was mistyped is named. A receipt (ecluse-receiver 
   ecluse-sender resend --ticket 47CS9V-SBRV0E-EWV3NR-GFADXA-A58Y9H-1H12JQ-82K719`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if (len(args) > 0) == (len(codes) > 0) {
-				return errors.New("name bundles, or give a code with --ticket: one of the two")
+				return errors.New("name bundles as arguments, or give a code with --ticket: one of the two")
 			}
 			return nil
 		},

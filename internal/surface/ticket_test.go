@@ -97,6 +97,15 @@ func read(t *testing.T, path string) string {
 	return string(text)
 }
 
+// hears waits for a heartbeat of a sender: it brings the ticket key, which is kept a moment later.
+func (s *side) hears(sender string) {
+	s.t.Helper()
+	s.within(5*time.Second, "the ticket key", func() bool {
+		_, err := os.Stat(filepath.Join(s.dir, "state/tickets/keys", sender+".json"))
+		return err == nil
+	})
+}
+
 // plain is how a tired person types a code.
 func plain(code string) string { return strings.ToLower(strings.ReplaceAll(code, "-", "")) }
 
@@ -192,6 +201,7 @@ func TestTicketsAreIssuedAndTakenWhileNoDaemonRuns(t *testing.T) {
 	w.to.Store(0)
 	r := high.reach("big.bin", "damaged")
 	code := high.code(r.text("bundle"))
+	high.hears("low-1")
 	receiver.stop()
 	if rest := high.code(r.text("bundle")); rest != code {
 		t.Errorf("at rest it is another code: %s, %s", code, rest)
@@ -221,6 +231,7 @@ func TestAReceiptClearsExactlyWhatIsSafe(t *testing.T) {
 	high.ends(3, "nothing is safe", "ticket", "--receipt")
 	send("one")
 	high.reach("one", "quarantined")
+	high.hears("low-1")
 	old := high.code("--receipt")
 	w.drop.Store(true)
 	send("two")
@@ -322,6 +333,7 @@ func TestACodeOfAFormerEpochIsRefusedByName(t *testing.T) {
 	sender := low.start()
 	low.ends(0, "", "send", "--wait", write(t, filepath.Join(low.dir, "work/one"), "one"))
 	high.reach("one", "quarantined")
+	high.hears("low-1")
 	code := high.code("--receipt")
 	sender.stop()
 	former := strings.TrimSpace(read(t, filepath.Join(low.dir, "state/epoch")))
