@@ -50,7 +50,7 @@ func (d *Desk) All(ctx context.Context, p Peer) (*Batch, error) {
 	}
 	b := &Batch{Codes: []*Issued{}}
 	for _, g := range groups {
-		o, err := d.owner(g.chain.Sender, g.chain.Tenant, g.chain.Epoch)
+		o, err := d.owner(ctx, g.chain.Sender, g.chain.Tenant, g.chain.Epoch)
 		if err != nil {
 			b.leave(fmt.Errorf("%s of %s: %w", g.chain.Tenant, g.chain.Sender, err))
 			continue
@@ -192,7 +192,7 @@ func (d *Desk) Receipts(ctx context.Context, p Peer, sender, tenant bundle.Name)
 			continue
 		}
 		found = true
-		i, err := d.receipt(p, c, runs)
+		i, err := d.receipt(ctx, p, c, runs)
 		if err != nil {
 			b.leave(err)
 			continue
@@ -205,8 +205,8 @@ func (d *Desk) Receipts(ctx context.Context, p Peer, sender, tenant bundle.Name)
 	return b, nil
 }
 
-func (d *Desk) receipt(p Peer, c ledger.Chain, runs []ticket.Run) (*Issued, error) {
-	o, err := d.owner(c.Sender, c.Tenant, c.Epoch)
+func (d *Desk) receipt(ctx context.Context, p Peer, c ledger.Chain, runs []ticket.Run) (*Issued, error) {
+	o, err := d.owner(ctx, c.Sender, c.Tenant, c.Epoch)
 	if err != nil {
 		return nil, err
 	}

@@ -41,6 +41,7 @@ type Desk struct {
 
 	mu      sync.Mutex // held while a code is made and counted
 	staging Staging
+	live    bool // heartbeats are heard
 }
 
 // Open opens the desk over a state. Until Join is called it knows of incomplete bundles what is on the disk.
@@ -52,7 +53,7 @@ func Open(o Options, onDisk Staging) (*Desk, error) {
 // Join makes the desk ask the running assembler.
 func (d *Desk) Join(s Staging) {
 	d.mu.Lock()
-	d.staging = s
+	d.staging, d.live = s, true
 	d.mu.Unlock()
 }
 
@@ -109,12 +110,21 @@ func (r *Refusal) Error() string { return r.text }
 
 func refuse(format string, args ...any) error { return &Refusal{fmt.Sprintf(format, args...)} }
 
+// keyWait is how long the key of a paired sender is waited for: one that has just begun to be heard tells it within two heartbeats.
+const keyWait = 2500 * time.Millisecond
+
 // owner finds whose code it will be.
-func (d *Desk) owner(sender, tenant bundle.Name, e bundle.Epoch) (*ticket.Owner, error) {
-	if d.o.Ledger.Status(sender, e) == bundle.EpochReplaced {
+func (d *Desk) owner(ctx context.Context, sender, tenant bundle.Name, e bundle.Epoch) (*ticket.Owner, error) {
+	status := d.o.Ledger.Status(sender, e)
+	if status == bundle.EpochReplaced {
 		return nil, refuse("epoch %s of %s was replaced: nothing of it is taken any more", e, sender)
 	}
 	key, ok := d.Of(sender, e)
+	const step = keyWait / 50
+	for waited := time.Duration(0); !ok && d.live && status == bundle.EpochPaired && waited < keyWait && ctx.Err() == nil; waited += step {
+		time.Sleep(step)
+		key, ok = d.Of(sender, e)
+	}
 	if !ok {
 		return nil, fmt.Errorf("the ticket key of %s, epoch %s, is not known: it comes with the sender's heartbeats", sender, e)
 	}
@@ -132,7 +142,7 @@ func (d *Desk) Ticket(ctx context.Context, p Peer, text string) (*Issued, error)
 	if err != nil {
 		return nil, err
 	}
-	return d.byBundle(p, id)
+	return d.byBundle(ctx, p, id)
 }
 
 // find finds a bundle that is on record, or of which something is staged.
@@ -161,7 +171,7 @@ func (d *Desk) find(ctx context.Context, text string) (bundle.ID, error) {
 }
 
 // byBundle issues the ticket for a bundle of which something is here.
-func (d *Desk) byBundle(p Peer, id bundle.ID) (*Issued, error) {
+func (d *Desk) byBundle(ctx context.Context, p Peer, id bundle.ID) (*Issued, error) {
 	r, err := d.o.Ledger.Get(id)
 	switch {
 	case err != nil && !errors.Is(err, ledger.ErrNotFound):
@@ -180,7 +190,7 @@ func (d *Desk) byBundle(p Peer, id bundle.ID) (*Issued, error) {
 	case g.Coming:
 		return nil, refuse("bundle %s is still coming in: ask when it is damaged, which is when nothing has come for the time that idle: says", id)
 	}
-	o, err := d.owner(g.Source.Sender, g.Offer.Tenant, g.Offer.Epoch)
+	o, err := d.owner(ctx, g.Source.Sender, g.Offer.Tenant, g.Offer.Epoch)
 	if err != nil {
 		return nil, err
 	}
@@ -237,13 +247,13 @@ func (d *Desk) bySequence(ctx context.Context, p Peer, text string) (*Issued, er
 		if err != nil {
 			return nil, err
 		}
-		return d.byBundle(p, id)
+		return d.byBundle(ctx, p, id)
 	}
 	e, err := bundle.ParseEpoch(found[0].Epoch)
 	if err != nil {
 		return nil, err
 	}
-	o, err := d.owner(bundle.Name(found[0].Sender), bundle.Name(tenant), e)
+	o, err := d.owner(ctx, bundle.Name(found[0].Sender), bundle.Name(tenant), e)
 	if err != nil {
 		return nil, err
 	}

@@ -407,3 +407,20 @@ func TestAReceiptNamesWhatIsSafeOfItsChainAlone(t *testing.T) {
 		}
 	}
 }
+
+func TestTheKeyOfASenderThatHasJustBegunIsWaitedFor(t *testing.T) {
+	b := open(t, 3)
+	b.damaged(1, 1)
+	b.again(3)
+	if _, err := b.Ticket(t.Context(), alice, id(1).String()); err == nil {
+		t.Fatal("a code without a key")
+	}
+	b.Join(b.staged)
+	go func() {
+		time.Sleep(200 * time.Millisecond)
+		b.Heard("low", epoch, key)
+	}()
+	if _, err := b.Ticket(t.Context(), alice, id(1).String()); err != nil {
+		t.Error(err)
+	}
+}
