@@ -88,6 +88,7 @@ func (d *daemon) handle(s *control.Server) {
 		}
 		return d.Ledger.List(ctx, q)
 	})
+	s.Handle("anchor", view, false, func(context.Context, control.Peer, json.RawMessage) (any, error) { return d.Ledger.Anchored(), nil })
 	s.Handle("verify", view, false, func(ctx context.Context, _ control.Peer, m json.RawMessage) (any, error) {
 		id, err := d.bundleOf(ctx, m)
 		if err != nil {

@@ -48,9 +48,17 @@ func (d *daemon) status(ctx context.Context) (*watch.Status, error) {
 	}
 	s.Alarms = watch.Alarms(s, watch.Facts{
 		Silence: d.c.Silence.Std(), Up: time.Since(d.since), Expecting: len(s.Senders) > 0, Undone: undone, Ahead: d.Clock.Ahead(), Stuck: stuck,
-		Untrusted: d.trustFault(), Suspect: suspect,
+		Untrusted: d.trustFault(), Suspect: suspect, Doubts: d.doubts(),
 	})
 	return s, nil
+}
+
+// doubts are what the anchor contradicts.
+func (d *daemon) doubts() (texts []string) {
+	for _, doubt := range d.Ledger.Doubts() {
+		texts = append(texts, doubt.Text)
+	}
+	return texts
 }
 
 func (d *daemon) trustFault() string {

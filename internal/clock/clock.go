@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"ecluse/internal/journal"
 )
 
 // Files is what a Clock needs of a disk.
@@ -35,15 +37,19 @@ type Clock struct {
 func Open(files Files, path string, wall func() time.Time) (*Clock, error) {
 	c := &Clock{files: files, path: path, wall: wall, start: wall()}
 	c.base = c.start
-	text, err := files.ReadFile(path, 64)
+	file, err := files.ReadFile(path, 256)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return nil, fmt.Errorf("read the clock: %w", err)
 	default:
-		at, err := time.Parse(time.RFC3339, strings.TrimSpace(string(text)))
+		text, _, err := journal.Open(file)
+		var at time.Time
+		if err == nil {
+			at, err = time.Parse(time.RFC3339, strings.TrimSpace(string(text)))
+		}
 		if err != nil {
-			return nil, fmt.Errorf("read the clock: %s holds %q, which is no time; with the right time set, remove it", path, text)
+			return nil, fmt.Errorf("read the clock: %s holds %q, which is no time; with the right time set, remove it", path, file)
 		}
 		if at.After(c.base) {
 			c.base = at
@@ -74,7 +80,7 @@ func (c *Clock) Ahead() time.Duration { return c.Now().Sub(c.wall().Round(0)) }
 // Save keeps the time for the next life.
 func (c *Clock) Save() error {
 	text := c.Now().UTC().Format(time.RFC3339)
-	if err := c.files.Replace(c.path, []byte(text+"\n")); err != nil {
+	if err := c.files.Replace(c.path, journal.Seal([]byte(text))); err != nil {
 		return fmt.Errorf("keep the clock: %w", err)
 	}
 	return nil

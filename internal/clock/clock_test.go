@@ -59,3 +59,32 @@ func TestAClockThatCannotBeReadIsAnError(t *testing.T) {
 		t.Error("it was taken")
 	}
 }
+
+// Threat R12: the file of the clock is one of those that may not be taken for another.
+func TestADamagedClockIsNeverAnEarlierOne(t *testing.T) {
+	files := shelf{}
+	day := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	c, err := Open(files, "clock", func() time.Time { return day })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Save(); err != nil {
+		t.Fatal(err)
+	}
+	whole := files["clock"]
+	try := func(how string, i int, b []byte) {
+		t.Helper()
+		again, err := Open(shelf{"clock": b}, "clock", func() time.Time { return day.AddDate(-5, 0, 0) })
+		if err == nil && again.Now().Before(day) {
+			t.Errorf("%s %d: it says %v", how, i, again.Now())
+		}
+	}
+	for i := range whole {
+		for bit := range 8 {
+			b := append([]byte(nil), whole...)
+			b[i] ^= 1 << bit
+			try("changed in byte", i, b)
+		}
+		try("cut to", i, whole[:i])
+	}
+}

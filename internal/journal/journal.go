@@ -38,11 +38,8 @@ func Open(file []byte) (text []byte, sealed bool, err error) {
 	if at < 0 || string(file[at:at+len(head)]) != head || string(file[len(file)-len(tail):]) != tail {
 		return file, false, nil
 	}
-	var want [sha256.Size]byte
-	if _, err := hex.Decode(want[:], file[at+len(head):len(file)-len(tail)]); err != nil {
-		return nil, true, ErrDamaged
-	}
-	if sha256.Sum256(file[:at]) != want {
+	sum := sha256.Sum256(file[:at])
+	if hex.EncodeToString(sum[:]) != string(file[at+len(head):len(file)-len(tail)]) {
 		return nil, true, ErrDamaged
 	}
 	return file[:at], true, nil

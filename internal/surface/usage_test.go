@@ -12,7 +12,7 @@ import (
 // verbs are the commands of both programs.
 var verbs = map[string][]string{
 	"sender":   {"init", "pair", "run", "send", "list", "show", "resend", "status", "plan", "doctor", "version"},
-	"receiver": {"init", "pair", "run", "list", "show", "verify", "approve", "reject", "deliver", "status", "doctor", "version"},
+	"receiver": {"init", "pair", "run", "list", "show", "verify", "approve", "reject", "deliver", "status", "anchor", "doctor", "version"},
 }
 
 func TestHelpOfEveryCommandShowsAnExampleAndTheExitCodes(t *testing.T) {

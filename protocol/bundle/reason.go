@@ -73,6 +73,7 @@ const (
 	ReasonSequenceRollback      Reason = "sequence-rollback"
 	ReasonSequenceFork          Reason = "sequence-fork"
 	ReasonEpochNew              Reason = "epoch-new"
+	ReasonRollback              Reason = "rollback"
 	ReasonContentMismatch       Reason = "content-mismatch"
 	ReasonGaps                  Reason = "gaps"
 	ReasonNotInspected          Reason = "not-inspected"
@@ -162,6 +163,7 @@ var reasons = [...]struct {
 	{ReasonSequenceRollback, "bundle", "an epoch or sequence from before"},
 	{ReasonSequenceFork, "bundle", "two manifests claim one place in the chain"},
 	{ReasonEpochNew, "bundle", "held: the sender has a new epoch, pair it again"},
+	{ReasonRollback, "bundle", "held: the receiver's own memory of this chain was put back, or is lost in part"},
 	{ReasonContentMismatch, "bundle", "content no longer matches the manifest"},
 	{ReasonGaps, "bundle", "damaged: chunks are missing"},
 	{ReasonNotInspected, "bundle", "no inspector is configured"},

@@ -39,6 +39,7 @@ var keepers = map[string][]string{
 	"C-3":  {"sender/pack.TestAgainLeavesOutWhatChanged"},
 	"G-2": {"internal/keys.TestRefusalsOfAKeyHaveTheirReasons", "internal/keys.TestAKeySpeaksForTheNameOfItsLine",
 		"receiver/quarantine.TestEachFaultOfASenderHasItsReason", "internal/lab.TestATenantThatTheSenderMayNotUseIsRefused"},
+	"Q-6": {"receiver/ledger.TestWhatIsPutBackFromABackupIsNoticedAndForgetsNothing", "receiver/chamber.TestWhatAnOlderCopyOfTheRecordsForgotIsHeldUntilAPersonAcceptsIt"},
 	"M-8": {"receiver/quarantine.TestEachFaultOfASenderHasItsReason"},
 	"T-10": {"protocol/ticket.TestATicketSaysMoreThanIsMissingNeverLess", "receiver/assemble.TestWhatIsLackingIsInTheOneFormOfTickets",
 		"receiver/issue.TestNoTicketNamesWhatNobodyCouldSendAgain", "receiver/issue.TestAllIsInAsFewCodesAsHoldItAndWithinTheBudget"},

@@ -71,6 +71,9 @@ func (c *Chamber) Decide(ctx context.Context, id bundle.ID, d ledger.Decision) (
 		if !configured {
 			return r, refused("bundle %s: tenant %q is not configured any more, so there is nowhere to deliver it to", id, r.Tenant)
 		}
+		if why := c.doubted(r); why != nil {
+			return r, refused("bundle %s: %v (ecluse-receiver anchor says what can be done)", id, why)
+		}
 		if err := c.verifyOnce(r); err != nil {
 			return r, err
 		}

@@ -152,3 +152,77 @@ func TestAReplacedReceiverKeyHoldsNothingThatWasAccepted(t *testing.T) {
 	refusedError(t, h.approve(swapped, 1), "content-mismatch")
 	h.is(swapped, ledger.Refused, bundle.ReasonContentMismatch)
 }
+
+// Threat L7, and rule Q-6: what an older copy of the records has forgotten is held, whether it stands there in an older state or comes once more.
+func TestWhatAnOlderCopyOfTheRecordsForgotIsHeldUntilAPersonAcceptsIt(t *testing.T) {
+	t.Parallel()
+	p := newPlan(t, release.ModeAutomatic)
+	p.tenant("asks", release.ModeOne, imports)
+	h := p.open(t)
+	l := p.lows[0]
+	first := l.pack(t, "asks", small("first"))
+	h.take(first, ledger.Quarantined)
+	must(t, h.end(true))
+	backup := t.TempDir()
+	must(t, os.CopyFS(backup, os.DirFS(p.at(state, "bundles"))))
+
+	h = p.open(t)
+	must(t, h.reject(first, 1, "wrong"))
+	second := l.pack(t, "cssf", small("second"))
+	h.take(second, ledger.Imported)
+	third := l.pack(t, "cssf", small("third"))
+	h.take(third, ledger.Imported)
+	must(t, h.end(true))
+	must(t, os.RemoveAll(p.at(state, "bundles")))
+	must(t, os.CopyFS(p.at(state, "bundles"), os.DirFS(backup)))
+
+	h = p.open(t)
+	h.is(first, ledger.Quarantined, bundle.ReasonRollback)
+	refusedError(t, h.approve(first, 1), "rollback")
+	h.take(second, ledger.Quarantined)
+	h.take(third, ledger.Quarantined)
+	h.is(second, ledger.Quarantined, bundle.ReasonRollback)
+	h.is(third, ledger.Quarantined, bundle.ReasonRollback)
+	fourth := l.pack(t, "cssf", small("fourth"))
+	h.take(fourth, ledger.Imported) // what is new goes its way
+	h = h.again()
+	must(t, h.Recheck(t.Context()))
+	h.is(third, ledger.Quarantined, bundle.ReasonRollback)
+	if err := h.approve(third, 1); err == nil {
+		t.Error("it was approved while it is held")
+	}
+	must(t, h.end(true))
+
+	_, err := ledger.Accept(p.disk, p.at(state), ledger.Acceptance{Who: "somebody", Reason: "why"})
+	must(t, err)
+	h = p.open(t)
+	h.is(first, ledger.Quarantined, bundle.ReasonNotInspected)
+	h.becomes(third, ledger.Imported)
+}
+
+// Threat L7: what was about to be delivered in an older copy of the records may have been delivered since.
+func TestWhatWasApprovedInAnOlderCopyIsNotDeliveredAgain(t *testing.T) {
+	t.Parallel()
+	p := newPlan(t, release.ModeOne)
+	must(t, os.Chmod(p.at(imports), 0o755))
+	p.tenant("cssf", release.ModeOne, "nowhere")
+	h := p.open(t)
+	i := p.lows[0].pack(t, "cssf", small("x"))
+	h.take(i, ledger.Quarantined)
+	must(t, h.approve(i, 1))
+	eventually(t, "its delivery has failed", func() bool { r := h.record(i); return r.Reason != nil && *r.Reason == string(bundle.ReasonDestination) })
+	must(t, h.end(true))
+	backup := t.TempDir()
+	must(t, os.CopyFS(backup, os.DirFS(p.at(state, "bundles"))))
+	h = p.open(t)
+	must(t, h.reject(i, 1, "wrong"))
+	must(t, h.end(true))
+	must(t, os.RemoveAll(p.at(state, "bundles")))
+	must(t, os.CopyFS(p.at(state, "bundles"), os.DirFS(backup)))
+	must(t, os.Mkdir(p.at("nowhere"), 0o755))
+	h = p.open(t)
+	refusedError(t, h.Deliver(t.Context(), i.id()), "nobody can tell")
+	if names(t, p.at("nowhere")) != "" {
+		t.Error("it was delivered")
+	}
+}

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"go.uber.org/zap"
+
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/ledger"
 )
@@ -216,6 +218,11 @@ func (c *Chamber) batch(o *outlet, ids []bundle.ID) (batch []*ledger.Record, res
 			continue
 		case err == nil && r.State != ledger.Approved:
 			o.over(id, refused("bundle %s is %s, and no longer approved", id, r.State))
+			continue
+		case err == nil && c.doubted(r) != nil:
+			why := c.doubted(r)
+			c.o.Log.Error("not delivered", zap.Stringer("bundle", id), zap.Error(why))
+			o.over(id, refused("bundle %s: %v (ecluse-receiver anchor says what can be done)", id, why))
 			continue
 		case errors.Is(err, ledger.ErrNotFound):
 			o.over(id, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -86,6 +87,18 @@ func (c *Chamber) recheck(id bundle.ID) error {
 	return nil
 }
 
+// doubted says why a bundle is not released while nobody can tell what was decided of it (rule Q-6). What was held for that changed then, and is held as long as the doubt stands.
+func (c *Chamber) doubted(r *ledger.Record) error {
+	if r.Sequence == nil {
+		return nil
+	}
+	changed := r.Changed
+	if reason(r) == bundle.ReasonRollback {
+		changed = time.Time{}
+	}
+	return c.o.Ledger.Doubted(r.Sender, r.Tenant, r.Epoch, *r.Sequence, changed)
+}
+
 // reason is why a bundle in quarantine is held; not-inspected holds nothing.
 func reason(r *ledger.Record) bundle.Reason {
 	if r.Reason == nil {
@@ -95,14 +108,17 @@ func reason(r *ledger.Record) bundle.Reason {
 }
 
 // standing is the reason that the present trust gives a quarantined bundle, and the same one as before where trust is not what decides. Only what was held for its
-// epoch asks for the epoch: what was accepted stays so when its sender is installed anew.
+// epoch asks for the epoch: what was accepted stays so when its sender is installed anew. What the state itself cannot vouch for is held whatever its trust.
 func (c *Chamber) standing(r *ledger.Record) (want bundle.Reason, why, err error) {
+	if why := c.doubted(r); why != nil && reason(r) != bundle.ReasonEpochNew {
+		return bundle.ReasonRollback, why, nil
+	}
 	switch have := reason(r); have {
 	case bundle.ReasonEpochNew:
 		if paired, ok := c.o.Ledger.Paired(r.Sender); !ok || paired != r.Epoch {
 			return have, nil, nil
 		}
-	case bundle.ReasonSignerRevoked, bundle.ReasonNotInspected:
+	case bundle.ReasonSignerRevoked, bundle.ReasonNotInspected, bundle.ReasonRollback:
 	default:
 		return have, nil, nil
 	}

@@ -216,10 +216,11 @@ func (c *Chamber) judged(r *ledger.Record, b *assemble.Staged, signed *quarantin
 	verdict, reason := ledger.Clean, string(bundle.ReasonNotInspected)
 	place := bundle.Place{Bundle: b.ID, Epoch: m.Epoch, Sequence: m.Sequence, Digest: signed.Digest, Previous: m.Previous}
 	if err := c.o.Ledger.Judge(b.Source.Sender, m.Tenant, place); err != nil {
-		if held, ok := bundle.ReasonOf(err); !ok || held != bundle.ReasonEpochNew {
+		held, _ := bundle.ReasonOf(err)
+		if held != bundle.ReasonEpochNew && held != bundle.ReasonRollback {
 			return err
 		}
-		verdict, reason, r.Detail = ledger.Pending, string(bundle.ReasonEpochNew), err.Error()
+		verdict, reason, r.Detail = ledger.Pending, string(held), err.Error()
 	}
 	none, sequence := int64(0), m.Sequence
 	r.State, r.Verdict, r.Reason, r.MissingBytes, r.Sequence = ledger.Quarantined, &verdict, &reason, &none, &sequence

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
+	"ecluse/internal/journal"
 	"ecluse/protocol/bundle"
 )
 
@@ -72,13 +74,17 @@ func marshalNumbers(sender bundle.Name, numbers []Number) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("write the sessions of %s: %w", sender, err)
 	}
-	return append(text, '\n'), nil
+	return journal.Seal(text), nil
 }
 
 // parseNumbers reads it back. The file is this side's own, so whatever is wrong with it is damage: a receiver that went on without it
 // would take old sessions for new ones.
-func parseNumbers(text []byte, sender bundle.Name) ([]Number, error) {
+func parseNumbers(file []byte, sender bundle.Name) ([]Number, error) {
 	var f numbersFile
+	text, _, err := journal.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("read the sessions of %s: %w", sender, err)
+	}
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&f); err != nil {
@@ -201,7 +207,7 @@ func OpenNumbers(files Files) (*FileNumbers, error) {
 			return nil, fmt.Errorf("read the sessions of %s: %w", sender, err)
 		}
 		if f.numbers[sender], err = parseNumbers(text, sender); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w: sessions/%s is damaged: restore it from a backup, or have it set aside with `ecluse-receiver anchor --accept --reason TEXT`", err, name)
 		}
 	}
 	return f, nil
@@ -221,4 +227,19 @@ func (f *FileNumbers) Store(sender bundle.Name, numbers []Number) error {
 	}
 	f.numbers[sender] = numbers
 	return nil
+}
+
+// Senders are those of whom there is a file.
+func (f *FileNumbers) Senders() []bundle.Name { return slices.Sorted(maps.Keys(f.numbers)) }
+
+// Behind says whether the file of a sender knows less than a number that is remembered elsewhere: it was put back from an older copy, or is gone.
+func (f *FileNumbers) Behind(sender bundle.Name, n Number) bool {
+	i := find(f.numbers[sender], n.Key, n.Epoch)
+	return i < 0 || f.numbers[sender][i].Number < n.Number
+}
+
+// Restore raises a sender's number to the one that is remembered. Where its links' packets stood is not known any more, so what was accepted in that session may be accepted once
+// more (P-7).
+func (f *FileNumbers) Restore(sender bundle.Name, n Number) error {
+	return f.Store(sender, withNumber(f.numbers[sender], n))
 }

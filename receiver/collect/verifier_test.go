@@ -364,11 +364,18 @@ func TestNumbersComeBackFromTheirFile(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Fatalf("%v, %+v", err, got)
 	}
+	for i := range text { // threat R12
+		b := append([]byte(nil), text...)
+		b[i] ^= 1 << (i % 8)
+		if got, err := parseNumbers(b, "low"); err == nil && !reflect.DeepEqual(got, want) {
+			t.Fatalf("with byte %d changed: %+v", i, got)
+		}
+	}
 	if _, err := parseNumbers(text, "other"); err == nil {
 		t.Error("the file of another sender was taken")
 	}
 	for n := range len(text) - 1 {
-		if _, err := parseNumbers(text[:n], "low"); err == nil {
+		if got, err := parseNumbers(text[:n], "low"); err == nil && !reflect.DeepEqual(got, want) {
 			t.Fatalf("a file cut to %d of %d bytes was taken", n, len(text))
 		}
 	}

@@ -1,13 +1,17 @@
 package house
 
 import (
+	"fmt"
 	"path/filepath"
 
 	"ecluse/internal/disk"
+	"ecluse/protocol/bundle"
 	"ecluse/protocol/record"
 	"ecluse/receiver/assemble"
 	"ecluse/receiver/chamber"
+	"ecluse/receiver/collect"
 	"ecluse/receiver/issue"
+	"ecluse/receiver/ledger"
 )
 
 // stagedDisk is the disk as receiver/assemble wants it.
@@ -32,6 +36,61 @@ func (f sessionFiles) Read(name string) ([]byte, error) {
 
 func (f sessionFiles) Replace(name string, content []byte) error {
 	return f.disk.Replace(filepath.Join(f.dir, name), content)
+}
+
+// anchored are the sessions, with a word to the anchor for each that was accepted.
+type anchored struct {
+	*collect.FileNumbers
+	ledger *ledger.Ledger
+}
+
+func (a anchored) Store(sender bundle.Name, numbers []collect.Number) error {
+	if err := a.FileNumbers.Store(sender, numbers); err != nil {
+		return err
+	}
+	a.note(sender)
+	return nil
+}
+
+func (a anchored) note(sender bundle.Name) {
+	for _, n := range a.Of(sender) {
+		a.ledger.Session(ledger.Session{Sender: sender, Key: n.Key, Epoch: n.Epoch, Number: n.Number, Announcement: n.Announcement})
+	}
+}
+
+// openNumbers reads the sessions, and raises them to what the anchor remembers. That they were behind is on record before they are written.
+func openNumbers(s *State) (collect.Numbers, error) {
+	dir := filepath.Join(s.Dir, "sessions")
+	if err := s.Disk.MkdirAll(dir); err != nil {
+		return nil, fmt.Errorf("make %s: %w", dir, err)
+	}
+	files, err := collect.OpenNumbers(sessionFiles{s.Disk, dir})
+	if err != nil {
+		return nil, err
+	}
+	behind := make(map[bundle.Name][]collect.Number)
+	for _, r := range s.Ledger.Sessions() {
+		n := collect.Number{Key: r.Key, Epoch: r.Epoch, Number: r.Number, Announcement: r.Announcement}
+		if files.Behind(r.Sender, n) {
+			behind[r.Sender] = append(behind[r.Sender], n)
+		}
+	}
+	for sender, numbers := range behind {
+		text := fmt.Sprintf("%s is older than what this receiver remembers, or was removed: the anchor's word stands", filepath.Join(dir, string(sender)+".json"))
+		if err := s.Ledger.Contradict(text); err != nil {
+			return nil, err
+		}
+		for _, n := range numbers {
+			if err := files.Restore(sender, n); err != nil {
+				return nil, err
+			}
+		}
+	}
+	a := anchored{files, s.Ledger}
+	for _, sender := range files.Senders() {
+		a.note(sender)
+	}
+	return a, nil
 }
 
 // owner is the chamber as receiver/assemble knows it; it tells the collector of heartbeats, which hold the links' silence, and the desk of the ticket keys in them.

@@ -3,8 +3,6 @@ package house
 import (
 	"context"
 	"errors"
-	"fmt"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -50,11 +48,7 @@ func Join(s *State, f Flow) (*House, error) {
 		f.Assemble = AssembleMemory
 	}
 	h := &House{State: s}
-	sessions := filepath.Join(s.Dir, "sessions")
-	if err := s.Disk.MkdirAll(sessions); err != nil {
-		return nil, fmt.Errorf("make %s: %w", sessions, err)
-	}
-	numbers, err := collect.OpenNumbers(sessionFiles{s.Disk, sessions})
+	numbers, err := openNumbers(s)
 	if err != nil {
 		return nil, err
 	}

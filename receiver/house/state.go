@@ -79,6 +79,9 @@ func (s *State) open(ctx context.Context) (err error) {
 	if s.Ledger, err = ledger.Open(ctx, s.Dir, s.Disk, s.Clock.Now); err != nil {
 		return err
 	}
+	for _, text := range s.Ledger.Findings() {
+		s.o.Log.Warn("state", zap.String("text", text))
+	}
 	s.Desk, err = issue.Open(issue.Options{
 		Dir: filepath.Join(s.Dir, "tickets"), Disk: s.Disk, Ledger: s.Ledger, PerDay: s.o.Codes, Now: s.Clock.Now, Log: s.o.Log,
 	}, assemble.OnDisk{Disk: stagedDisk{s.Disk}, Dir: s.receiving()})
@@ -150,4 +153,14 @@ func AtRest(ctx context.Context, o Options, do func(context.Context, *State) err
 		err = errors.Join(err, broken)
 	}
 	return errors.Join(err, s.Close(broken == nil))
+}
+
+// Accept has a person take the loss of what a state has forgotten. No daemon may run on it.
+func Accept(dir string, d *disk.Disk, by ledger.Acceptance) (did []string, err error) {
+	lock, err := instance.Take(dir, stateVersion, d.Replace)
+	if err != nil {
+		return nil, err
+	}
+	did, err = ledger.Accept(d, dir, by)
+	return did, errors.Join(err, lock.Release())
 }

@@ -9,7 +9,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
+	"ecluse/internal/journal"
 	"ecluse/protocol/bundle"
 )
 
@@ -64,8 +66,12 @@ func (l *Ledger) loadChains() error {
 			return err
 		}
 		var c chain
-		if err := json.Unmarshal(text, &c); err != nil || string(c.Sender) != name {
-			return fmt.Errorf("%s is damaged: restore it from a backup: %w", filepath.Join(l.dir, "chains", n), errors.Join(err, errRecord))
+		text, _, err = journal.Open(text)
+		if err == nil {
+			err = json.Unmarshal(text, &c)
+		}
+		if err != nil || string(c.Sender) != name {
+			return fmt.Errorf("%s is damaged: restore it from a backup (%s): %w", filepath.Join(l.dir, "chains", n), damagedHint, errors.Join(err, errRecord))
 		}
 		l.chains[c.Sender] = &c
 	}
@@ -97,11 +103,12 @@ func (l *Ledger) Pair(ctx context.Context, sender bundle.Name, epoch bundle.Epoc
 func (l *Ledger) putChain(c *chain) error {
 	text, err := json.Marshal(c)
 	if err == nil {
-		err = l.disk.Replace(l.chainPath(c.Sender), text)
+		err = l.disk.Replace(l.chainPath(c.Sender), journal.Seal(text))
 	}
 	if err != nil {
 		return fmt.Errorf("write the chain of %s: %w", c.Sender, err)
 	}
+	l.linked = append(l.linked, c)
 	l.mu.Lock()
 	l.chains[c.Sender] = c
 	l.mu.Unlock()
@@ -121,10 +128,16 @@ func (l *Ledger) Paired(sender bundle.Name) (bundle.Epoch, bool) {
 
 // Judge holds a verified manifest against the chain (rules Q-1 to Q-5). It is called from within Change, so that bundles of one batch are judged against each other.
 func (l *Ledger) Judge(sender, tenant bundle.Name, p bundle.Place) error {
-	h := &history{l: l, sender: sender, tenant: tenant}
+	h := &history{l: l, sender: sender, tenant: tenant, mark: l.anchor.at(place{sender, tenant, p.Epoch})}
+	if h.mark.Sequence == p.Sequence && h.mark.Digest == p.Digest {
+		h.mark = Mark{} // it is the one that is remembered
+	}
 	err := bundle.Judge(h, p)
 	if h.err != nil {
 		return h.err // and no refusal, which would stand
+	}
+	if err == nil {
+		err = l.Doubted(sender, tenant, p.Epoch, p.Sequence, time.Time{})
 	}
 	return err
 }
@@ -133,6 +146,7 @@ func (l *Ledger) Judge(sender, tenant bundle.Name, p bundle.Place) error {
 type history struct {
 	l              *Ledger
 	sender, tenant bundle.Name
+	mark           Mark // what the anchor remembers of the chain; it stands in for a record that is lost
 	err            error
 }
 
@@ -170,7 +184,7 @@ func (h *history) At(e bundle.Epoch, sequence uint64) (digest, previous bundle.D
 	var d, p string
 	const q = `SELECT digest, previous FROM bundles WHERE held = 1 AND sender = ? AND tenant = ? AND epoch = ? AND sequence = ?`
 	if !h.query(q, []any{string(h.sender), string(h.tenant), e.String(), int64(sequence)}, &d, &p) {
-		return digest, previous, false
+		return h.mark.Digest, h.mark.Previous, h.mark.Sequence == sequence && h.mark.Epoch == e
 	}
 	digest, err := bundle.ParseDigest(d)
 	if err != nil {
@@ -210,6 +224,7 @@ func (l *Ledger) Beat(sender, tenant bundle.Name, epoch bundle.Epoch, h Head) (k
 	}
 	l.heads[p] = h
 	l.moved[p] = true
+	l.anchor.touch()
 	return false
 }
 

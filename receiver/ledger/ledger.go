@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"ecluse/internal/catalog"
+	"ecluse/internal/journal"
 	"ecluse/protocol/bundle"
 )
 
@@ -60,12 +61,18 @@ type Ledger struct {
 	heads  map[place]Head
 	moved  map[place]bool // heads that the catalog does not show yet
 
+	anchor   *anchor
+	findings []string // of Open
+
 	why error // of the end of Run
 
 	// The batch under way; Run's own.
 	staged map[bundle.ID]*Record
 	before map[bundle.ID]*Record // what they were; nil: nothing was known
 	texts  map[bundle.ID][]byte  // record files of those that have one
+	linked []*chain              // chains that were written
+
+	commits uint64 // groups of records that were made durable; Run's own
 }
 
 // request is one change on its way.
@@ -113,12 +120,12 @@ func Open(ctx context.Context, dir string, disk Disk, now func() time.Time) (*Le
 		before:   make(map[bundle.ID]*Record),
 		texts:    make(map[bundle.ID][]byte),
 	}
-	err = l.loadChains()
+	err = l.takeAnchor()
 	if err == nil {
-		err = l.refresh(ctx, c.Dirty())
+		err = l.loadChains()
 	}
 	if err == nil {
-		err = l.loadHeads(ctx)
+		err = l.reconcile(ctx)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open ledger: %w", err), c.Abort())
@@ -158,7 +165,10 @@ func (l *Ledger) run(ctx context.Context) error {
 				return err
 			}
 		case <-flush.C:
-			err := l.flushHeads(context.Background())
+			err := errors.Join(l.flushHeads(context.Background()), l.flushAnchor())
+			if errors.Is(err, ErrFatal) {
+				return err
+			}
 			if failures++; err == nil {
 				failures = 0
 			}
@@ -188,7 +198,8 @@ func (l *Ledger) drain() error {
 // Close closes the catalog; after an error of Run, clean is false and the next start makes it again.
 func (l *Ledger) Close(clean bool) error {
 	if clean {
-		return errors.Join(l.flushHeads(context.Background()), l.catalog.Close())
+		err := errors.Join(l.flushHeads(context.Background()), l.settleAnchor())
+		return errors.Join(err, l.catalog.Close())
 	}
 	return l.catalog.Abort()
 }
@@ -256,6 +267,7 @@ func (l *Ledger) batch(first *request) error {
 	clear(l.staged)
 	clear(l.before)
 	clear(l.texts)
+	l.linked = nil
 	sync := false
 	take := func(r *request) {
 		if err := l.stage(r); err != nil {
@@ -328,7 +340,7 @@ func (l *Ledger) stage(r *request) error {
 		if err != nil {
 			return fmt.Errorf("write the record of %s: %w", r.id, err)
 		}
-		l.texts[r.id] = text
+		l.texts[r.id] = journal.Seal(text)
 	}
 	if l.staged[r.id] == nil {
 		l.before[r.id] = before
@@ -356,22 +368,47 @@ func (l *Ledger) commit(sync bool) (failed map[bundle.ID]error, err error) {
 	}
 	l.mu.Unlock()
 	failed = make(map[bundle.ID]error)
-	l.eachRecord(failed, l.disk.Prepare)
+	commit := l.commits
+	var number error // of the group: bundles/ is never older than it says, and where there is no room for it there is none for a record
+	if len(l.texts) > 0 {
+		commit++
+		number = l.prepareStamp(commit)
+	}
+	l.eachRecord(failed, func(path string, text []byte) error {
+		if number != nil {
+			return number
+		}
+		return l.disk.Prepare(path, text)
+	})
 	if len(l.texts) > len(failed) { // no record gets its name before all of it is durable, and with it what its change did on the disk
+		anchored := l.prepareAnchor() // of what was durable before; where the disk is full, a later one tells more
 		if err := l.disk.SyncAll(l.dir); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrFatal, err)
 		}
+		if number = l.disk.Place(l.stampPath()); number == nil && anchored {
+			l.anchor.place()
+		}
 	}
-	l.eachRecord(failed, func(path string, _ []byte) error { return l.disk.Place(path) })
+	l.eachRecord(failed, func(path string, _ []byte) error {
+		if number != nil {
+			return number
+		}
+		return l.disk.Place(path)
+	})
 	if sync {
 		if err := l.disk.SyncAll(l.dir); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrFatal, err)
 		}
+		l.commits = commit
+		l.anchor.committed(commit, l.before, l.staged, l.linked)
 	}
-	if err := l.show(context.Background(), l.staged); err != nil {
+	if err := l.show(context.Background(), l.staged, commit); err != nil {
 		if sync {
 			err = fmt.Errorf("%w: %w", ErrFatal, err) // or judgements would be made by a catalog that does not know what is on the disk
 		}
+		return nil, err
+	}
+	if err := l.raiseMarks(context.Background()); err != nil {
 		return nil, err
 	}
 	l.mu.Lock()
@@ -472,9 +509,24 @@ func ReadRecord(disk Disk, state string, id bundle.ID) (*Record, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the record of %s: %w", id, err)
 	}
+	text, _, err = journal.Open(text)
+	var r *Record
+	if err == nil {
+		r, err = parseRecord(text, id)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s is damaged: restore it from a backup (%s): %w", RecordPath(state, id), damagedHint, err)
+	}
+	return r, nil
+}
+
+// damagedHint is what else a person can do about a small file that is damaged.
+const damagedHint = "or, with the daemon stopped, `ecluse-receiver anchor --accept --reason TEXT` sets it aside, and what it said is lost"
+
+func parseRecord(text []byte, id bundle.ID) (*Record, error) {
 	var r Record
 	if err := json.Unmarshal(text, &r); err != nil || r.Bundle != id || !r.State.Stored() {
-		return nil, fmt.Errorf("%s is damaged: restore it from a backup: %w", RecordPath(state, id), errors.Join(err, errRecord))
+		return nil, errors.Join(err, errRecord)
 	}
 	return &r, nil
 }

@@ -38,9 +38,14 @@ func (l *Ledger) purge(ids []bundle.ID) error {
 	if err := l.raiseFloors(records); err != nil {
 		return err
 	}
+	l.anchor.lower(records) // it must not miss what is removed on purpose
+	if err := l.flushAnchor(); err != nil {
+		return err
+	}
 	if err := l.disk.SyncAll(l.dir); err != nil { // the floors first
 		return fmt.Errorf("%w: %w", ErrFatal, err)
 	}
+	l.anchor.committed(l.commits, nil, nil, l.linked)
 	for _, r := range records {
 		if err := l.disk.RemoveAll(l.path(r.Bundle)); err != nil {
 			return fmt.Errorf("purge %s: %w", r.Bundle, err)

@@ -31,8 +31,8 @@ ON CONFLICT (bundle) DO UPDATE SET tenant = excluded.tenant, sender = excluded.s
 state = excluded.state, verdict = excluded.verdict, reason = excluded.reason, files = excluded.files, bytes = excluded.bytes, missing_bytes = excluded.missing_bytes,
 created = excluded.created, received = excluded.received, changed = excluded.changed, digest = excluded.digest, previous = excluded.previous, held = excluded.held`
 
-// show writes records to the catalog in one transaction.
-func (l *Ledger) show(ctx context.Context, records map[bundle.ID]*Record) error {
+// show writes records to the catalog in one transaction, as the group of a number; 0 changes no number.
+func (l *Ledger) show(ctx context.Context, records map[bundle.ID]*Record, commit uint64) error {
 	if len(records) == 0 {
 		return nil
 	}
@@ -47,7 +47,10 @@ func (l *Ledger) show(ctx context.Context, records map[bundle.ID]*Record) error 
 				return err
 			}
 		}
-		return nil
+		if commit == 0 {
+			return nil
+		}
+		return markCatalog(tx, commit)
 	})
 }
 
@@ -101,6 +104,9 @@ func (l *Ledger) refresh(ctx context.Context, all bool) error {
 	}
 	var damaged []error
 	for _, g := range groups {
+		if !isGroup(g) {
+			continue
+		}
 		errs, err := l.rebuildGroup(ctx, filepath.Join(root, g))
 		if err != nil {
 			return err
@@ -133,7 +139,7 @@ func (l *Ledger) rebuildGroup(ctx context.Context, dir string) (damaged []error,
 		}
 		records[id] = r
 	}
-	return damaged, l.show(ctx, records)
+	return damaged, l.show(ctx, records, 0)
 }
 
 // loadHeads takes the heads up where the catalog has them.

@@ -123,6 +123,9 @@ func holding(r *ledger.Record) string {
 	if bundle.Reason(*r.Reason) == bundle.ReasonEpochNew {
 		return *r.Reason + ": its sender was installed anew or restored; pair it again first"
 	}
+	if bundle.Reason(*r.Reason) == bundle.ReasonRollback {
+		return *r.Reason + ": this side's state was put back or is lost in part; ecluse-receiver anchor says what can be done"
+	}
 	return *r.Reason
 }
 

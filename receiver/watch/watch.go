@@ -76,6 +76,7 @@ type Facts struct {
 	Suspect   map[bundle.Reason]int64 // bundles that somebody should look at: held, or refused of late, by reason
 	Ahead     time.Duration           // of our clock before the machine's
 	Stuck     []string                // goroutines that stand still
+	Doubts    []string                // where the state is older than what the anchor remembers
 	Untrusted string                  // why configuration or allowed_signers could not be read again after somebody had edited them
 }
 
@@ -100,6 +101,9 @@ func Alarms(s *Status, f Facts) alarm.List {
 		if here := l.Lost.Kernel + l.Lost.Queue; here > 0 && here*100 > l.Packets.Accepted {
 			add("overload", l.Name, "link %s: %d packets were lost in this host, not on the link (doctor looks at the socket's buffer)", l.Name, here)
 		}
+	}
+	for _, text := range f.Doubts {
+		add("rollback", text, "%s (ecluse-receiver anchor says more)", text)
 	}
 	for _, who := range f.Stuck {
 		add("stuck", "", "%s stands still", who)
