@@ -86,6 +86,9 @@ func printStatus(w io.Writer, s *watch.Status) error {
 			paired = "not paired"
 		}
 		fmt.Fprintf(w, "sender %s: %s, last heartbeat %s\n", row.Sender, paired, cli.Local(row.Heartbeat))
+		if row.Unrecorded > 0 {
+			fmt.Fprintf(w, "sender %s: %d refusals are beyond those on record\n", row.Sender, row.Unrecorded)
+		}
 	}
 	var states []string
 	for _, state := range ledger.States() {

@@ -29,8 +29,15 @@ func (d *daemon) status(ctx context.Context) (*watch.Status, error) {
 		return nil, err
 	}
 	counts := d.Assembler.Counts()
+	unrecorded, ignored := d.Chamber.Refusals()
+	for reason, n := range ignored {
+		counts.Refused[reason] += n
+	}
 	s.Records = watch.Records{Refused: counts.Refused, Dropped: counts.Dropped}
 	s.Senders = d.senders()
+	for i := range s.Senders {
+		s.Senders[i].Unrecorded = unrecorded[s.Senders[i].Sender]
+	}
 	if s.Disk, err = d.diskStatus(); err != nil {
 		return nil, err
 	}

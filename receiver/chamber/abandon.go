@@ -21,7 +21,7 @@ func (c *Chamber) Abandoned(s assemble.Source, a *record.Abandon) {
 		return
 	}
 	if err := c.verifyAbandon(s, a); err != nil {
-		c.o.Log.Warn("abandon ignored", fields(a.Bundle, s, a.Tenant, err)...)
+		c.ignore(bundle.ReasonAbandonSignature)
 		return
 	}
 	id, reason, detail := a.Bundle, bundle.ReasonAbandonedSender, a.Reason

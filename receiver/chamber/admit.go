@@ -17,10 +17,15 @@ import (
 
 // reservation is what an admitted bundle takes of the disk until it stands in quarantine.
 type reservation struct {
-	tenant bundle.Name
-	bytes  int64
-	files  int64
+	tenant  bundle.Name
+	bytes   int64
+	files   int64
+	damaged time.Time // since when nothing of it comes; zero while it comes
 }
+
+// lendAfter is how long after nothing of a bundle has come its place is lent to others. What is here of it is on the disk and counts; when the rest comes after all it is counted again,
+// room or not: what is staged of it is not thrown away for that.
+const lendAfter = 10 * time.Minute
 
 // Offered implements assemble.Owner.
 func (c *Chamber) Offered(s assemble.Source, o *record.Offer, received time.Time) error {
@@ -35,6 +40,9 @@ func (c *Chamber) Offered(s assemble.Source, o *record.Offer, received time.Time
 		// Ours. A refusal would stand for good, so nothing is said of the bundle: its offer is repeated.
 		c.o.Log.Error("cannot admit", fields(o.Bundle, s, o.Tenant, refused)...)
 		return assemble.Later
+	}
+	if refused == nil {
+		c.admitted(o.Bundle)
 	}
 	c.offered(s, o, received, refused)
 	return refused
@@ -69,7 +77,7 @@ func (c *Chamber) surplus(s assemble.Source, id bundle.ID) (bool, error) {
 	known, err := c.o.Ledger.Get(id)
 	switch {
 	case err == nil:
-		return known.State.Stored() || known.Sender != s.Sender, nil
+		return known.State.Stored() && !known.ForWantOfRoom() || known.Sender != s.Sender, nil
 	case errors.Is(err, ledger.ErrNotFound):
 		return false, nil
 	}
@@ -79,6 +87,9 @@ func (c *Chamber) surplus(s assemble.Source, id bundle.ID) (bool, error) {
 
 // offered notes what an offer says, and why it is refused if it is.
 func (c *Chamber) offered(s assemble.Source, o *record.Offer, received time.Time, refused error) {
+	if refused != nil && !c.worthNoting(s.Sender, o.Bundle, refused) {
+		return
+	}
 	sender, epoch, tenant, name := s.Sender, o.Epoch, o.Tenant, o.Name
 	files, bytes, created, at := int64(o.Files), int64(o.Bytes), time.Unix(o.Created, 0).UTC(), received.UTC()
 	c.o.Ledger.Post(o.Bundle, func(r *ledger.Record) error {
@@ -87,7 +98,7 @@ func (c *Chamber) offered(s assemble.Source, o *record.Offer, received time.Time
 		if r.Received == nil {
 			r.Received = &at
 		}
-		r.State, r.MissingBytes = ledger.Receiving, &bytes
+		r.State, r.MissingBytes, r.Reason, r.Detail = ledger.Receiving, &bytes, nil, ""
 		if refused != nil {
 			setReason(r, ledger.Refused, refused)
 		}
@@ -142,14 +153,19 @@ func (c *Chamber) reserve(o *record.Offer, held, bytes, inodes int64, arrived ma
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var coming, mine, files int64
+	now := c.o.Now()
 	for id, r := range c.reserved {
 		if id == o.Bundle {
 			continue
 		}
-		coming += max(0, r.bytes-arrived[id])
+		whole := r.bytes
+		if arrived != nil && !r.damaged.IsZero() && now.Sub(r.damaged) >= lendAfter {
+			whole, r.files = min(arrived[id], r.bytes), 0
+		}
+		coming += max(0, whole-arrived[id])
 		files += r.files
 		if r.tenant == o.Tenant {
-			mine += r.bytes
+			mine += whole
 		}
 	}
 	if quota := c.o.Tenants[o.Tenant].Quota; quota > 0 && held+mine+int64(o.Bytes) > quota {
@@ -168,7 +184,17 @@ func (c *Chamber) reserve(o *record.Offer, held, bytes, inodes int64, arrived ma
 
 // reservationOf gives what an offer takes; every bundle has a few directories and papers beside its own.
 func reservationOf(o *record.Offer) reservation {
-	return reservation{o.Tenant, int64(o.Bytes), int64(o.Files) + int64(o.Dirs) + 16}
+	return reservation{tenant: o.Tenant, bytes: int64(o.Bytes), files: int64(o.Files) + int64(o.Dirs) + 16}
+}
+
+// rests notes whether anything of a bundle comes.
+func (c *Chamber) rests(id bundle.ID, since time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r, ok := c.reserved[id]; ok {
+		r.damaged = since
+		c.reserved[id] = r
+	}
 }
 
 func (c *Chamber) unreserve(id bundle.ID) {

@@ -66,6 +66,7 @@ type Chamber struct {
 	heart    map[bundle.Name]Heart
 	verified map[bundle.ID]time.Time // by the monotonic clock: see fresh
 	due      map[bundle.ID]due       // content that is to be purged one day
+	refusals refusals
 
 	outlets map[bundle.Name]*outlet // never changes
 }
@@ -82,7 +83,7 @@ const (
 func New(o Options) *Chamber {
 	c := &Chamber{
 		o: o, verify: make(chan struct{}, verifyMost), reserved: make(map[bundle.ID]reservation), heart: make(map[bundle.Name]Heart),
-		verified: make(map[bundle.ID]time.Time), due: make(map[bundle.ID]due), settled: make(chan struct{}), outlets: make(map[bundle.Name]*outlet),
+		verified: make(map[bundle.ID]time.Time), due: make(map[bundle.ID]due), refusals: newRefusals(), settled: make(chan struct{}), outlets: make(map[bundle.Name]*outlet),
 		pause: func(failures int) time.Duration { return min(retryMost, retryFirst<<min(failures-1, 10)) },
 	}
 	for name, t := range o.Tenants {
@@ -98,6 +99,9 @@ func (c *Chamber) SetAssembler(a *assemble.Assembler) { c.o.Assembler = a }
 // Recheck is to be called once: it finds what was about to be released, and nothing is removed from quarantine before.
 func (c *Chamber) Start(ctx context.Context) error {
 	c.ctx = ctx
+	if err := c.loadRefusals(ctx); err != nil {
+		return err
+	}
 	approved, err := c.o.Ledger.InState(ctx, ledger.Approved)
 	if err != nil {
 		return err

@@ -34,6 +34,7 @@ func (c *Chamber) Damaged(id bundle.ID, m assemble.Missing) {
 	if m.Chunks == 0 {
 		return // it is whole: see again
 	}
+	c.rests(id, c.o.Now())
 	c.o.Ledger.Post(id, func(r *ledger.Record) error {
 		reason := string(bundle.ReasonGaps)
 		r.State, r.Reason, r.MissingBytes = ledger.Damaged, &reason, &m.Bytes
@@ -48,6 +49,7 @@ func (c *Chamber) Damaged(id bundle.ID, m assemble.Missing) {
 
 // Receiving implements assemble.Owner.
 func (c *Chamber) Receiving(id bundle.ID) {
+	c.rests(id, time.Time{})
 	c.o.Ledger.Post(id, func(r *ledger.Record) error {
 		r.State, r.Reason, r.Detail = ledger.Receiving, nil, ""
 		return nil

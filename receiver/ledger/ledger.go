@@ -324,14 +324,13 @@ func (l *Ledger) stage(r *request) error {
 		return err
 	}
 	after := &Record{Bundle: r.id}
-	var from State
 	if before != nil {
-		after, from = before.clone(), before.State
+		after = before.clone()
 	}
 	if err := r.change(after); err != nil {
 		return err
 	}
-	if err := from.follow(after.State); err != nil {
+	if err := before.follow(after); err != nil {
 		return err
 	}
 	after.Bundle, after.Changed = r.id, l.now().UTC()

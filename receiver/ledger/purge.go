@@ -29,7 +29,8 @@ func (l *Ledger) purge(ids []bundle.ID) error {
 			unreadable = append(unreadable, err)
 			continue
 		case !r.State.Ended():
-			return fmt.Errorf("purge %s: it is %s", id, r.State)
+			unreadable = append(unreadable, fmt.Errorf("purge %s: it is %s", id, r.State)) // it was refused, and has been offered again meanwhile
+			continue
 		default:
 			records = append(records, r)
 		}

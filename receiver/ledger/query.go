@@ -180,6 +180,36 @@ func (l *Ledger) ids(ctx context.Context, query string, args ...any) ([]bundle.I
 	return list, rows.Err()
 }
 
+// Refusal is a bundle that was refused at its offer.
+type Refusal struct {
+	Bundle bundle.ID
+	Sender bundle.Name
+	Reason bundle.Reason
+}
+
+// RefusedUnheld returns what was refused before anything of it was taken, the oldest first.
+func (l *Ledger) RefusedUnheld(ctx context.Context) (list []Refusal, err error) {
+	const q = `SELECT bundle, sender, reason FROM bundles WHERE state = 'refused' AND held = 0
+		AND reason IN ('tenant-unknown', 'tenant-not-allowed', 'quota', 'disk-full', 'limit') ORDER BY changed, bundle`
+	rows, err := l.catalog.DB().QueryContext(ctx, q)
+	if err != nil {
+		return nil, fmt.Errorf("ask the catalog: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id string
+		var r Refusal
+		if err := rows.Scan(&id, &r.Sender, &r.Reason); err != nil {
+			return nil, fmt.Errorf("ask the catalog: %w", err)
+		}
+		if r.Bundle, err = bundle.ParseID(id); err != nil {
+			return nil, fmt.Errorf("ask the catalog: %w", err)
+		}
+		list = append(list, r)
+	}
+	return list, rows.Err()
+}
+
 // Held returns the bytes of a tenant's bundles that are in quarantine.
 func (l *Ledger) Held(ctx context.Context, tenant bundle.Name) (int64, error) {
 	var n int64

@@ -3,6 +3,8 @@ package ledger
 import (
 	"fmt"
 	"slices"
+
+	"ecluse/protocol/bundle"
 )
 
 // State is where a bundle of the high side stands.
@@ -63,6 +65,26 @@ func (s State) follow(to State) error {
 		return nil
 	}
 	return &StateError{From: s, To: to}
+}
+
+// ForWantOfRoom says that a bundle was refused before a byte of it was taken, because there was no room: what is offered again may come in when there is.
+func (r *Record) ForWantOfRoom() bool {
+	if r.State != Refused || r.Held() || r.Reason == nil {
+		return false
+	}
+	reason := bundle.Reason(*r.Reason)
+	return reason == bundle.ReasonDiskFull || reason == bundle.ReasonQuota
+}
+
+// follow is State.follow for records, and lets back what was refused for want of room.
+func (r *Record) follow(after *Record) error {
+	switch {
+	case r == nil:
+		return State("").follow(after.State)
+	case r.ForWantOfRoom() && after.State == Receiving:
+		return nil
+	}
+	return r.State.follow(after.State)
 }
 
 // StateError is a change that the table does not allow.

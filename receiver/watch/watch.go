@@ -52,6 +52,7 @@ type Sender struct {
 	ClockAhead   *float64    `json:"clock_ahead_seconds"`
 	Waiting      *uint32     `json:"waiting_bundles"`
 	WaitingBytes *uint64     `json:"waiting_bytes"`
+	Unrecorded   uint64      `json:"unrecorded_refusals"` // refused at their offer, beyond those on record, since the start
 }
 
 // Disk is what the state's disk has left.

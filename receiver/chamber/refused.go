@@ -1,0 +1,111 @@
+package chamber
+
+import (
+	"context"
+	"maps"
+
+	"go.uber.org/zap"
+
+	"ecluse/protocol/bundle"
+	"ecluse/receiver/ledger"
+)
+
+// What is refused at its offer leaves a record: a file and a row. A sender can offer without end, so of each sender the newest are kept, and what is beyond is counted. Nothing is lost
+// by that: of a bundle that nobody remembers the next offer is judged anew.
+const (
+	refusalsMost  = 1000 // of one sender
+	refusalsShare = 100  // are removed at once, the oldest, with the syncs of one
+)
+
+// refusals are what was refused at its offer, of all senders.
+type refusals struct {
+	kept    map[bundle.Name][]bundle.ID // oldest first
+	removed map[bundle.Name]uint64      // beyond, since the start
+	reasons map[bundle.ID]bundle.Reason // of those in kept, to tell a repetition
+	counts  map[bundle.Reason]uint64    // of abandons that were ignored, since the start
+}
+
+func newRefusals() refusals {
+	return refusals{
+		kept: make(map[bundle.Name][]bundle.ID), removed: make(map[bundle.Name]uint64), reasons: make(map[bundle.ID]bundle.Reason), counts: make(map[bundle.Reason]uint64),
+	}
+}
+
+// loadRefusals takes up what earlier lives have refused.
+func (c *Chamber) loadRefusals(ctx context.Context) error {
+	list, err := c.o.Ledger.RefusedUnheld(ctx)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, r := range list {
+		c.refusals.kept[r.Sender] = append(c.refusals.kept[r.Sender], r.Bundle)
+		c.refusals.reasons[r.Bundle] = r.Reason
+	}
+	return nil
+}
+
+// worthNoting says whether a refusal is news. One that repeats what is on record is not; a new one may take the place of the oldest.
+func (c *Chamber) worthNoting(sender bundle.Name, id bundle.ID, refused error) bool {
+	reason, _ := bundle.ReasonOf(refused)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f := &c.refusals
+	before, known := f.reasons[id]
+	f.reasons[id] = reason
+	if known {
+		return before != reason
+	}
+	f.kept[sender] = append(f.kept[sender], id)
+	if len(f.kept[sender]) < refusalsMost+refusalsShare {
+		return true
+	}
+	old := f.kept[sender][:refusalsShare]
+	f.kept[sender] = append([]bundle.ID(nil), f.kept[sender][refusalsShare:]...)
+	f.removed[sender] += uint64(len(old))
+	for _, o := range old {
+		delete(f.reasons, o)
+	}
+	c.spawn(func() { c.forgetRefused(sender, old) })
+	return true
+}
+
+// forgetRefused removes records of refusals, but for those of which something has come since.
+func (c *Chamber) forgetRefused(sender bundle.Name, ids []bundle.ID) {
+	var ended []bundle.ID
+	for _, id := range ids {
+		if r, err := c.o.Ledger.Get(id); err == nil && r.State == ledger.Refused && !r.Held() {
+			ended = append(ended, id)
+		}
+	}
+	if len(ended) == 0 {
+		return
+	}
+	if err := c.o.Ledger.Purge(context.WithoutCancel(c.ctx), ended); err != nil {
+		c.posted(err)
+		return
+	}
+	c.o.Log.Warn("refusals are no longer on record: the sender has too many", zap.String("sender", string(sender)), zap.Int("bundles", len(ended)))
+}
+
+// admitted forgets that a bundle was refused.
+func (c *Chamber) admitted(id bundle.ID) {
+	c.mu.Lock()
+	delete(c.refusals.reasons, id)
+	c.mu.Unlock()
+}
+
+// Refusals says how many refusals of each sender are beyond those on record, and how many records of which reason were ignored, since the start.
+func (c *Chamber) Refusals() (beyond map[bundle.Name]uint64, ignored map[bundle.Reason]uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.refusals.removed), maps.Clone(c.refusals.counts)
+}
+
+// ignore counts a record that means nothing. The log gets one line for each reason and minute, from the counts.
+func (c *Chamber) ignore(reason bundle.Reason) {
+	c.mu.Lock()
+	c.refusals.counts[reason]++
+	c.mu.Unlock()
+}
