@@ -44,9 +44,19 @@ func Create(ctx context.Context, path string, migrations fs.FS) (*Catalog, error
 	db.SetMaxOpenConns(1) // the one writer
 	c := &Catalog{db: db}
 	if err := c.prepare(ctx, migrations); err != nil {
-		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", path, err), db.Close())
+		return nil, errors.Join(fmt.Errorf("open catalog %s: %w%s", path, err, hint(err, path)), db.Close())
 	}
 	return c, nil
+}
+
+// hint says what can be done about a catalog that is no database any more.
+func hint(err error, path string) string {
+	for _, text := range []string{"file is not a database", "malformed"} {
+		if strings.Contains(err.Error(), text) {
+			return fmt.Sprintf(": it is a copy; move %s, %s-wal and %s-shm away, and it is made again from the files beside it", path, path, path)
+		}
+	}
+	return ""
 }
 
 // Read opens the catalog for reading only. It returns fs.ErrNotExist when there is none, or none yet: Create makes the table that is looked for last.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/fstest"
 )
@@ -109,8 +110,8 @@ func TestNotADatabaseIsRefused(t *testing.T) {
 	if err := os.WriteFile(path, []byte("this is no database, whatever its name says; it is long enough to look at\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Create(context.Background(), path, first); err == nil {
-		t.Error("accepted")
+	if _, err := Create(context.Background(), path, first); err == nil || !strings.Contains(err.Error(), "move "+path) {
+		t.Errorf("%v, want what can be done about it", err)
 	}
 }
 

@@ -27,6 +27,7 @@ var reasonKeepers = map[bundle.Reason][]string{
 	bundle.ReasonDiskFull:          {"receiver/chamber.TestAFullDiskPutsOffTheQuarantineAndNothingElse"},
 	bundle.ReasonManifestSender:    {"receiver/chamber.TestARefusalHasItsReasonAndLeavesNothing"},
 	bundle.ReasonManifestReceiver:  {"receiver/chamber.TestARefusalHasItsReasonAndLeavesNothing"},
+	bundle.ReasonRollback:          {"receiver/chamber.TestWhatAnOlderCopyOfTheRecordsForgotIsHeldUntilAPersonAcceptsIt"},
 	bundle.ReasonSignerUnknown:     {"internal/keys.TestOnlyListedSendersCount", "receiver/chamber.TestARefusalHasItsReasonAndLeavesNothing"},
 	bundle.ReasonSignerNamespace:   {"internal/keys.TestRefusalsOfAKeyHaveTheirReasons"},
 	bundle.ReasonSignerNotYetValid: {"internal/keys.TestRefusalsOfAKeyHaveTheirReasons"},

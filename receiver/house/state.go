@@ -62,12 +62,18 @@ func Open(ctx context.Context, o Options) (*State, error) {
 	}
 	s := &State{Dir: o.Dir, Disk: o.Disk, Key: o.Key, o: o}
 	s.trust.Set(o.Signers, o.Senders)
+	spare := disk.NewSpare(s.Disk, s.Dir)
+	spare.GiveWhenFull() // a start writes a little in many places
 	var err error
 	if s.lock, err = instance.Take(s.Dir, stateVersion, s.Disk.Replace); err != nil {
 		return nil, err
 	}
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.lock.Release())
+	}
+	s.Ledger.SetSpare(spare)
+	if err := spare.Keep(); err != nil {
+		s.o.Log.Error("keep room for the state's own records", zap.Error(err))
 	}
 	return s, nil
 }

@@ -1,0 +1,92 @@
+package disk
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// Spare is room that is kept back on a file system for its owner's own records: a file full of zeroes, removed when there is no other room, and made again when there is. So a full
+// disk still takes a decision, a start, and the word that it is full.
+//
+// It is no promise on a file system that stores zeroes as nothing.
+type Spare struct {
+	disk *Disk
+	dir  string // on the file system
+	path string
+
+	mu sync.Mutex
+}
+
+const (
+	spareMost  = 16 << 20 // what a catalog takes to be opened, and some hundreds of records
+	spareLeast = 1 << 20
+	sparePart  = 64 // of the file system, at the most
+)
+
+// NewSpare is the spare room in a directory.
+func NewSpare(d *Disk, dir string) *Spare {
+	return &Spare{disk: d, dir: dir, path: filepath.Join(dir, "spare")}
+}
+
+// Give gives the room free, and says whether there was any.
+func (s *Spare) Give() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := s.disk.Lstat(s.path); err != nil {
+		return false
+	}
+	return s.disk.Remove(s.path) == nil
+}
+
+// GiveWhenFull gives it free where there is hardly any other: before something that would not be tried twice.
+func (s *Spare) GiveWhenFull() bool {
+	free, err := s.disk.Space(s.dir)
+	return err == nil && free.Bytes < spareLeast && s.Give()
+}
+
+// Keep makes the room again where it is not there and the disk has several times as much. That the disk is full is no error.
+func (s *Spare) Keep() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := s.disk.Lstat(s.path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	free, err := s.disk.Space(s.dir)
+	if err != nil {
+		return err
+	}
+	size := max(spareLeast, min(spareMost, free.Total/sparePart))
+	if free.Bytes < 4*size {
+		return nil
+	}
+	err = s.fill(size)
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		return nil
+	}
+	return err
+}
+
+// fill writes the file under another name first: one that is there is whole.
+func (s *Spare) fill(size int64) error {
+	name := s.path + temporary
+	f, err := s.disk.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return err
+	}
+	zeroes := make([]byte, 1<<20)
+	for n := int64(0); n < size && err == nil; n += int64(len(zeroes)) {
+		_, err = f.Write(zeroes[:min(int64(len(zeroes)), size-n)])
+	}
+	if err == nil {
+		err = f.Sync() // else the blocks may not be there when they are needed
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return errors.Join(err, s.disk.Remove(name))
+	}
+	return s.disk.Rename(name, s.path)
+}

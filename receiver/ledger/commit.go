@@ -1,0 +1,192 @@
+package ledger
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"ecluse/internal/journal"
+	"ecluse/protocol/bundle"
+)
+
+// batch makes the first request and all that wait behind it. It knows no context: what is on the disk must reach the catalog too.
+func (l *Ledger) batch(first *request) error {
+	var accepted []*request
+	clear(l.staged)
+	clear(l.before)
+	clear(l.texts)
+	l.linked = nil
+	sync := false
+	take := func(r *request) {
+		if err := l.stage(r); err != nil {
+			r.end(err)
+			return
+		}
+		accepted = append(accepted, r)
+		sync = sync || r.chain != nil || l.texts[r.id] != nil
+	}
+	take(first)
+	for len(accepted) < batchMost {
+		select {
+		case r := <-l.requests:
+			take(r)
+			continue
+		default:
+		}
+		break
+	}
+	failed, err := l.commit(sync)
+	for _, r := range accepted {
+		switch {
+		case err != nil:
+			r.end(err)
+		case r.after != nil:
+			e := r.after()
+			r.end(e)
+			if errors.Is(e, ErrFatal) {
+				err = e
+			}
+		default:
+			r.end(failed[r.id])
+		}
+	}
+	if errors.Is(err, ErrFatal) {
+		return err
+	}
+	return nil
+}
+
+// stage applies one request to the batch's copy of its record. What cannot be written fails here, alone.
+func (l *Ledger) stage(r *request) error {
+	switch {
+	case r.after != nil:
+		return nil
+	case r.chain != nil:
+		return r.chain()
+	}
+	before, err := l.look(r.id)
+	if errors.Is(err, ErrNotFound) {
+		before, err = nil, nil
+	}
+	if err != nil {
+		return err
+	}
+	after := &Record{Bundle: r.id}
+	if before != nil {
+		after = before.clone()
+	}
+	if err := r.change(after); err != nil {
+		return err
+	}
+	if err := before.follow(after); err != nil {
+		return err
+	}
+	after.Bundle, after.Changed = r.id, l.now().UTC()
+	if after.State.Stored() {
+		text, err := json.Marshal(after)
+		if err != nil {
+			return fmt.Errorf("write the record of %s: %w", r.id, err)
+		}
+		l.texts[r.id] = journal.Seal(text)
+	}
+	if l.staged[r.id] == nil {
+		l.before[r.id] = before
+	}
+	l.staged[r.id] = after.clone() // change may have kept the one that it was given
+	return nil
+}
+
+// look finds a record: in the batch, in memory, on the disk.
+func (l *Ledger) look(id bundle.ID) (*Record, error) {
+	if r := l.staged[id]; r != nil {
+		return r, nil
+	}
+	return l.Get(id)
+}
+
+// commit makes the batch durable, then visible. A record whose file cannot be written stays as it was, and fails alone.
+func (l *Ledger) commit(sync bool) (failed map[bundle.ID]error, err error) {
+	if len(l.staged) == 0 && !sync {
+		return nil, nil
+	}
+	l.mu.Lock()
+	for id := range l.texts {
+		l.hidden[id] = l.before[id]
+	}
+	l.mu.Unlock()
+	failed = make(map[bundle.ID]error)
+	var number error // of the group: bundles/ is never older than it says, and where there is no room for it there is none for a record
+	if len(l.texts) > 0 {
+		number = l.roomy(func() error { return l.prepareStamp(l.commits + 1) })
+	}
+	commit := l.commits
+	l.eachRecord(failed, func(path string, text []byte) error {
+		if number != nil {
+			return number
+		}
+		return l.roomy(func() error { return l.disk.Prepare(path, text) })
+	})
+	if len(l.texts) > len(failed) { // no record gets its name before all of it is durable, and with it what its change did on the disk
+		anchored := l.prepareAnchor() // of what was durable before; where the disk is full, a later one tells more
+		if err := l.disk.SyncAll(l.dir); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrFatal, err)
+		}
+		if number = l.disk.Place(l.stampPath()); number == nil {
+			commit++
+		}
+		if anchored {
+			l.anchor.place()
+		}
+	}
+	l.eachRecord(failed, func(path string, _ []byte) error {
+		if number != nil {
+			return number
+		}
+		return l.disk.Place(path)
+	})
+	if sync {
+		if err := l.disk.SyncAll(l.dir); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrFatal, err)
+		}
+		l.commits = commit
+		l.anchor.committed(commit, l.before, l.staged, l.linked)
+	}
+	if err := l.roomy(func() error { return l.show(context.Background(), l.staged, commit) }); err != nil {
+		if sync {
+			err = fmt.Errorf("%w: %w", ErrFatal, err) // or judgements would be made by a catalog that does not know what is on the disk
+		}
+		return nil, err
+	}
+	if err := l.raiseMarks(context.Background()); err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id, r := range l.staged {
+		if r.State.Ended() {
+			delete(l.live, id)
+		} else {
+			l.keep(id, r)
+		}
+	}
+	clear(l.hidden)
+	return failed, nil
+}
+
+// eachRecord does one step for the record files of the batch, and takes those out of it for which it cannot be done.
+func (l *Ledger) eachRecord(failed map[bundle.ID]error, step func(path string, text []byte) error) {
+	ids := slices.SortedFunc(maps.Keys(l.texts), func(a, b bundle.ID) int { return bytes.Compare(a[:], b[:]) })
+	for _, id := range ids {
+		if failed[id] != nil {
+			continue
+		}
+		if err := step(l.path(id), l.texts[id]); err != nil {
+			failed[id] = fmt.Errorf("write the record of %s: %w", id, err)
+			delete(l.staged, id)
+		}
+	}
+}
