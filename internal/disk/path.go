@@ -1,10 +1,12 @@
 package disk
 
 import (
+	"crypto/rand"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -31,12 +33,8 @@ func opening(flag int) Kind {
 }
 
 // CreateTemp makes a file of a new name in a directory; what is random takes the place of the pattern's star. Its mode is 0600.
-func (d *Disk) CreateTemp(dir, pattern string) (f *File, err error) {
-	err = d.do(Op{Kind: Create, Path: filepath.Join(dir, pattern), Fd: -1, Flag: os.O_RDWR | os.O_CREATE | os.O_EXCL}, func() error {
-		f, err = d.file(os.CreateTemp(dir, pattern))
-		return err
-	})
-	return f, err
+func (d *Disk) CreateTemp(dir, pattern string) (*File, error) {
+	return d.OpenFile(filepath.Join(dir, strings.Replace(pattern, "*", rand.Text(), 1)), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 }
 
 // Mkdir makes one directory.

@@ -36,6 +36,9 @@ func (w *witness) Before(op *Op) error {
 		if err != nil || strings.HasPrefix(rel, "..") {
 			return "?" + path
 		}
+		if strings.HasPrefix(rel, "t-") {
+			return "t-*"
+		}
 		return rel
 	}
 	text := op.Kind.String() + " " + short(op.Path)
