@@ -17,8 +17,9 @@ const (
 	againWaiting = 4
 	// strangersWaiting is how many datagrams may wait that are under no enrolled key id, or only parts of an announcement.
 	strangersWaiting = 64
-	// sightings is the size of the memory of what came, 2 MiB.
+	// sightings is the size of the memory of what came, 2 MiB; ways of them share a place, one line of the cache.
 	sightings = 1 << 17
+	ways      = 4
 	// sightFor is how long a sighting keeps its place, so that a flood does not wash it away before the sender's next repetition, several
 	// times a second (S-10).
 	sightFor = time.Second
@@ -160,41 +161,79 @@ func (l *lobby) queue(id [32]byte, name string) *queue {
 	return q
 }
 
-// sight looks for an announcement in the memory of what came, and puts it there if its place is free. It gives the reason for which a copy was
-// refused, and whether a copy came a while ago.
-func (l *lobby) sight(now int64, datagram []byte) (refused bundle.Reason, again bool) {
-	hash, ms := maphash.Bytes(l.seed, datagram), uint32(now/int64(time.Millisecond))
-	at := &l.seen[hash%sightings]
-	age, reason := time.Duration(ms-at.at)*time.Millisecond, l.reasons[at.reason]
+// expired tells whether a sighting has had its time. The zero sighting is nobody's.
+func (l *lobby) expired(s *sighting, ms uint32) bool {
 	kept := refusalFor
-	switch reason {
+	switch l.reasons[s.reason] {
 	case "":
 		kept = sightFor
 	case bundle.ReasonSessionSignature:
 		kept = forgeryFor
 	}
-	switch {
-	case *at == (sighting{}) || age >= kept:
-		*at = sighting{hash: hash, at: ms}
-		return "", false
-	case at.hash == hash:
-		return reason, age >= againAfter
+	return *s == sighting{} || time.Duration(ms-s.at)*time.Millisecond >= kept
+}
+
+// place gives the sightings among which an announcement is to be found, and its hash.
+func (l *lobby) place(datagram []byte) (all []sighting, hash uint64) {
+	hash = maphash.Bytes(l.seed, datagram)
+	at := hash % (sightings / ways) * ways
+	return l.seen[at : at+ways], hash
+}
+
+// sight looks for an announcement in the memory of what came, and puts it there if its place is free. It gives the reason for which a copy was
+// refused, and whether a copy came a while ago.
+func (l *lobby) sight(now int64, datagram []byte) (refused bundle.Reason, again bool) {
+	all, hash := l.place(datagram)
+	ms := uint32(now / int64(time.Millisecond))
+	var free *sighting
+	for i := range all {
+		s := &all[i]
+		switch {
+		case l.expired(s, ms):
+			free = s
+		case s.hash == hash:
+			return l.reasons[s.reason], time.Duration(ms-s.at)*time.Millisecond >= againAfter
+		}
+	}
+	if free != nil {
+		*free = sighting{hash: hash, at: ms}
 	}
 	return "", false
 }
 
-// judged remembers that an announcement was refused, so that its copies cost nothing.
+// judged remembers that an announcement was refused, so that its copies cost nothing. Where there is no room, the oldest sighting gives way, of
+// those that were not judged where there is one.
 func (l *lobby) judged(now int64, datagram []byte, reason bundle.Reason) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	hash, index := maphash.Bytes(l.seed, datagram), 1
+	index := 1
 	for index < len(l.reasons) && l.reasons[index] != reason {
 		index++
 	}
 	if index == len(l.reasons) {
 		l.reasons = append(l.reasons, reason)
 	}
-	l.seen[hash%sightings] = sighting{hash, uint32(now / int64(time.Millisecond)), uint8(index)}
+	all, hash := l.place(datagram)
+	ms := uint32(now / int64(time.Millisecond))
+	worth := func(s *sighting) (rank int, age uint32) {
+		switch {
+		case s.hash == hash:
+			return 0, 0
+		case l.expired(s, ms):
+			return 1, 0
+		case s.reason == 0:
+			return 2, ms - s.at
+		}
+		return 3, ms - s.at
+	}
+	least := &all[0]
+	for i := range all {
+		rank, age := worth(&all[i])
+		if leastRank, leastAge := worth(least); rank < leastRank || rank == leastRank && age > leastAge {
+			least = &all[i]
+		}
+	}
+	*least = sighting{hash, ms, uint8(index)}
 }
 
 // next gives what is to be looked at now, in exchange for free memory: what has come again before what came once, the key ids in turn, as far as their
