@@ -105,15 +105,13 @@ func (w *world) account(it *item, low *lowledger.Record, high *ledger.Record, im
 		w.fail("I3: %s is %s on the low side at the end", name, low.State)
 	case high == nil:
 		w.fail("I9: %s was sent, and the high side knows nothing of it", name)
-	case high.State == ledger.Imported && !it.mayBeRejected(w):
-	case high.State == ledger.Rejected && it.mayBeRejected(w):
-	case high.State == ledger.Refused && reason == string(bundle.ReasonDiskFull) && w.tally.has(highFull):
+	case high.State == ledger.Imported && !it.reject:
+	case high.State == ledger.Rejected && it.reject:
+	case it.again != nil: // refused for a fault of the disk, and dropped again: that one is held to arrive
 	default:
 		w.fail("I3, I9: %s ended as %s (%s: %s)", name, state, reason, high.Detail)
 	}
 }
-
-func (it *item) mayBeRejected(*world) bool { return it.reject }
 
 // ending is an item's end in a few words.
 func ending(low *lowledger.Record, state, reason string) string {
@@ -178,7 +176,7 @@ func (w *world) sequences(list []lowledger.Record) {
 // lowRecords opens the low side's state at rest and lists all.
 func (w *world) lowRecords() []lowledger.Record {
 	ctx := context.Background()
-	s, err := lowhouse.OpenBy(ctx, disk.New(), w.low.dir(), w.low.clock)
+	s, err := lowhouse.OpenBy(ctx, disk.New(), w.low.state, w.low.clock)
 	if err != nil {
 		w.fail("open the low side's state: %v", err)
 		return nil

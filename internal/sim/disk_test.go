@@ -2,130 +2,98 @@ package sim
 
 import (
 	"sync"
-	"syscall"
+	"sync/atomic"
 
 	"ecluse/internal/disk"
+	"ecluse/internal/disk/diskfault"
 )
 
-// prober is the disk of one life of one side: it counts acts, and fails them as it was armed to.
+// prober is the disk of one life of one side: a life of the model, which says what strikes it.
 type prober struct {
-	w    *world
-	died chan struct{} // closed when the process is killed
-
+	*diskfault.Life
+	w      *world
+	told   func() bool // the disk says that it has no room, though there is some left for records
+	liar   kind
+	calmed atomic.Bool
+	died   chan struct{} // closed when the process is killed
+	once   sync.Once
 	mu     sync.Mutex
-	acts   int
-	dead   bool
-	cause  kind // of what
-	armed  []armed
-	full   func() bool // the disk has no room now
-	onFull kind
+	cause  kind // what it died of
 }
 
-// armed is a fault that waits for its act.
-type armed struct {
-	kind  kind
-	after int // acts
-}
-
-func newProber(w *world, full func() bool, onFull kind) *prober {
-	return &prober{w: w, died: make(chan struct{}), full: full, onFull: onFull}
+func newProber(w *world, life *diskfault.Life, told func() bool, liar kind) *prober {
+	return &prober{Life: life, w: w, told: told, liar: liar, died: make(chan struct{})}
 }
 
 // arm has a fault strike after a number of acts.
 func (p *prober) arm(k kind, after int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.armed = append(p.armed, armed{k, p.acts + after})
-}
-
-// kill ends the process now.
-func (p *prober) kill() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.killed()
-}
-
-func (p *prober) killed() {
-	if !p.dead {
-		p.dead = true
-		close(p.died)
+	f := diskfault.Fault{What: diskfault.Kill, Only: func(op *disk.Op) bool {
+		if p.calmed.Load() {
+			return false
+		}
+		if after--; after > 0 {
+			return false
+		}
+		switch {
+		case k == lowSync || k == highSync:
+			if !syncs(op.Kind) {
+				return false
+			}
+		case k == lowError || k == highError:
+			if op.Kind != disk.Read && op.Kind != disk.Write && op.Kind != disk.Create && op.Kind != disk.Rename {
+				return false
+			}
+		case k == lowFull || k == highFull:
+		default:
+			p.mu.Lock()
+			p.cause = k
+			p.mu.Unlock()
+		}
+		if k != highRot { // which counts what it damages
+			p.w.tally.add(k)
+		}
+		return true
+	}}
+	switch k {
+	case lowSync, highSync, lowError, highError:
+		f.What = diskfault.ErrorOnce
+	case lowFull, highFull:
+		f.What = diskfault.Full
+	default:
+		if after%4 == 0 {
+			f.What = diskfault.Torn
+		}
 	}
+	p.Arm(f)
 }
-
-// calm disarms what has not struck yet.
-func (p *prober) calm() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.armed = nil
-}
-
-func (p *prober) alive() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return !p.dead
-}
-
-// room says whether an act needs room on the disk.
-func room(k disk.Kind) bool { return k == disk.Create || k == disk.Write || k == disk.Mkdir }
 
 // syncs says whether an act makes something durable.
 func syncs(k disk.Kind) bool { return k == disk.Sync || k == disk.SyncDir || k == disk.SyncSystem }
 
-// Before implements disk.Probe.
-func (p *prober) Before(op *disk.Op) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.dead {
-		return disk.ErrKilled
-	}
-	p.acts++
-	for i, a := range p.armed {
-		if p.acts < a.after {
-			continue
-		}
-		err, strikes := p.strike(a.kind, op)
-		if !strikes {
-			continue
-		}
-		p.w.tally.add(a.kind)
-		p.armed = append(p.armed[:i:i], p.armed[i+1:]...)
-		return err
-	}
-	if room(op.Kind) && p.full() {
-		p.w.tally.add(p.onFull)
-		if op.Kind == disk.Write {
-			op.Len /= 2
-		}
-		return syscall.ENOSPC
-	}
-	return nil
+// calm lets nothing strike any more.
+func (p *prober) calm() {
+	p.calmed.Store(true)
+	p.Relieve()
 }
 
-// strike says what a fault makes of an act, and whether it is one for it.
-func (p *prober) strike(k kind, op *disk.Op) (error, bool) {
-	switch k {
-	case lowKill, highKill, lowAgain, highAgain, lowCatalog, highCatalog:
-		if op.Kind == disk.Write {
-			op.Len /= 2
-		}
-		p.cause = k
-		p.killed()
-		return disk.ErrKilled, true
-	case lowError, highError:
-		if op.Kind == disk.Read || op.Kind == disk.Write || op.Kind == disk.Create || op.Kind == disk.Rename {
-			return syscall.EIO, true
-		}
-	case lowSync, highSync:
-		if syncs(op.Kind) {
-			return syscall.EIO, true
-		}
-	}
-	return nil, false
+func (p *prober) alive() bool { return !p.Dead() }
+
+// diedOf says what killed it.
+func (p *prober) diedOf() kind {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cause
 }
 
 // After implements disk.Probe.
 func (p *prober) After(op *disk.Op, err error) {
-	if op.Kind == disk.Space && err == nil && p.full() {
+	if op.Kind == disk.Space && err == nil && p.told() {
 		op.Free.Bytes = 0
+		p.w.tally.add(p.liar)
+	}
+	dead := p.Dead()
+	p.Life.After(op, err)
+	if dead {
+		p.once.Do(func() { close(p.died) })
 	}
 }

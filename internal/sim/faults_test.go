@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -27,22 +26,30 @@ const (
 
 	lowKill     kind = "low killed"
 	highKill    kind = "high killed"
+	lowPower    kind = "low power cut"
+	highPower   kind = "high power cut"
 	lowAgain    kind = "low killed again while it recovers"
 	highAgain   kind = "high killed again while it recovers"
 	lowFull     kind = "low disk full"
 	highFull    kind = "high disk full"
+	highTight   kind = "high disk says it is full"
 	lowError    kind = "low disk error"
 	highError   kind = "high disk error"
 	lowSync     kind = "low sync failed"
 	highSync    kind = "high sync failed"
-	lowCatalog  kind = "low catalog lost"
-	highCatalog kind = "high catalog lost"
+	lowCatalog  kind = "low killed, catalog lost"
+	highCatalog kind = "high killed, catalog lost"
+	lowOld      kind = "low killed, catalog older"
+	highOld     kind = "high killed, catalog older"
+	highRot     kind = "high killed, a file damaged"
+	lowRestart  kind = "low restarted"
+	highRestart kind = "high restarted"
 	lowClock    kind = "low clock jumped"
 	highClock   kind = "high clock jumped"
 )
 
-var kinds = []kind{loss, burst, reorder, duplicate, flip, cut, replay, outage, stall, lowKill, highKill, lowAgain, highAgain, lowFull, highFull, lowError, highError, lowSync,
-	highSync, lowCatalog, highCatalog, lowClock, highClock}
+var kinds = []kind{loss, burst, reorder, duplicate, flip, cut, replay, outage, stall, lowKill, highKill, lowPower, highPower, lowAgain, highAgain, lowFull, highFull, highTight,
+	lowError, highError, lowSync, highSync, lowCatalog, highCatalog, lowOld, highOld, highRot, lowRestart, highRestart, lowClock, highClock}
 
 // fault is one of them, from a time on and for a time.
 type fault struct {
@@ -79,16 +86,23 @@ func makeFaults(r *rand.Rand) (list []fault) {
 				f.last = between(r, 10*time.Millisecond, 8*time.Second)
 			case stall:
 				f.last = between(r, 100*time.Millisecond, 5*time.Second)
-			case lowFull, highFull:
+			case lowFull, highFull, highTight:
 				f.last = between(r, 500*time.Millisecond, 10*time.Second)
 			case loss, burst, reorder, duplicate, flip, cut, replay:
 				f.last = between(r, time.Second, 20*time.Second)
 			}
 			switch k {
-			case lowKill, highKill, lowError, highError, lowSync, highSync, lowCatalog, highCatalog, lowAgain, highAgain:
+			case lowKill, highKill, lowPower, highPower, lowError, highError, lowSync, highSync, lowCatalog, highCatalog, lowOld, highOld, highRot, lowAgain, highAgain:
 				f.after = 1 + logUniform(r, 400)
 			}
 			list = append(list, f)
+			if k == lowOld || k == highOld { // the older one is that of an end in order
+				before := fault{kind: lowRestart, at: faultsFrom + time.Duration(r.Int64N(int64(f.at-faultsFrom)+1))}
+				if k == highOld {
+					before.kind = highRestart
+				}
+				list = append(list, before)
+			}
 		}
 	}
 	slices.SortStableFunc(list, func(a, b fault) int { return int(a.at - b.at) })
@@ -109,17 +123,23 @@ func (t *tally) add(k kind) {
 	t.mu.Unlock()
 }
 
-func (t *tally) has(k ...kind) bool {
+// sum says how often some kinds fired.
+func (t *tally) sum(k ...kind) (n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return slices.ContainsFunc(k, func(k kind) bool { return t.fired[k] > 0 })
+	for _, k := range k {
+		n += t.fired[k]
+	}
+	return n
 }
+
+// has says whether one of some kinds fired.
+func (t *tally) has(k ...kind) bool { return t.sum(k...) > 0 }
 
 func table(fired map[kind]int) string {
 	names := make([]string, 0, len(kinds))
 	for _, k := range kinds {
 		names = append(names, fmt.Sprintf("%10d  %s", fired[k], k))
 	}
-	sort.SliceStable(names, func(i, j int) bool { return false })
 	return strings.Join(names, "\n")
 }

@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"sync"
@@ -10,6 +11,7 @@ import (
 
 	"ecluse/internal/cli"
 	"ecluse/internal/disk"
+	"ecluse/internal/disk/diskfault"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/chamber"
 	"ecluse/receiver/collect"
@@ -22,20 +24,29 @@ import (
 // high is the high side.
 type high struct {
 	*process
-	w *world
+	w   *world
+	rot *rand.Rand
 
 	mu    sync.Mutex
 	house *highhouse.House // of the present life, while it runs
 }
 
 func newHigh(w *world, epoch bundle.Epoch) (*high, error) {
-	h := &high{w: w}
-	h.process = &process{w: w, name: "high", live: h.live, after: h.after, kinds: highKinds}
+	h := &high{w: w, rot: source(w.plan.seed, ofRot)}
+	h.process = &process{
+		w: w, name: "high", state: filepath.Join(w.dir, "high", "state"), kinds: highKinds, rand: source(w.plan.seed, ofHighDisk), live: h.live, between: h.between,
+	}
+	roots := []string{filepath.Join(w.dir, "high")}
+	if w.plan.apartHigh {
+		roots = []string{h.state, filepath.Join(w.dir, "high", "import")}
+	}
 	o := h.options(disk.New())
-	return h, highhouse.AtRest(context.Background(), o, func(ctx context.Context, s *highhouse.State) error { return s.Ledger.Pair(ctx, senderName, epoch) })
+	err := highhouse.AtRest(context.Background(), o, func(ctx context.Context, s *highhouse.State) error { return s.Ledger.Pair(ctx, senderName, epoch) })
+	if err == nil {
+		h.disks, err = diskfault.New(roots...)
+	}
+	return h, err
 }
-
-func (h *high) dir() string { return filepath.Join(h.w.dir, "high") }
 
 func (h *high) options(d *disk.Disk) highhouse.Options {
 	tenants := make(map[bundle.Name]chamber.Tenant)
@@ -49,7 +60,7 @@ func (h *high) options(d *disk.Disk) highhouse.Options {
 		keep.Imported = 0
 	}
 	return highhouse.Options{
-		Dir: h.dir(), Disk: d, Key: h.w.ring.receiver, Signers: h.w.ring.signers, Senders: map[bundle.Name][]bundle.Name{senderName: names}, Tenants: tenants,
+		Dir: h.state, Disk: d, Key: h.w.ring.receiver, Signers: h.w.ring.signers, Senders: map[bundle.Name][]bundle.Name{senderName: names}, Tenants: tenants,
 		Keep: keep, Reserve: func(int64) int64 { return 1 << 20 }, Log: h.w.zap.Named("high"), Now: h.clock, Fatal: func(error) {},
 	}
 }
@@ -111,12 +122,43 @@ func (h *high) running() *highhouse.House {
 	return h.house
 }
 
-// after loses the catalog where the fault says so, and looks at what consumers see at that instant.
-func (h *high) after(p *prober) {
-	if p.cause == highCatalog {
-		loseCatalog(h.w, h.dir())
+// between looks at what consumers see while the side is down, and damages what the fault says.
+func (h *high) between(k kind) {
+	if k == highRot {
+		h.damage()
 	}
 	h.w.lookAtImports(false)
+}
+
+// damage changes one byte of up to three files that are staged or held. What was received, and is not verified any more by then, is no business of this: the medium is trusted
+// from the second gate on.
+func (h *high) damage() {
+	var files []string
+	for _, place := range []string{"receiving/*/data/*/*", "quarantine/*/*/files/*", "quarantine/*/*/files/*/*", "quarantine/*/*/SHA256SUMS", "quarantine/*/*/manifest.json"} {
+		found, err := filepath.Glob(filepath.Join(h.state, place))
+		if err != nil {
+			h.w.fail("look for files: %v", err)
+		}
+		files = append(files, found...)
+	}
+	for range min(3, len(files)) {
+		path := files[h.rot.IntN(len(files))]
+		content, err := os.ReadFile(path)
+		if err != nil || len(content) == 0 {
+			continue // a directory, or nothing to be damaged
+		}
+		content[h.rot.IntN(len(content))] ^= byte(1 + h.rot.IntN(255))
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err == nil {
+			_, err = f.WriteAt(content, 0)
+			err = errors.Join(err, f.Close())
+		}
+		if err != nil {
+			continue // its mode forbids it
+		}
+		h.w.tally.add(highRot)
+		h.w.zap.Sugar().Named("high").Infow("damaged by the simulation", "path", path)
+	}
 }
 
 // officer decides what waits for a person: all is approved but what the plan has rejected.
@@ -161,6 +203,8 @@ func (w *world) mode(t bundle.Name) release.Mode {
 
 // item is what was dropped under a name.
 func (w *world) item(t bundle.Name, name string) *item {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for _, it := range w.items {
 		if it.tenant == t && it.name == name {
 			return it

@@ -10,6 +10,7 @@ import (
 
 	"ecluse/internal/cli"
 	"ecluse/internal/disk"
+	"ecluse/internal/disk/diskfault"
 	"ecluse/protocol/bundle"
 	"ecluse/protocol/fec"
 	lowhouse "ecluse/sender/house"
@@ -33,18 +34,23 @@ func newLow(w *world) (*low, error) {
 		return nil, err
 	}
 	l := &low{w: w, plan: plan}
-	l.process = &process{w: w, name: "low", live: l.live, after: l.after, kinds: lowKinds}
-	return l, nil
+	l.process = &process{
+		w: w, name: "low", state: filepath.Join(w.dir, "low", "state"), kinds: lowKinds, rand: source(p.seed, ofLowDisk), live: l.live, between: func(kind) {},
+	}
+	roots := []string{filepath.Join(w.dir, "low")}
+	if p.apartLow {
+		roots = []string{l.state, filepath.Join(w.dir, "low", "outbox")}
+	}
+	l.disks, err = diskfault.New(roots...)
+	return l, err
 }
-
-func (l *low) dir() string { return filepath.Join(l.w.dir, "low") }
 
 // live is one life of the daemon.
 func (l *low) live(ctx context.Context, p *prober) error {
 	asked := ctx
 	ctx, fatal := context.WithCancelCause(ctx)
 	defer fatal(nil)
-	s, err := lowhouse.OpenBy(ctx, disk.Watched(p), l.dir(), l.clock)
+	s, err := lowhouse.OpenBy(ctx, disk.Watched(p), l.state, l.clock)
 	if err != nil {
 		return cli.Ending(asked, ctx, err)
 	}
@@ -89,21 +95,6 @@ func (l *low) running() *lowhouse.House {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.house
-}
-
-// after loses the catalog where the fault says so.
-func (l *low) after(p *prober) {
-	if p.cause == lowCatalog {
-		loseCatalog(l.w, l.dir())
-	}
-}
-
-func loseCatalog(w *world, dir string) {
-	for _, suffix := range []string{"", "-wal", "-shm"} {
-		if err := os.Remove(filepath.Join(dir, "catalog.db"+suffix)); err != nil && !errors.Is(err, os.ErrNotExist) {
-			w.fail("lose a catalog: %v", err)
-		}
-	}
 }
 
 // drop gives an item to the low side: by rename into the outbox, or, where it has a class and the daemon runs, by the request that ecluse-sender send makes.

@@ -24,18 +24,19 @@ const (
 
 // plan is all that a seed decides. It is a pure function of it.
 type plan struct {
-	seed    uint64
-	k, m    int
-	window  int
-	rate    int64 // bits a second
-	latency time.Duration
-	passes  int
-	apart   time.Duration
-	idle    time.Duration // of the assembler
-	moved   bool          // imported content is moved out of quarantine, not copied
-	tenants []tenantPlan
-	items   []itemPlan
-	faults  []fault
+	seed                uint64
+	k, m                int
+	window              int
+	rate                int64 // bits a second
+	latency             time.Duration
+	passes              int
+	apart               time.Duration
+	idle                time.Duration // of the assembler
+	moved               bool          // imported content is moved out of quarantine, not copied
+	apartLow, apartHigh bool          // state and outboxes, state and imports stand on file systems of their own
+	tenants             []tenantPlan
+	items               []itemPlan
+	faults              []fault
 }
 
 type tenantPlan struct {
@@ -67,7 +68,9 @@ const (
 	ofFaults
 	ofLink
 	ofContent
-	ofDisk
+	ofLowDisk
+	ofHighDisk
+	ofRot
 )
 
 // makePlan decides everything about a run.
@@ -76,7 +79,7 @@ func makePlan(seed uint64) *plan {
 	p := &plan{
 		seed: seed, k: 4 + r.IntN(9), m: 2 + r.IntN(7), window: 2 + r.IntN(5), rate: int64(2+r.IntN(19)) * 1_000_000,
 		latency: between(r, 50*time.Microsecond, 20*time.Millisecond), passes: 1 + r.IntN(3), apart: between(r, time.Second, 6*time.Second),
-		idle: between(r, time.Second, 4*time.Second), moved: r.IntN(2) == 0,
+		idle: between(r, time.Second, 4*time.Second), moved: r.IntN(2) == 0, apartLow: r.IntN(3) == 0, apartHigh: r.IntN(3) == 0,
 	}
 	modes := []release.Mode{release.ModeAutomatic, release.ModeAutomatic, release.ModeOne}
 	for i := range 1 + r.IntN(3) {
@@ -123,8 +126,8 @@ func between(r *rand.Rand, low, high time.Duration) time.Duration {
 // String is the plan in a few lines.
 func (p *plan) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "seed %d: k %d, m %d, window %d, %d Mbit/s, latency %v, %d passes %v apart, idle %v, moved %v\n", p.seed, p.k, p.m, p.window, p.rate/1_000_000, p.latency,
-		p.passes, p.apart, p.idle, p.moved)
+	fmt.Fprintf(&b, "seed %d: k %d, m %d, window %d, %d Mbit/s, latency %v, %d passes %v apart, idle %v, moved %v, file systems apart %v %v\n", p.seed, p.k, p.m, p.window, p.rate/1_000_000, p.latency,
+		p.passes, p.apart, p.idle, p.moved, p.apartLow, p.apartHigh)
 	for _, t := range p.tenants {
 		fmt.Fprintf(&b, "tenant %s: weight %d, release %s\n", t.name, t.weight, t.mode)
 	}

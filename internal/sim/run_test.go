@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"ecluse/protocol/bundle"
@@ -55,10 +56,12 @@ func (w *world) timeline() (list []event) {
 			switch f.kind {
 			case loss, burst, reorder, duplicate, flip, cut, replay, outage, stall:
 				w.link.begin(f)
-			case lowKill, lowAgain, lowFull, lowError, lowSync, lowCatalog, lowClock:
-				w.low.suffer(f)
 			default:
-				w.high.suffer(f)
+				if strings.HasPrefix(string(f.kind), "low") {
+					w.low.suffer(f)
+				} else {
+					w.high.suffer(f)
+				}
 			}
 		}})
 	}
@@ -156,6 +159,37 @@ func (w *world) repair() bool {
 		if err := l.Dispatch.Resend(context.Background(), r.Bundle, nil); err != nil {
 			w.fail("send %s/%s again: %v", r.Tenant, r.Name, err)
 		}
+		did = true
+	}
+	return w.dropAgain() || did
+}
+
+// dropAgain has operators drop once more what the high side refused for a reason of its disk: a refusal stands for good.
+func (w *world) dropAgain() (did bool) {
+	h := w.high.running()
+	ids, err := h.Ledger.InState(context.Background(), ledger.Refused)
+	if err != nil {
+		w.fail("list what was refused: %v", err)
+	}
+	for _, id := range ids {
+		r, err := h.Ledger.Get(id)
+		if err != nil || r.Name == nil || r.Reason == nil {
+			continue
+		}
+		it := w.item(r.Tenant, *r.Name)
+		full := *r.Reason == string(bundle.ReasonDiskFull) && w.tally.has(highFull, highTight)
+		rotten := *r.Reason == string(bundle.ReasonContentMismatch) && w.tally.has(highRot)
+		if it == nil || it.again != nil || !full && !rotten {
+			continue
+		}
+		again := *it
+		again.name, again.class, again.dropped = it.name+"-again", 0, false
+		it.again = &again
+		w.mu.Lock()
+		w.items = append(w.items, &again)
+		w.mu.Unlock()
+		w.log.note("%s/%s was refused, %s, and is dropped again", it.tenant, it.name, *r.Reason)
+		w.low.drop(&again)
 		did = true
 	}
 	return did

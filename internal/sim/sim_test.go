@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -64,7 +65,16 @@ func simulate(t *testing.T, p *plan) (out outcome) {
 			out.Text = w.text.String()
 		}
 	})
-	if left := open(); len(left) > len(files) {
+	left := open()
+	for range 20 { // a Disk keeps one descriptor for each file system as long as it lives, and the collector ends that
+		if len(left) <= len(files) {
+			break
+		}
+		runtime.GC()
+		time.Sleep(time.Millisecond)
+		left = open()
+	}
+	if len(left) > len(files) {
 		out.Faults = append(out.Faults, fmt.Sprintf("I6: %d files are open that were not before: %v", len(left)-len(files), left))
 	}
 	out.Took = time.Since(began)
@@ -111,7 +121,7 @@ func TestTransfers(t *testing.T) {
 	if *seedFlag != 0 {
 		out := simulate(t, makePlan(*seedFlag))
 		t.Logf("%s%s\n%s", out.Plan, out.Log, table(out.Fired))
-		if len(out.Faults) > 0 {
+		if len(out.Faults) > 0 || os.Getenv("ECLUSE_SIM_LOGS") != "" {
 			out.tell(t)
 		}
 		return

@@ -111,8 +111,8 @@ func newWorld(p *plan, dir string, r *ring) (*world, error) {
 	for i := range p.items {
 		w.items = append(w.items, makeItem(p.items[i], p.tenants[p.items[i].tenant].name))
 	}
-	for _, d := range []string{"low", "high", "spool"} {
-		if err := os.Mkdir(filepath.Join(dir, d), 0o700); err != nil {
+	for _, d := range []string{"low/state", "high/state", "spool"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o700); err != nil {
 			return nil, err
 		}
 	}
@@ -123,7 +123,7 @@ func newWorld(p *plan, dir string, r *ring) (*world, error) {
 			}
 		}
 	}
-	epoch, err := lowhouse.Draw(disk.New(), filepath.Join(dir, "low"))
+	epoch, err := lowhouse.Draw(disk.New(), filepath.Join(dir, "low", "state"))
 	if err != nil {
 		return nil, fmt.Errorf("draw the sender's state: %w", err)
 	}
@@ -135,8 +135,10 @@ func newWorld(p *plan, dir string, r *ring) (*world, error) {
 	return w, err
 }
 
-func (w *world) outbox(t bundle.Name) string  { return filepath.Join(w.dir, "outbox", string(t)) }
-func (w *world) imports(t bundle.Name) string { return filepath.Join(w.dir, "import", string(t)) }
+func (w *world) outbox(t bundle.Name) string { return filepath.Join(w.dir, "low", "outbox", string(t)) }
+func (w *world) imports(t bundle.Name) string {
+	return filepath.Join(w.dir, "high", "import", string(t))
+}
 
 // fail notes that something does not hold. The run goes on: what else is wrong tells more.
 func (w *world) fail(format string, args ...any) {
