@@ -6,6 +6,11 @@ set -euo pipefail
 # command:package
 needed=(ip:iproute2 nft:nftables ethtool:ethtool jq:jq ssh-keygen:openssh-client sha256sum:coreutils python3:python3 mkfs.xfs:xfsprogs mkfs.ext4:e2fsprogs ss:iproute2)
 
+# Release by two people takes the group that those who release are in; the installer makes it too.
+if [ "$(id -u)" = 0 ] && ! getent group ecluse-release >/dev/null; then
+	echo "making the group ecluse-release"
+	groupadd --system ecluse-release
+fi
 missing=()
 for n in "${needed[@]}"; do
 	PATH=$PATH:/usr/sbin:/sbin command -v "${n%%:*}" >/dev/null || missing+=("${n##*:}")

@@ -3,6 +3,7 @@ package surface
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"os/user"
@@ -49,11 +50,11 @@ func TestOnATerminalTheLogIsForPeople(t *testing.T) {
 	}
 }
 
-// TestTwoPeopleRelease needs root, to be two people, and the group ecluse-release on this machine.
+// TestTwoPeopleRelease needs root, to be two people, and the group ecluse-release on this machine (make needs).
 func TestTwoPeopleRelease(t *testing.T) {
 	group, err := user.LookupGroup("ecluse-release")
 	if os.Getuid() != 0 || err != nil {
-		t.Skipf("SKIPPED, RELEASE BY TWO PEOPLE IS NOT TESTED: uid %d, %v", os.Getuid(), err)
+		lacking(t, fmt.Sprintf("RELEASE BY TWO PEOPLE IS NOT TESTED: uid %d, %v", os.Getuid(), err))
 	}
 	gid, err := strconv.ParseUint(group.Gid, 10, 32)
 	if err != nil {

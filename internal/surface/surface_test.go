@@ -50,6 +50,15 @@ func buildAndRun(m *testing.M) int {
 	return m.Run()
 }
 
+// lacking skips a test that this machine cannot run, loudly. Where CI=true that is a failure.
+func lacking(t *testing.T, what string) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatal("SKIPPED, ", what)
+	}
+	t.Skip("SKIPPED, ", what)
+}
+
 // side is one house: its program and its configuration.
 type side struct {
 	t      *testing.T

@@ -3,6 +3,7 @@ package surface
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -52,7 +53,7 @@ func TestAStrangersSessionIsCountedAndPairingTakesItUpAtOnce(t *testing.T) {
 func TestStockToolsCheckWhatIsInQuarantine(t *testing.T) {
 	for _, tool := range []string{"ssh-keygen", "jq", "sha256sum", "sh"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("SKIPPED, THE STOCK TOOLS ARE NOT ASKED: %v", err)
+			lacking(t, fmt.Sprint("THE STOCK TOOLS ARE NOT ASKED: ", err))
 		}
 	}
 	low, high := paired(t)
