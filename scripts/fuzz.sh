@@ -1,16 +1,29 @@
 #!/usr/bin/env bash
-# Every fuzz target of the project, one after the other: fuzz.sh [TIME], 10s each by default. Fewer targets than are expected is a failure: one was renamed or lost.
+# Every fuzz target of the project for a time, 10s by default: fuzz.sh [TIME]. As many run at once as there are cores, each with one worker.
+# Fewer targets than are expected is a failure: one was renamed or lost.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-time=${1:-10s}
-least=21 done=0
-while IFS=: read -r file _ line; do
-	target=$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' <<<"$line")
-	echo "fuzz $target ($(dirname "$file"), $time)"
-	go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" -fuzzminimizetime 50x -parallel 2 "./$(dirname "$file")" >/tmp/fuzz.$$ 2>&1 || { cat /tmp/fuzz.$$; rm -f /tmp/fuzz.$$; exit 1; }
-	grep execs /tmp/fuzz.$$ | tail -n 1
-	done=$((done + 1))
-done < <(grep -rn '^func Fuzz' --include='*_test.go' protocol sender receiver internal)
-rm -f /tmp/fuzz.$$
-echo "fuzz: $done targets done, $least required"
-[ "$done" -ge "$least" ]
+export time=${1:-10s} said
+least=21
+said=$(mktemp -d)
+trap 'rm -rf "$said"' EXIT
+
+# one FOLDER TARGET
+one() {
+	local out=$said/${1//\//-}-$2
+	if go test -run '^$' -fuzz "^$2\$" -fuzztime "$time" -fuzzminimizetime 50x -parallel 1 "./$1" >"$out" 2>&1; then
+		echo "fuzz $2 ($1, $time): $(grep execs "$out" | tail -n 1)"
+		echo "$2" >>"$said/done"
+	else
+		echo "fuzz $2 ($1, $time) FAILED"
+		cat "$out"
+	fi
+}
+export -f one
+
+grep -rn '^func Fuzz' --include='*_test.go' protocol sender receiver internal |
+	sed 's#/[^/]*:[0-9]*:func \(Fuzz[A-Za-z0-9_]*\)(.*# \1#' >"$said/targets"
+xargs -P "$(nproc)" -L 1 bash -c 'one "$@"' - <"$said/targets"
+all=$(wc -l <"$said/targets") done=$(cat "$said/done" 2>/dev/null | wc -l)
+echo "fuzz: $done of $all targets done, $least required"
+[ "$done" -eq "$all" ] && [ "$done" -ge "$least" ]
