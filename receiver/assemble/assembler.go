@@ -241,11 +241,15 @@ func (a *Assembler) askAgain(id bundle.ID) bool {
 	if ok && now.Sub(last) < askEvery {
 		return false
 	}
+	a.noteAsked(id, now)
+	return ok // the first of them only begins the wait
+}
+
+func (a *Assembler) noteAsked(id bundle.ID, now time.Time) {
 	if len(a.asked) >= askedMost {
 		clear(a.asked)
 	}
 	a.asked[id] = now
-	return ok // the first of them only begins the wait
 }
 
 // stranger makes up a bundle that waits for its offer.
@@ -316,6 +320,7 @@ func (a *Assembler) admit(s Source, o *record.Offer) (end *record.Close, err err
 		if errors.Is(err, Swallow) {
 			return nil, nil
 		}
+		a.noteAsked(in.id, a.options.Now()) // the offer of a repair may be the only one: no other has to begin its wait
 		return nil, err
 	}
 	in.offer, in.phase = &kept, receiving

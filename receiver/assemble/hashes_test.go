@@ -115,3 +115,16 @@ func TestARefusedBundleIsAskedAboutAgain(t *testing.T) {
 	r.feed(t, s.blocks(t, 40_000, s.chunks...))
 	s.holds(t, r.wait(t), true)
 }
+
+// A repair may be over within a second, and have one offer: that is asked about, when the last time is long ago.
+func TestTheOnlyOfferOfARepairIsAskedAbout(t *testing.T) {
+	r := newRoom(t, t.TempDir())
+	defer start(t, r)()
+	s := makeBundle(1, 4096, random(1, 900), make([]byte, 20_000))
+	r.owner.refuse = bundle.Reject(bundle.ReasonQuota, "G-2", "no room")
+	r.feed(t, s.blocks(t, 40_000, s.chunks...))
+	r.owner.refuse = nil
+	r.advance(askEvery)
+	r.feed(t, s.blocks(t, 40_000, s.chunks...))
+	s.holds(t, r.wait(t), true)
+}

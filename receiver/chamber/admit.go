@@ -66,8 +66,14 @@ func (c *Chamber) Wanted(id bundle.ID, s assemble.Source, o *record.Offer, recei
 	return true
 }
 
-// Known implements assemble.Owner.
+// Known implements assemble.Owner. Of what was refused for want of room each pass may bring the whole, in one offer: it is not known.
 func (c *Chamber) Known(id bundle.ID) bool {
+	r, err := c.o.Ledger.Get(id)
+	return err == nil && r.State.Stored() && !r.ForWantOfRoom()
+}
+
+// stored says whether a bundle is on record as held or ended.
+func (c *Chamber) stored(id bundle.ID) bool {
 	r, err := c.o.Ledger.Get(id)
 	return err == nil && r.State.Stored()
 }
@@ -209,7 +215,7 @@ func (c *Chamber) unreserveStored() {
 	ids := slices.Collect(maps.Keys(c.reserved))
 	c.mu.Unlock()
 	for _, id := range ids {
-		if c.Known(id) {
+		if c.stored(id) {
 			c.unreserve(id)
 		}
 	}

@@ -60,7 +60,7 @@ func (c *Chamber) take(b *assemble.Staged) error {
 
 // letGo gives up what is staged of a bundle that has ended meanwhile.
 func (c *Chamber) letGo(b *assemble.Staged) bool {
-	if !c.Known(b.ID) {
+	if !c.stored(b.ID) {
 		return false
 	}
 	c.unreserve(b.ID)
