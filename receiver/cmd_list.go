@@ -95,28 +95,42 @@ func (f *listFlags) hasTenant(conf Config) bool {
 	return f.tenant == ""
 }
 
-// openCatalog opens the catalog for reading; fs.ErrNotExist where there is none yet.
-func openCatalog(conf Config) (*sql.DB, error) {
-	path := filepath.Join(conf.State, "catalog.db")
-	f, err := os.Open(path) // SQLite would not say what is wrong
-	if err != nil {
-		return nil, err
-	}
-	f.Close()
-	return catalog.Read(path)
+// openCatalog opens the catalog of a state for reading; fs.ErrNotExist where there is none yet.
+func openCatalog(state string) (*sql.DB, error) {
+	return catalog.Read(filepath.Join(state, "catalog.db"))
 }
 
 // readRows lists from the catalog, or asks the daemon for people who may not read that themselves.
 func readRows(ctx context.Context, conf Config, q ledger.Query) ([]ledger.Row, error) {
-	db, err := openCatalog(conf)
+	db, err := openCatalog(conf.State)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return []ledger.Row{}, nil
 	case errors.Is(err, os.ErrPermission):
-		var rows []ledger.Row
-		err := control.Call(ctx, conf.State, "list", q, &rows)
+		rows, err := cli.Pages(q.Limit, pageMost, func(page int, newer []ledger.Row) (rows []ledger.Row, err error) {
+			if q.Limit = page; len(newer) > 0 {
+				q.Before = &newer[0]
+			}
+			return rows, control.Call(ctx, conf.State, "list", q, &rows)
+		})
 		return rows, noDaemon(err, conf)
 	case err != nil:
+		return nil, err
+	}
+	defer db.Close()
+	return ledger.List(ctx, db, q)
+}
+
+// pageMost is how many rows the daemon gives at once.
+const pageMost = 1000
+
+// readPage is what the daemon gives of a list. It does not go through the book, whose one connection writes.
+func readPage(ctx context.Context, state string, q ledger.Query) ([]ledger.Row, error) {
+	if q.Limit <= 0 || q.Limit > pageMost {
+		q.Limit = pageMost
+	}
+	db, err := openCatalog(state)
+	if err != nil {
 		return nil, err
 	}
 	defer db.Close()
@@ -135,9 +149,25 @@ func printRows(w io.Writer, rows []ledger.Row) error {
 	table := [][]string{{"BUNDLE", "STATE", "TENANT", "SENDER", "SEQ", "NAME", "SIZE", "MISSING", "REASON", "RECEIVED"}}
 	for _, r := range rows {
 		table = append(table, []string{
-			cli.Or(r.Bundle), string(r.State), cli.Quote(r.Tenant), cli.Quote(r.Sender), cli.Number(r.Sequence), cli.Or(r.Name), cli.Size(r.Bytes), cli.Size(r.MissingBytes),
-			cli.Or(r.Reason), cli.Local(r.Received),
+			cli.Or(r.Bundle), string(r.State), cli.Quote(r.Tenant), cli.Quote(r.Sender), sequences(&r), cli.Or(r.Name), cli.Size(r.Bytes), cli.Size(r.MissingBytes),
+			cli.Or(r.Reason), received(&r),
 		})
 	}
 	return cli.Table(w, table)
+}
+
+// sequences shows one, or from which to which nothing came.
+func sequences(r *ledger.Row) string {
+	if r.Through != nil && *r.Through > *r.Sequence {
+		return fmt.Sprintf("%d-%d", *r.Sequence, *r.Through)
+	}
+	return cli.Number(r.Sequence)
+}
+
+// received shows when a bundle came, or since when it is known that it did not.
+func received(r *ledger.Row) string {
+	if r.Since != nil {
+		return "missing since " + cli.Local(r.Since)
+	}
+	return cli.Local(r.Received)
 }

@@ -44,7 +44,7 @@ OpenSSH and coreutils alone. A BUNDLE may be cut to 6 characters.`,
 
 // readRecord finds one bundle and reads its record, or asks the daemon.
 func readRecord(ctx context.Context, conf Config, text string) (*ledger.Record, error) {
-	db, err := openCatalog(conf)
+	db, err := openCatalog(conf.State)
 	if errors.Is(err, os.ErrPermission) {
 		var r ledger.Record
 		err := control.Call(ctx, conf.State, "show", bundleRequest{text}, &r)

@@ -29,7 +29,8 @@ type daemon struct {
 	since   time.Time
 	sockets []*socket
 
-	stamps [2]stamp // of configuration and allowed_signers, as they were read
+	late   time.Time // up to when what is missing was told
+	stamps [2]stamp  // of configuration and allowed_signers, as they were read
 
 	mu        sync.Mutex
 	untrusted string // why an edited trust could not be read; "" when it was
@@ -42,7 +43,7 @@ func runDaemon(ctx context.Context, c Config, path string, log *zap.Logger) (err
 	asked := ctx
 	ctx, fatal := context.WithCancelCause(ctx)
 	defer fatal(nil)
-	d := &daemon{c: c, log: log, path: path, since: time.Now(), told: make(map[string]uint64), stamps: [2]stamp{stampOf(path), stampOf(c.AllowedSigners)}}
+	d := &daemon{c: c, log: log, path: path, since: time.Now(), late: time.Unix(0, 0), told: make(map[string]uint64), stamps: [2]stamp{stampOf(path), stampOf(c.AllowedSigners)}}
 	o, err := stateOptions(c, log)
 	if err != nil {
 		return err
@@ -150,6 +151,7 @@ func (d *daemon) watch(ctx context.Context) error {
 		d.tellAlarms(s.Alarms)
 		if n%5 == 4 {
 			d.follow(ctx)
+			d.tellMissing(ctx)
 		}
 		if n%60 == 59 {
 			d.tellRefused(s)
@@ -203,6 +205,31 @@ func (d *daemon) tellAlarms(now alarm.List) {
 	}
 	for _, a := range ended {
 		d.log.Info("alarm is over", zap.String("alarm", a.Name), zap.String("text", a.Text))
+	}
+}
+
+const (
+	lateAfter = 5 * time.Second // what a heartbeat tells of and is on its way comes within it
+	lateMost  = 100             // lines at once
+)
+
+// tellMissing logs each run of sequences of which nothing came, once in this life of the process.
+func (d *daemon) tellMissing(ctx context.Context) {
+	until := time.Now().Add(-lateAfter)
+	runs, err := d.Ledger.Absences(ctx, d.late, until, lateMost)
+	if err != nil {
+		if ctx.Err() == nil {
+			d.log.Error("look at what is missing", zap.Error(err))
+		}
+		return
+	}
+	d.late = until
+	for _, r := range runs {
+		d.log.Warn("missing", zap.String("sender", string(r.Sender)), zap.String("tenant", string(r.Tenant)), zap.Stringer("epoch", r.Epoch), zap.Uint64("sequence", r.First),
+			zap.Uint64("through", r.Last), zap.Time("since", r.Since))
+	}
+	if len(runs) == lateMost {
+		d.late = runs[lateMost-1].Since
 	}
 }
 

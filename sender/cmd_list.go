@@ -93,28 +93,42 @@ func (c *Config) tenant(name string) int {
 	return -1
 }
 
-// openCatalog opens the catalog for reading; fs.ErrNotExist where there is none yet.
-func openCatalog(conf Config) (*sql.DB, error) {
-	path := filepath.Join(conf.State, "catalog.db")
-	f, err := os.Open(path) // SQLite would not say what is wrong
-	if err != nil {
-		return nil, err
-	}
-	f.Close()
-	return catalog.Read(path)
+// openCatalog opens the catalog of a state for reading; fs.ErrNotExist where there is none yet.
+func openCatalog(state string) (*sql.DB, error) {
+	return catalog.Read(filepath.Join(state, "catalog.db"))
 }
 
 // readRows lists from the catalog, or asks the daemon for people who may not read that themselves.
 func readRows(ctx context.Context, conf Config, q ledger.Query) ([]ledger.Record, error) {
-	db, err := openCatalog(conf)
+	db, err := openCatalog(conf.State)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return []ledger.Record{}, nil
 	case errors.Is(err, os.ErrPermission):
-		var rows []ledger.Record
-		err := control.Call(ctx, conf.State, "list", q, &rows)
+		rows, err := cli.Pages(q.Limit, pageMost, func(page int, newer []ledger.Record) (rows []ledger.Record, err error) {
+			if q.Limit = page; len(newer) > 0 {
+				q.Before = &newer[0]
+			}
+			return rows, control.Call(ctx, conf.State, "list", q, &rows)
+		})
 		return rows, noDaemon(err, conf)
 	case err != nil:
+		return nil, err
+	}
+	defer db.Close()
+	return ledger.List(ctx, db, q)
+}
+
+// pageMost is how many rows the daemon gives at once.
+const pageMost = 1000
+
+// readPage is what the daemon gives of a list. It does not go through the book, whose one connection writes.
+func readPage(ctx context.Context, state string, q ledger.Query) ([]ledger.Record, error) {
+	if q.Limit <= 0 || q.Limit > pageMost {
+		q.Limit = pageMost
+	}
+	db, err := openCatalog(state)
+	if err != nil {
 		return nil, err
 	}
 	defer db.Close()
@@ -176,7 +190,7 @@ func showCommand() *cobra.Command {
 
 // readRecord finds one bundle in the catalog, or asks the daemon.
 func readRecord(ctx context.Context, conf Config, text string) (*ledger.Record, error) {
-	db, err := openCatalog(conf)
+	db, err := openCatalog(conf.State)
 	switch {
 	case errors.Is(err, os.ErrPermission):
 		var r ledger.Record

@@ -68,7 +68,7 @@ func readStatus(ctx context.Context, conf Config) (*watch.Status, error) {
 	if epoch, err := house.ReadEpoch(disk.New(), conf.State); err == nil {
 		s.Epoch = epoch.String()
 	}
-	if db, err := openCatalog(conf); err == nil {
+	if db, err := openCatalog(conf.State); err == nil {
 		defer db.Close()
 		if s.Bundles, err = ledger.Counts(ctx, db); err != nil {
 			return nil, err

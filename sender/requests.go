@@ -93,7 +93,7 @@ func (d *daemon) handle(s *control.Server) {
 		if err := control.Decode(m, &q); err != nil {
 			return nil, err
 		}
-		return d.Ledger.List(ctx, q)
+		return readPage(ctx, d.c.State, q)
 	})
 	s.Handle("show", d.looks, false, func(ctx context.Context, _ control.Peer, m json.RawMessage) (any, error) {
 		id, err := d.bundleOf(ctx, m)

@@ -59,11 +59,13 @@ func hint(err error, path string) string {
 	return ""
 }
 
-// Read opens the catalog for reading only. It returns fs.ErrNotExist when there is none, or none yet: Create makes the table that is looked for last.
+// Read opens the catalog for reading only. It returns fs.ErrNotExist when there is none, or none yet: Create makes the table that is looked for last; and fs.ErrPermission.
 func Read(path string) (*sql.DB, error) {
-	if _, err := os.Stat(path); err != nil {
+	f, err := os.Open(path) // SQLite would not say what is wrong
+	if err != nil {
 		return nil, fmt.Errorf("open catalog: %w", err)
 	}
+	f.Close()
 	db, err := open(path, "ro")
 	if err != nil {
 		return nil, err

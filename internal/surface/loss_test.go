@@ -14,7 +14,7 @@ func TestWhatNeverCameIsKnownAndToldAndSentAgain(t *testing.T) {
 	low, high := paired(t)
 	low.start()
 	low.ends(0, "", "send", "--wait", write(t, filepath.Join(low.dir, "work/lost.txt"), "lost"))
-	high.start()
+	daemon := high.start()
 	var r row
 	high.within(10*time.Second, "a row of what never came", func() bool {
 		rows := high.list()
@@ -38,7 +38,11 @@ func TestWhatNeverCameIsKnownAndToldAndSentAgain(t *testing.T) {
 		a := high.try("status")
 		return a.code == 1 && strings.HasPrefix(a.out, "ALARM missing: ")
 	})
-	high.ends(0, "", "list", "--state", "missing")
+	high.ends(0, "missing since ", "list", "--state", "missing")
+	if string(r["through"]) != "1" || time.Since(r.time("since")).Abs() > time.Minute {
+		t.Errorf("%s", r)
+	}
+	high.within(20*time.Second, "a line of the log that names it", func() bool { return strings.Contains(daemon.said(), `"message":"missing","sender":"low-1","tenant":"default"`) })
 	low.ends(0, "", "resend", low.find("lost.txt").text("bundle"))
 	high.reach("lost.txt", "quarantined")
 	high.within(5*time.Second, "the alarm to end", func() bool { return high.try("status").code == 0 })

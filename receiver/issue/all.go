@@ -106,12 +106,14 @@ func (d *Desk) gather(ctx context.Context) ([]*group, error) {
 			return nil, err
 		}
 		to, sequence := at(ledger.Chain{Sender: bundle.Name(r.Sender), Tenant: bundle.Name(r.Tenant), Epoch: e}), *r.Sequence
-		to.parts, to.lacks = append(to.parts, ticket.Part{Sequence: sequence, Count: 1}), append(to.lacks, Lack{Sequence: &sequence, Count: 1})
+		count := *r.Through - sequence + 1
+		to.parts, to.lacks = append(to.parts, ticket.Part{Sequence: sequence, Count: count}), append(to.lacks, Lack{Sequence: &sequence, Count: count})
 	}
 	var groups []*group
 	for c, g := range chains {
 		if d.o.Ledger.Status(c.Sender, c.Epoch) != bundle.EpochReplaced {
 			g.join()
+			g.once()
 			groups = append(groups, g)
 		}
 	}
@@ -119,6 +121,28 @@ func (d *Desk) gather(ctx context.Context) ([]*group, error) {
 		return cmp.Or(cmp.Compare(a.chain.Sender, b.chain.Sender), cmp.Compare(a.chain.Tenant, b.chain.Tenant), slices.Compare(a.chain.Epoch[:], b.chain.Epoch[:]))
 	})
 	return groups, nil
+}
+
+// once leaves out the sequences of which nothing is here where the bundles without a sequence account for all of them: the close of each was lost, and what it asks for is asked
+// for already. Were it another one, the next tickets name it.
+func (g *group) once() {
+	unknown := uint64(0)
+	for _, l := range g.lacks {
+		if l.Bundle == nil {
+			unknown += l.Count
+		}
+	}
+	if unknown > uint64(len(g.loose)) {
+		return
+	}
+	var parts []ticket.Part
+	var lacks []Lack
+	for i, l := range g.lacks {
+		if l.Bundle != nil {
+			parts, lacks = append(parts, g.parts[i]), append(lacks, l)
+		}
+	}
+	g.parts, g.lacks = parts, lacks
 }
 
 // join sorts the parts, and makes one of neighbours of which nothing is here. Of two for one sequence (what never came whole was perhaps noted twice) the first stands.
@@ -133,11 +157,15 @@ func (g *group) join() {
 	for _, i := range order {
 		p, l, last := g.parts[i], g.lacks[i], len(parts)-1
 		if last >= 0 && p.Sequence < parts[last].Sequence+parts[last].Count {
-			continue
+			end := parts[last].Sequence + parts[last].Count
+			if p.Sequence+p.Count <= end || l.Bundle != nil {
+				continue
+			}
+			p.Sequence, p.Count, l.Sequence, l.Count = end, p.Sequence+p.Count-end, &end, p.Sequence+p.Count-end
 		}
 		if last >= 0 && p.Ranges == nil && parts[last].Ranges == nil && l.Bundle == nil && lacks[last].Bundle == nil && p.Sequence == parts[last].Sequence+parts[last].Count {
-			parts[last].Count++
-			lacks[last].Count++
+			parts[last].Count += p.Count
+			lacks[last].Count += l.Count
 			continue
 		}
 		parts, lacks = append(parts, p), append(lacks, l)

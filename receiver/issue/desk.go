@@ -224,13 +224,13 @@ func (d *Desk) bySequence(ctx context.Context, p Peer, text string) (*Issued, er
 	if len(words) == 3 {
 		sender = words[0]
 	}
-	rows, err := d.o.Ledger.List(ctx, ledger.Query{Tenant: bundle.Name(tenant)})
+	rows, err := d.o.Ledger.List(ctx, ledger.Query{Tenant: bundle.Name(tenant), At: sequence})
 	if err != nil {
 		return nil, err
 	}
 	var found []ledger.Row
 	for _, r := range rows {
-		if r.Sequence == nil || *r.Sequence != sequence || sender != "" && r.Sender != sender {
+		if sender != "" && r.Sender != sender {
 			continue
 		}
 		if e, err := bundle.ParseEpoch(r.Epoch); err == nil && d.o.Ledger.Status(bundle.Name(r.Sender), e) == bundle.EpochPaired {

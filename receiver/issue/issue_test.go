@@ -379,6 +379,46 @@ func TestAllIsInAsFewCodesAsHoldItAndWithinTheBudget(t *testing.T) {
 	}
 }
 
+// A bundle whose close was lost is one of the sequences that are missing.
+func TestABundleWhoseCloseWasLostHasOneCode(t *testing.T) {
+	b := open(t, 50)
+	b.quarantined(1, 1)
+	b.damaged(2, 0, ticket.Range{From: 5})
+	b.sent(2)
+	all, err := b.All(t.Context(), alice)
+	if err != nil || len(all.Codes) != 1 || b.read(all.Codes[0].Code).Bundle != id(2) {
+		t.Fatalf("%v, %d codes", err, len(all.Codes))
+	}
+	b.ledger.Beat("low", "cssf", epoch, ledger.Head{Sequence: 3, Digest: bundle.Digest{9}}) // now one of two is another
+	for len(all.Codes) < 2 {
+		if all, err = b.All(t.Context(), alice); err != nil || t.Context().Err() != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	if p := b.read(all.Codes[1].Code).Parts; len(p) != 1 || p[0].Sequence != 2 || p[0].Count != 2 {
+		t.Errorf("%+v", p)
+	}
+}
+
+// A head far ahead is one part of one code, also where something of its first sequence is here.
+func TestALongRunIsOnePart(t *testing.T) {
+	b := open(t, 50)
+	b.damaged(2, 1, ticket.Range{From: 5, Count: 2})
+	b.sent(bundle.MaxSequence)
+	all, err := b.All(t.Context(), alice)
+	if err != nil || len(all.Codes) != 1 {
+		t.Fatalf("%v, %+v", err, all)
+	}
+	p := b.read(all.Codes[0].Code).Parts
+	if len(p) != 2 || p[0].Sequence != 1 || len(p[0].Ranges) != 1 || p[1].Sequence != 2 || p[1].Count != bundle.MaxSequence-1 {
+		t.Errorf("%+v", p)
+	}
+	if one, err := b.Ticket(t.Context(), alice, "cssf/4711"); err != nil || b.read(one.Code).Parts[0].Sequence != 4711 {
+		t.Errorf("%v, %+v", err, one)
+	}
+}
+
 func TestAReceiptNamesWhatIsSafeOfItsChainAlone(t *testing.T) {
 	b := open(t, 3)
 	if _, err := b.Receipts(t.Context(), alice, "", ""); !errors.Is(err, ledger.ErrNotFound) {

@@ -164,6 +164,11 @@ func (l *Ledger) commit(sync bool) (failed map[bundle.ID]error, err error) {
 	if err := l.raiseMarks(context.Background()); err != nil {
 		return nil, err
 	}
+	if len(l.linked) > 0 {
+		if err := l.giveUp(context.Background()); err != nil {
+			return nil, err
+		}
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for id, r := range l.staged {

@@ -139,6 +139,9 @@ func (l *Ledger) showFloors(tx *sql.Tx) error {
 			for tenant, floor := range floors {
 				_, err := tx.Exec(`INSERT INTO floors (sender, tenant, epoch, floor) VALUES (?, ?, ?, ?)
 					ON CONFLICT (sender, tenant, epoch) DO UPDATE SET floor = excluded.floor`, string(c.Sender), string(tenant), e.String(), int64(floor))
+				if err == nil {
+					err = cut(tx, place{c.Sender, tenant, e}, 1, floor)
+				}
 				if err != nil {
 					return err
 				}

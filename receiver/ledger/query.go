@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -27,6 +28,8 @@ type Row struct {
 	MissingBytes *int64     `json:"missing_bytes"`
 	Created      *time.Time `json:"created"`
 	Received     *time.Time `json:"received"`
+	Through      *uint64    `json:"through"` // of what is missing: the last sequence of a row that stands for several, else Sequence
+	Since        *time.Time `json:"since"`   // of what is missing: when this receiver came to know
 }
 
 // Query selects rows; a zero field selects nothing away.
@@ -35,23 +38,21 @@ type Query struct {
 	Tenant bundle.Name
 	Since  time.Time // received at or after
 	Limit  int       // the newest that many
+	At     uint64    // the row of this sequence, of each chain
+	Before *Row      // older ones than this
 }
 
 const columns = `bundle, tenant, sender, epoch, sequence, name, state, verdict, reason, files, bytes, missing_bytes, created, received`
 
-// gaps are the sequences up to a chain's head, but for those that were forgotten on purpose. A head far ahead of what is held (a sender that was paired late) is cut off:
-// its newest sequences are listed.
-const gaps = `WITH RECURSIVE chain(sender, tenant, epoch, head, floor) AS (
-	SELECT h.sender, h.tenant, h.epoch, h.sequence, coalesce(f.floor, 0) FROM heads h
-	LEFT JOIN floors f ON f.sender = h.sender AND f.tenant = h.tenant AND f.epoch = h.epoch),
-gap(sender, tenant, epoch, head, n) AS (
-	SELECT sender, tenant, epoch, head, max(floor + 1, head - 9999) FROM chain WHERE head > floor
-	UNION ALL SELECT sender, tenant, epoch, head, n + 1 FROM gap WHERE n < head)
+const held = `SELECT ` + columns + `, NULL AS through, NULL AS since FROM bundles`
+
+// runs gives each sequence that is missing a row of its own; a run of more than a hundred is one row.
+const runs = `WITH RECURSIVE run(sender, tenant, epoch, n, through, last, since) AS (
+	SELECT sender, tenant, epoch, first, iif(last - first < 100, first, last), last, since FROM absent
+	UNION ALL SELECT sender, tenant, epoch, n + 1, n + 1, last, since FROM run WHERE through < last)
 `
 
-// missingRows are the gaps of which nothing is known.
-const missingRows = `SELECT NULL, g.tenant, g.sender, g.epoch, g.n, NULL, 'missing', NULL, 'never-arrived', NULL, NULL, NULL, NULL, NULL FROM gap g
-WHERE NOT EXISTS (SELECT 1 FROM bundles b WHERE b.sender = g.sender AND b.tenant = g.tenant AND b.epoch = g.epoch AND b.sequence = g.n)`
+const missing = `SELECT NULL, tenant, sender, epoch, n, NULL, 'missing', NULL, 'never-arrived', NULL, NULL, NULL, NULL, NULL, through, since FROM run`
 
 // List returns rows, oldest first by the time they were received; those that never were come last.
 func List(ctx context.Context, db *sql.DB, q Query) ([]Row, error) {
@@ -65,17 +66,23 @@ func List(ctx context.Context, db *sql.DB, q Query) ([]Row, error) {
 	if !q.Since.IsZero() {
 		where, args = append(where, "received >= ?"), append(args, q.Since.UnixNano())
 	}
-	with, from := gaps, `(SELECT `+columns+` FROM bundles UNION ALL `+missingRows+`)`
+	if q.At > 0 {
+		where, args = append(where, "? BETWEEN sequence AND coalesce(through, sequence)"), append(args, int64(q.At))
+	}
+	if q.Before != nil {
+		where, args = append(where, before), append(args, q.Before.place()...)
+	}
+	with, from := runs, `(`+held+` UNION ALL `+missing+`)`
 	if q.State != "" && q.State != Missing {
-		with, from = ``, `bundles`
+		with, from = ``, `(`+held+`)`
 	}
 	limit := -1
 	if q.Limit > 0 {
 		limit = q.Limit
 	}
-	// The newest are taken, and then turned round.
-	text := with + `SELECT ` + columns + ` FROM ` + from + ` WHERE ` + strings.Join(where, " AND ") +
-		` ORDER BY received IS NULL DESC, received DESC, sequence DESC, bundle DESC LIMIT ?`
+	// The newest are taken, and then turned round. What was never received is newer than everything.
+	text := with + `SELECT ` + columns + `, through, since FROM ` + from + ` WHERE ` + strings.Join(where, " AND ") +
+		` ORDER BY received IS NULL DESC, received DESC, sequence DESC, bundle DESC, sender DESC, tenant DESC, epoch DESC LIMIT ?`
 	rows, err := db.QueryContext(ctx, text, append(args, limit)...)
 	if err != nil {
 		return nil, fmt.Errorf("list bundles: %w", err)
@@ -95,11 +102,29 @@ func List(ctx context.Context, db *sql.DB, q Query) ([]Row, error) {
 	return list, rows.Err()
 }
 
+// before is the condition of the rows that List puts before one.
+const before = `(coalesce(received, 9223372036854775807), coalesce(sequence, 0), coalesce(bundle, ''), sender, tenant, epoch) < (?, ?, ?, ?, ?, ?)`
+
+func (r *Row) place() []any {
+	at, sequence, id := int64(math.MaxInt64), uint64(0), ""
+	if r.Received != nil {
+		at = r.Received.UnixNano()
+	}
+	if r.Sequence != nil {
+		sequence = *r.Sequence
+	}
+	if r.Bundle != nil {
+		id = *r.Bundle
+	}
+	return []any{at, int64(sequence), id, r.Sender, r.Tenant, r.Epoch}
+}
+
 func scanRow(rows *sql.Rows) (Row, error) {
 	var r Row
-	var created, received *int64
-	err := rows.Scan(&r.Bundle, &r.Tenant, &r.Sender, &r.Epoch, &r.Sequence, &r.Name, &r.State, &r.Verdict, &r.Reason, &r.Files, &r.Bytes, &r.MissingBytes, &created, &received)
-	r.Created, r.Received = moment(created), moment(received)
+	var created, received, since *int64
+	err := rows.Scan(&r.Bundle, &r.Tenant, &r.Sender, &r.Epoch, &r.Sequence, &r.Name, &r.State, &r.Verdict, &r.Reason, &r.Files, &r.Bytes, &r.MissingBytes, &created, &received,
+		&r.Through, &since)
+	r.Created, r.Received, r.Since = moment(created), moment(received), moment(since)
 	return r, err
 }
 

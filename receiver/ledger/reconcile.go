@@ -175,7 +175,7 @@ func (l *Ledger) trusted(ctx context.Context) (bool, error) {
 // marksStand looks at the highest record of each chain.
 func (l *Ledger) marksStand() bool {
 	for _, m := range l.anchor.marks {
-		if m.Sequence > l.floor(m) {
+		if m.Sequence > l.floor(m.place()) {
 			if r, err := ReadRecord(l.disk, l.dir, m.Bundle); err != nil || !r.Held() || r.Manifest.Digest != m.Digest {
 				return false
 			}
@@ -184,16 +184,17 @@ func (l *Ledger) marksStand() bool {
 	return true
 }
 
-func (l *Ledger) floor(m *Mark) uint64 {
-	if c := l.chains[m.Sender]; c != nil {
-		return c.Floors[m.Epoch][m.Tenant]
+// floor is the highest sequence of a chain that was forgotten on purpose.
+func (l *Ledger) floor(p place) uint64 {
+	if c := l.chains[p.Sender]; c != nil {
+		return c.Floors[p.Epoch][p.Tenant]
 	}
 	return 0
 }
 
 // doubtMark holds a chain up to its mark.
 func (l *Ledger) doubtMark(m *Mark) {
-	if m.Sequence == 0 || m.Sequence <= l.floor(m) {
+	if m.Sequence == 0 || m.Sequence <= l.floor(m.place()) {
 		return
 	}
 	l.anchor.doubt(Doubt{At: l.now().UTC(), Sender: m.Sender, Tenant: m.Tenant, Epoch: m.Epoch, Sequence: m.Sequence,
@@ -219,7 +220,7 @@ func (l *Ledger) holdMarks(ctx context.Context) error {
 			records = have.Records
 		}
 		lost := m.Records > records
-		if m.Sequence > l.floor(m) && m.Sequence > 0 && !lost {
+		if m.Sequence > l.floor(m.place()) && m.Sequence > 0 && !lost {
 			digest, err := l.digestAt(ctx, m)
 			if err != nil {
 				return err
@@ -326,6 +327,9 @@ func (l *Ledger) reconcile(ctx context.Context) error {
 	}
 	for _, c := range l.chains {
 		l.anchor.chain(c)
+	}
+	if err := l.recountAll(ctx); err != nil {
+		return err
 	}
 	if !trusted {
 		if err := l.holdMarks(ctx); err != nil {

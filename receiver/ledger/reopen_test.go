@@ -76,6 +76,11 @@ func TestReopeningGivesTheSameRowsAndRecords(t *testing.T) {
 			b.Beat("s", "t", paired, Head{Sequence: 6, Digest: digest(6)}) // it is heard every second
 		}
 		gotRows, gotRecords := b.all()
+		if strings.HasSuffix(how, "lost") { // and with it, since when something is missing
+			for i := range rows {
+				rows[i].Since, gotRows[i].Since = nil, nil
+			}
+		}
 		if !reflect.DeepEqual(gotRows, rows) || !reflect.DeepEqual(gotRecords, records) {
 			t.Errorf("%s:\n%+v\n%+v\nwere\n%+v\n%+v", how, gotRows, gotRecords, rows, records)
 		}

@@ -47,6 +47,9 @@ func (l *Ledger) show(ctx context.Context, records map[bundle.ID]*Record, commit
 				return err
 			}
 		}
+		if err := l.cutShown(tx, records); err != nil {
+			return err
+		}
 		if commit == 0 {
 			return nil
 		}
@@ -171,8 +174,11 @@ func (l *Ledger) loadHeads(ctx context.Context) error {
 func (l *Ledger) flushHeads(ctx context.Context) (err error) {
 	l.mu.Lock()
 	moved := make(map[place]Head, len(l.moved))
+	floors := make(map[place]uint64, len(l.moved))
 	for p := range maps.Keys(l.moved) {
-		moved[p] = l.heads[p]
+		if l.chains[p.Sender].status(p.Epoch) != bundle.EpochReplaced {
+			moved[p], floors[p] = l.heads[p], l.floor(p)
+		}
 	}
 	clear(l.moved)
 	l.mu.Unlock()
@@ -191,7 +197,15 @@ func (l *Ledger) flushHeads(ctx context.Context) (err error) {
 	now := l.now().UnixNano()
 	return l.catalog.Write(ctx, func(tx *sql.Tx) error {
 		for p, h := range moved {
-			_, err := tx.Exec(`INSERT INTO heads (sender, tenant, epoch, sequence, digest, changed) VALUES (?, ?, ?, ?, ?, ?)
+			var shown uint64
+			err := tx.QueryRow(`SELECT coalesce(max(sequence), 0) FROM heads WHERE sender = ? AND tenant = ? AND epoch = ?`, string(p.Sender), string(p.Tenant), p.Epoch.String()).Scan(&shown)
+			if err == nil {
+				err = recount(tx, p, max(shown, floors[p])+1, h.Sequence, l.asOfNow)
+			}
+			if err != nil {
+				return err
+			}
+			_, err = tx.Exec(`INSERT INTO heads (sender, tenant, epoch, sequence, digest, changed) VALUES (?, ?, ?, ?, ?, ?)
 				ON CONFLICT (sender, tenant, epoch) DO UPDATE SET sequence = excluded.sequence, digest = excluded.digest, changed = excluded.changed`,
 				string(p.Sender), string(p.Tenant), p.Epoch.String(), int64(h.Sequence), h.Digest.String(), now)
 			if err != nil {

@@ -9,15 +9,6 @@ import (
 	"ecluse/protocol/bundle"
 )
 
-// missingCount is how many rows missingRows has, without making them.
-const missingCount = `
-WITH chain(sender, tenant, epoch, head, first) AS (
-	SELECT h.sender, h.tenant, h.epoch, h.sequence, max(coalesce(f.floor, 0) + 1, h.sequence - 9999) FROM heads h
-	LEFT JOIN floors f ON f.sender = h.sender AND f.tenant = h.tenant AND f.epoch = h.epoch)
-SELECT coalesce(sum(max(0, c.head - c.first + 1 - (
-	SELECT count(DISTINCT b.sequence) FROM bundles b
-	WHERE b.sender = c.sender AND b.tenant = c.tenant AND b.epoch = c.epoch AND b.sequence BETWEEN c.first AND c.head))), 0) FROM chain c`
-
 // CountAll is Counts, with the bundles that are known only by their sequence.
 func CountAll(ctx context.Context, db *sql.DB) (map[State]int64, error) {
 	m, err := Counts(ctx, db)
@@ -25,7 +16,7 @@ func CountAll(ctx context.Context, db *sql.DB) (map[State]int64, error) {
 		return nil, err
 	}
 	var n int64
-	if err := db.QueryRowContext(ctx, missingCount).Scan(&n); err != nil {
+	if err := db.QueryRowContext(ctx, `SELECT coalesce(sum(last - first + 1), 0) FROM absent`).Scan(&n); err != nil {
 		return nil, fmt.Errorf("count bundles: %w", err)
 	}
 	if n > 0 {
@@ -76,7 +67,7 @@ func (l *Ledger) Find(ctx context.Context, s string) (bundle.ID, error) {
 
 // FromCatalog returns what the catalog says of a bundle that has no record file: one that is coming in, or is damaged.
 func FromCatalog(ctx context.Context, db *sql.DB, id bundle.ID) (*Record, error) {
-	rows, err := db.QueryContext(ctx, `SELECT `+columns+` FROM bundles WHERE bundle = ?`, id.String())
+	rows, err := db.QueryContext(ctx, held+` WHERE bundle = ?`, id.String())
 	if err != nil {
 		return nil, fmt.Errorf("find bundle: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -22,6 +23,7 @@ type Query struct {
 	Since  time.Time // created at or after
 	Limit  int       // the newest that many
 	Prefix string    // of the bundle's text
+	Before *Record   // older ones than this
 }
 
 const columns = `bundle, tenant, epoch, sequence, name, state, reason, priority, files, bytes, sent_bytes, passes_done, created, finished`
@@ -40,6 +42,14 @@ func List(ctx context.Context, db *sql.DB, q Query) ([]Record, error) {
 	}
 	if q.Prefix != "" {
 		where, args = append(where, "bundle >= ? AND bundle < ?"), append(args, q.Prefix, q.Prefix+"~")
+	}
+	if q.Before != nil {
+		sequence := int64(math.MaxInt64)
+		if q.Before.Sequence != nil {
+			sequence = int64(*q.Before.Sequence)
+		}
+		where = append(where, "(created, coalesce(sequence, 9223372036854775807), bundle) < (?, ?, ?)")
+		args = append(args, q.Before.Created.UnixNano(), sequence, q.Before.Bundle.String())
 	}
 	limit := -1
 	if q.Limit > 0 {

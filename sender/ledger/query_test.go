@@ -84,6 +84,26 @@ func TestListSelects(t *testing.T) {
 	must(t, b.end(true))
 }
 
+func TestPagesOfAListAreTheList(t *testing.T) {
+	dir := t.TempDir()
+	b := library(t, dir)
+	db := reader(t, dir)
+	for size := 1; size < 6; size++ {
+		var got []Record
+		for q := (Query{Limit: size}); ; q.Before = &got[0] {
+			rows, err := List(t.Context(), db, q)
+			must(t, err)
+			if got = append(rows, got...); len(rows) < size {
+				break
+			}
+		}
+		if want := []int{0, 1, 2, 3, 4, 5}; !slices.Equal(numbers(got), want) {
+			t.Errorf("in pages of %d: %v, want %v", size, numbers(got), want)
+		}
+	}
+	must(t, b.end(true))
+}
+
 // TestListShowsWhatTheRecordsSay holds the catalog against the disk.
 func TestListShowsWhatTheRecordsSay(t *testing.T) {
 	dir := t.TempDir()
