@@ -140,6 +140,7 @@ var runElsewhere = map[string]string{
 	"openings":  "receiver/collect.TestOpeningsOfSection4",
 	"conflicts": "receiver/assemble.TestConflictsOfSection7",
 	"frames":    "receiver/assemble.TestFramesOfSection7",
+	"trust":     "receiver/quarantine.TestTrustOfSection11",
 }
 
 // Every family of vectors is run by a test: one that nobody reads would hold nothing.

@@ -13,7 +13,7 @@ sys.dont_write_bytecode = True
 
 # After the line that keeps the folder clean.
 from writer import (blocks, chain, codes, conflicts, derived, fields, frames, layout, leopard, manifest_vectors, openings, packets, paths,  # noqa: E402
-                    sessions, signatures, tickets, values, windows)
+                    sessions, signatures, tickets, trust, values, windows)
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -39,6 +39,7 @@ FAMILIES = {
     "paths": (paths, "Paths, tables of paths and their order (section 9)."),
     "manifests": (manifest_vectors, "Manifests, SHA256SUMS, and claims of offers and closes (section 10)."),
     "signatures": (signatures, "SSHSIG blobs, their text, and the signatures of abandons (section 11, R-9)."),
+    "trust": (trust, "Signed manifests before a receiver that has an allowed_signers (G-2, M-6, M-8)."),
     "chain": (chain, "What a receiver remembers of one sender and tenant, and the place that a verified manifest claims (section 11)."),
     "tickets": (tickets, "Codes as they are typed, whose they are and what they say (section 13). Of a receipt the digests are those that its sender knows; "
                          "of what was mistyped the groups are those that a refusal names."),

@@ -2,9 +2,11 @@ package collect
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/hpke"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -13,6 +15,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"ecluse/internal/keys"
 	"ecluse/protocol/bundle"
 	"ecluse/protocol/packet"
 )
@@ -57,6 +60,19 @@ func vectorBytes(t *testing.T, text string) (out []byte) {
 	return out
 }
 
+// validity gives the options of a line of allowed_signers.
+func validity(after, before int64) (options string) {
+	for _, o := range []struct {
+		name string
+		at   int64
+	}{{"valid-after", after}, {"valid-before", before}} {
+		if o.at != 0 {
+			options += fmt.Sprintf(",%s=%q", o.name, time.Unix(o.at, 0).UTC().Format("20060102150405Z"))
+		}
+	}
+	return options
+}
+
 // S-3 to S-9 as the second writer understands them: the announcements of protocol/vectors before the receiver's own verifier.
 func TestOpeningsOfSection4(t *testing.T) {
 	text, err := os.ReadFile("../../protocol/vectors/openings.json")
@@ -82,17 +98,12 @@ func TestOpeningsOfSection4(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			signer := testSigner{name: "low", key: key}
-			if v.Input.Namespaces != "" && !strings.Contains(v.Input.Namespaces, bundle.NamespaceSession) {
-				signer.refuse = bundle.ReasonSessionKeyNamespace
+			enrolled, err := keys.ParseAllowedSigners(fmt.Appendf(nil, "low namespaces=%q%s %s", cmp.Or(v.Input.Namespaces, "session@ecluse,bundle@ecluse"),
+				validity(v.Input.ValidAfter, v.Input.ValidBefore), ssh.MarshalAuthorizedKey(key)))
+			if err != nil {
+				t.Fatal(err)
 			}
-			if v.Input.ValidAfter != 0 {
-				signer.notBefore = time.Unix(v.Input.ValidAfter, 0)
-			}
-			if v.Input.ValidBefore != 0 {
-				signer.notAfterEqual = time.Unix(v.Input.ValidBefore, 0).Add(-1)
-			}
-			verifier := NewKeyVerifier(private, testEnrolment{packet.KeyID(key.Marshal()): signer}, newTestNumbers(t))
+			verifier := NewKeyVerifier(private, enrolled, newTestNumbers(t))
 			come := func(datagrams []string) (err error) {
 				var parts packet.Assembler
 				for _, d := range datagrams {
