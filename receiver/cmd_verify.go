@@ -28,7 +28,13 @@ type verified struct {
 	Valid  bool         `json:"valid"`
 	Files  *int64       `json:"files"`
 	Bytes  *int64       `json:"bytes"`
+	Reason *string      `json:"reason"` // why it is not valid: a reason code
+
+	failure error
 }
+
+// Failure implements cli.Failing.
+func (v *verified) Failure() error { return v.failure }
 
 func verifyCommand() *cobra.Command {
 	var path string
@@ -36,7 +42,8 @@ func verifyCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "verify [flags] BUNDLE...", Short: "Check signature and every byte of bundles in quarantine", Args: cobra.MinimumNArgs(1),
 		Long: `Check bundles in quarantine: the signature and who may sign, the manifest's form, SHA256SUMS, every file's size and SHA-256; nothing may be missing, nothing
-extra, and nothing may be anything but a regular file or a directory. It changes nothing, and may run beside the daemon.`,
+extra, and nothing may be anything but a regular file or a directory. It changes nothing, and may run beside the daemon. With --json also what does not hold is shown,
+with its reason.`,
 		Example:           "  ecluse-receiver verify 3f7k2q || echo do not release",
 		ValidArgsFunction: completeBundles(&path),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -63,16 +70,23 @@ func verifyBundle(ctx context.Context, conf Config, text string) (*verified, err
 		return nil, err
 	}
 	if r.State != ledger.Quarantined && r.State != ledger.Approved {
-		return nil, cli.Fail(cli.Refused, "it is %s: there is nothing in quarantine to verify", r.State)
+		failure := cli.Fail(cli.Refused, "it is %s: there is nothing in quarantine to verify", r.State)
+		return &verified{Bundle: r.Bundle, Name: r.Name, State: r.State, Files: r.Files, Bytes: r.Bytes, Reason: r.Reason, failure: failure}, nil
 	}
 	err = checkBundle(conf, r)
 	if errors.Is(err, os.ErrPermission) {
 		err = noDaemon(control.Call(ctx, conf.State, "verify", bundleRequest{r.Bundle.String()}, nil), conf)
 	}
-	if err != nil {
-		return nil, codeOf(err)
+	v := &verified{Bundle: r.Bundle, Name: r.Name, State: r.State, Valid: err == nil, Files: r.Files, Bytes: r.Bytes}
+	if err == nil {
+		return v, nil
 	}
-	return &verified{r.Bundle, r.Name, r.State, true, r.Files, r.Bytes}, nil
+	var no *control.Error
+	if errors.As(answerable(err), &no) && no.Reason != "" {
+		v.Reason, v.failure = &no.Reason, codeOf(err)
+		return v, nil
+	}
+	return nil, codeOf(err) // nobody knows
 }
 
 func checkBundle(conf Config, r *ledger.Record) error {

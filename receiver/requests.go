@@ -147,7 +147,7 @@ func answerable(err error) error {
 	var no *chamber.RefusedError
 	var words *release.Refusal
 	var none *issue.Refusal
-	_, rejected := bundle.ReasonOf(err)
+	reason, rejected := bundle.ReasonOf(err)
 	switch {
 	case err == nil:
 		return nil
@@ -158,7 +158,7 @@ func answerable(err error) error {
 	case errors.Is(err, ledger.ErrAmbiguous), errors.As(err, &words) && words.Cause == release.CauseText:
 		return &control.Error{Code: cli.Usage, Text: err.Error()}
 	case errors.As(err, &no), errors.As(err, &none), rejected:
-		return &control.Error{Code: cli.Refused, Text: err.Error()}
+		return &control.Error{Code: cli.Refused, Text: err.Error(), Reason: string(reason)}
 	}
 	return &control.Error{Code: cli.Failed, Text: err.Error()}
 }

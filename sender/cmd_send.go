@@ -80,7 +80,12 @@ type submitted struct {
 	Tenant string  `json:"tenant"`
 	Name   string  `json:"name"`
 	State  string  `json:"state"`
+
+	failure error
 }
+
+// Failure implements cli.Failing.
+func (s *submitted) Failure() error { return s.failure }
 
 func newSubmission(c *cobra.Command, conf Config, f sendFlags) (*submission, error) {
 	s := &submission{conf: conf, flags: f, talk: c.ErrOrStderr()}
@@ -133,8 +138,8 @@ func (s *submission) send(ctx context.Context, path string) (*submitted, error) 
 		return out, nil
 	}
 	state, err := s.wait(ctx, answer.Bundle, name)
-	out.State = string(state)
-	return out, err
+	out.State, out.failure = string(state), err
+	return out, nil
 }
 
 func stagingError(err error) error {
@@ -197,10 +202,10 @@ func (s *submission) wait(ctx context.Context, id, name string) (ledger.State, e
 	}
 }
 
-// sofar is how many bytes are out, and how many are to go out in all passes.
+// sofar is how many bytes are out, and how many are to go out in all passes: -1 while that is not known.
 func (a *progressAnswer) sofar() (done, total int64) {
 	if a.Record.Bytes == nil {
-		return 0, 0
+		return 0, -1
 	}
 	bytes, passes := *a.Record.Bytes, int64(max(a.Passes, a.Record.PassesDone))
 	return min(bytes*passes, bytes*int64(a.Record.PassesDone)+a.Bytes), bytes * passes

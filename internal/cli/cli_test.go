@@ -2,8 +2,12 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -93,8 +97,10 @@ func TestAMeterSaysHowFastAndHowLong(t *testing.T) {
 	if len([]rune(line)) > 100 {
 		t.Errorf("%d columns", len([]rune(line)))
 	}
-	if empty := (&Meter{}).Line("x", 0, 80); !strings.Contains(empty, "100%") {
-		t.Errorf("an empty item: %q", empty)
+	for total, says := range map[int64]string{0: "x  has no content", -1: "x  waits"} {
+		if line := (&Meter{}).Line("x", total, 80); !strings.HasPrefix(line, says) || strings.Contains(line, "0 B") {
+			t.Errorf("of %d bytes: %q", total, line)
+		}
 	}
 }
 
@@ -112,5 +118,37 @@ func TestTheLogIsOneObjectALine(t *testing.T) {
 	}
 	if _, err := NewLog(&out, "loud"); err == nil {
 		t.Error("a level that does not exist was taken")
+	}
+}
+
+type halves struct{ N int }
+
+func (h halves) Failure() error {
+	if h.N%2 == 1 {
+		return Fail(Refused, "%d is odd", h.N)
+	}
+	return nil
+}
+
+func TestWhatFailedIsShownInJSONWhereThereIsSomethingToShow(t *testing.T) {
+	for args, want := range map[string]struct {
+		asJSON bool
+		code   int
+		out    string
+	}{
+		"4": {true, 0, "{\n  \"N\": 4\n}\n"}, "3": {true, 4, "{\n  \"N\": 3\n}\n"}, "x": {true, 1, ""}, "4 3 x": {true, 4, "[\n  {\n    \"N\": 4\n  },\n  {\n    \"N\": 3\n  }\n]\n"},
+		"3 4": {false, 4, "4\n"},
+	} {
+		var out, errs bytes.Buffer
+		c := &cobra.Command{}
+		c.SetOut(&out)
+		c.SetErr(&errs)
+		err := Each(c, strings.Fields(args), want.asJSON, func(_ context.Context, s string) (h halves, err error) {
+			h.N, err = strconv.Atoi(s)
+			return h, err
+		}, func(w io.Writer, h halves) { fmt.Fprintln(w, h.N) })
+		if Code(err) != want.code || out.String() != want.out || strings.Contains(args, "3") != strings.Contains(errs.String(), "3: 3 is odd\n") {
+			t.Errorf("%q: exit %d, %q, %q", args, Code(err), out.String(), errs.String())
+		}
 	}
 }

@@ -19,11 +19,18 @@ func All[T any](c *cobra.Command, args []string, asJSON bool, do func(context.Co
 	return each(c, args, asJSON, false, do, print)
 }
 
+// Failing is a thing that is shown in JSON although it failed. What Failure returns is told as an error of its argument; nil: it did not fail.
+type Failing interface{ Failure() error }
+
 func each[T any](c *cobra.Command, args []string, asJSON, single bool, do func(context.Context, string) (T, error), print func(io.Writer, T)) error {
 	var worst Worst
 	all := []T{}
 	for _, text := range args {
 		v, err := do(c.Context(), text)
+		there := err == nil
+		if f, ok := any(v).(Failing); ok && there {
+			err = f.Failure()
+		}
 		worst.Add(err)
 		switch {
 		case err != nil:
@@ -32,10 +39,11 @@ func each[T any](c *cobra.Command, args []string, asJSON, single bool, do func(c
 			if errors.As(err, &e) && e.Hint != "" {
 				fmt.Fprintf(c.ErrOrStderr(), "hint: %s\n", Clean(e.Hint))
 			}
-		case asJSON:
-			all = append(all, v)
-		default:
+		case !asJSON:
 			print(c.OutOrStdout(), v)
+		}
+		if asJSON && there {
+			all = append(all, v)
 		}
 	}
 	var value any = all

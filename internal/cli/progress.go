@@ -51,26 +51,29 @@ func (m *Meter) Rate() float64 {
 	return 0
 }
 
-// Line is one line of progress: how far, how fast, how long yet. width is that of the screen; 0 leaves the bar out.
+// Line is one line of progress: how far, how fast, how long yet. total is below 0 where it is not known yet. width is that of the screen; 0 leaves the bar out.
 func (m *Meter) Line(label string, total int64, width int) string {
-	var done int64
-	if n := len(m.samples); n > 0 {
-		done = m.samples[n-1].done
-	}
-	part := 1.0
-	if total > 0 {
-		part = min(1, float64(done)/float64(total))
-	}
-	rate := m.Rate()
-	left := "--:--"
-	if rate > 0 && total > 0 {
-		left = clock(time.Duration(float64(max(0, total-done)) / rate * float64(time.Second)))
-	}
-	figures := fmt.Sprintf(" %3.0f%%  %s of %s  %s  %s left", 100*part, config.FormatBytes(done), config.FormatBytes(total), config.FormatRate(8*rate), left)
 	label = Quote(label)
 	if runes := []rune(label); len(runes) > 24 {
 		label = string(runes[:23]) + "…"
 	}
+	switch {
+	case total < 0:
+		return label + "  waits for its turn"
+	case total == 0:
+		return label + "  has no content: only names go out"
+	}
+	var done int64
+	if n := len(m.samples); n > 0 {
+		done = m.samples[n-1].done
+	}
+	part := min(1, float64(done)/float64(total))
+	rate := m.Rate()
+	left := "--:--"
+	if rate > 0 {
+		left = clock(time.Duration(float64(max(0, total-done)) / rate * float64(time.Second)))
+	}
+	figures := fmt.Sprintf(" %3.0f%%  %s of %s  %s  %s left", 100*part, config.FormatBytes(done), config.FormatBytes(total), config.FormatRate(8*rate), left)
 	bar := ""
 	if room := width - len([]rune(label)) - len(figures) - 4; width > 0 && room >= 8 {
 		filled := int(part * float64(room))

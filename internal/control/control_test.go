@@ -65,7 +65,7 @@ func TestWhatIsWrongIsToldWithItsCode(t *testing.T) {
 	called := false
 	state := serve(t, func(s *Server) {
 		s.Handle("refused", anybody, true, func(context.Context, Peer, json.RawMessage) (any, error) {
-			return nil, &Error{4, "a check did not hold"}
+			return nil, &Error{Code: 4, Text: "a check did not hold"}
 		})
 		s.Handle("broken", anybody, true, func(context.Context, Peer, json.RawMessage) (any, error) { return nil, errors.New("disk") })
 		s.Handle("closed", func(Peer) bool { return false }, true, func(context.Context, Peer, json.RawMessage) (any, error) {

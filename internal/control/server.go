@@ -29,8 +29,9 @@ type Handler func(ctx context.Context, p Peer, request json.RawMessage) (any, er
 
 // Error is a failure with the exit code that the command shall end with.
 type Error struct {
-	Code int    `json:"code"`
-	Text string `json:"text"`
+	Code   int    `json:"code"`
+	Text   string `json:"text"`
+	Reason string `json:"reason,omitempty"` // the code of a check that did not hold
 }
 
 func (e *Error) Error() string { return e.Text }
@@ -74,12 +75,12 @@ func (s *Server) Handle(name string, allow Allow, change bool, h Handler) {
 		log := s.log.With(zap.String("request", name), zap.Uint32("uid", peer.UID), zap.String("user", peer.Name()), zap.Int32("pid", peer.PID))
 		if !allow(peer) {
 			log.Warn("control: refused")
-			answer(w, nil, &Error{1, fmt.Sprintf("%s may not ask for %s here", peer.Name(), name)})
+			answer(w, nil, &Error{Code: 1, Text: fmt.Sprintf("%s may not ask for %s here", peer.Name(), name)})
 			return
 		}
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
 		if err != nil {
-			answer(w, nil, &Error{2, "the request is too long, or was cut off"})
+			answer(w, nil, &Error{Code: 2, Text: "the request is too long, or was cut off"})
 			return
 		}
 		if change {
@@ -104,7 +105,7 @@ func answer(w http.ResponseWriter, out any, err error) {
 	if err != nil {
 		var known *Error
 		if !errors.As(err, &known) {
-			known = &Error{1, err.Error()}
+			known = &Error{Code: 1, Text: err.Error()}
 		}
 		r = reply{Error: known}
 	}
@@ -182,7 +183,7 @@ func Decode(request json.RawMessage, v any) error {
 	d := json.NewDecoder(bytes.NewReader(request))
 	d.DisallowUnknownFields()
 	if err := d.Decode(v); err != nil {
-		return &Error{2, "the request is not understood: " + err.Error() + " (are command and daemon of one version?)"}
+		return &Error{Code: 2, Text: "the request is not understood: " + err.Error() + " (are command and daemon of one version?)"}
 	}
 	return nil
 }

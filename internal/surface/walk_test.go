@@ -487,7 +487,18 @@ func (g *gateway) tampered() {
 	if strings.Count(r.out, "\n") != 1 || !strings.HasPrefix(r.out, other+"  ok") || !strings.HasPrefix(r.err, slow+": ") {
 		g.Errorf("verify of a wrong one and a right one: %q, %q", r.out, r.err)
 	}
-	g.high.ends(4, "", "verify", "--json", slow)
+	for _, args := range [][]string{{slow}, {slow, other}} {
+		var checked json.RawMessage
+		g.high.value(&checked, 4, "verify", args...)
+		var all []row
+		if err := json.Unmarshal(checked, &all); len(args) == 2 && (err != nil || len(all) != 2 || string(all[0]["valid"]) != "false" || string(all[1]["valid"]) != "true") {
+			g.Errorf("verify of a wrong one and a right one says %s", checked)
+		}
+		var one row
+		if err := json.Unmarshal(checked, &one); len(args) == 1 && (err != nil || string(one["valid"]) != "false" || one.text("bundle") != slow || one.text("reason") != "content-mismatch") {
+			g.Errorf("verify of a wrong one says %s", checked)
+		}
+	}
 	g.high.ends(4, "", "approve", slow)
 	if r := g.high.find("written in place"); r.text("state") != "refused" || r.text("reason") == "" || r.text("reason") == "not-inspected" {
 		g.Errorf("%s", r)
