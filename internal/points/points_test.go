@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/cryptotest"
@@ -105,6 +107,19 @@ func (o *outcome) tell(t *testing.T) {
 	t.Errorf("%s does not hold:\n%s\n\n%s\n%s\nto run it again: go test ./internal/points -run '^TestPoints$' -v -points.case='%s'", o.Trial, strings.Join(o.Faults, "\n"), o.Events, log, o.Trial)
 }
 
+// pointsVariable says how many cases are to be made; without it there are a few, as a part of make test.
+const (
+	pointsVariable = "ECLUSE_SOAK_POINTS"
+	fewPoints      = 200
+)
+
+// floors are how many different acts the undisturbed runs have at the least, on each side. What the houses learn to do raises them.
+var floors = map[string]int{"low": 200, "high": 250}
+
+// failuresShown bounds what is told: the first cases that fail say enough.
+var failuresShown = flag.Int("points.failures", 5, "how many failing cases are told of before the rest is left")
+
+// Threats S1, S2, S4, S7, R1, R3, R4, R5, Q2 and F8: wherever a side is struck, everything that was dropped is accounted for in the end.
 func TestPoints(t *testing.T) {
 	if *trialFlag != "" {
 		out := run(t, parseTrial(*trialFlag))
@@ -113,5 +128,82 @@ func TestPoints(t *testing.T) {
 			out.tell(t)
 		}
 		return
+	}
+	wanted := fewPoints
+	if text := os.Getenv(pointsVariable); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			t.Fatalf("%s=%q is no count", pointsVariable, text)
+		}
+		wanted = n
+	}
+	began := time.Now()
+	p := newPlan(t)
+	if t.Failed() {
+		t.Fatal("what is not struck at all does not hold")
+	}
+	var took time.Duration
+	done, vain, second, failed := 0, 0, 0, 0
+	ends := make(map[string]int)
+	runAll(t, func() string {
+		if p.made == wanted || failed >= *failuresShown {
+			return ""
+		}
+		return p.draw()
+	}, func(o outcome) {
+		done++
+		took += o.Took
+		p.take(&o)
+		for e, n := range o.Ends {
+			ends[e] += n
+		}
+		if !o.Struck && len(o.Faults) == 0 {
+			vain++
+		}
+		if o.Second {
+			second++
+		}
+		if len(o.Faults) > 0 {
+			failed++
+			o.tell(t)
+		}
+	})
+	p.tell(t, wanted)
+	var list []string
+	for e, n := range ends {
+		list = append(list, fmt.Sprintf("%10d  %s", n, e))
+	}
+	slices.Sort(list)
+	t.Logf("%d cases of %d sites and faults, %d of them struck again while they recovered (%d kinds of act), %d never came to their site; %v, %v a case\nitems ended as\n%s",
+		done, len(p.cases), second, len(p.again), vain, time.Since(began).Round(time.Second), (took / time.Duration(max(done, 1))).Round(time.Millisecond), strings.Join(list, "\n"))
+	if !t.Failed() && os.Getenv(pointsVariable) != "" {
+		t.Logf("soak points: %d done", done)
+	}
+}
+
+// tell says what was struck, and holds it against what there is.
+func (p *plan) tell(t *testing.T, wanted int) {
+	classes := 0
+	for _, side := range sides {
+		classes += len(p.sites[side])
+	}
+	for _, side := range sides {
+		struck := 0
+		var missed []string
+		for class := range p.sites[side] {
+			if p.struck[side][class] > 0 {
+				struck++
+			} else {
+				missed = append(missed, class)
+			}
+		}
+		slices.Sort(missed)
+		t.Logf("%s: %d of %d different acts were struck", side, struck, len(p.sites[side]))
+		if len(p.sites[side]) < floors[side] {
+			t.Errorf("%s: the undisturbed runs have %d different acts, and had %d", side, len(p.sites[side]), floors[side])
+		}
+		if len(missed) > 0 && wanted >= 4*classes && !t.Failed() {
+			t.Errorf("%s: never struck:\n%s", side, strings.Join(missed, "\n"))
+		}
 	}
 }

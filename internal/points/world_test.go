@@ -88,6 +88,7 @@ type world struct {
 	acts      []site         // the same, in order
 	first     time.Time      // when the first blow fell
 	afterward map[string]int // acts since the start after it
+	recovers  time.Time      // when that was
 	recovery  []site
 	second    bool // the second blow has fallen
 	high0     map[string]uint64
@@ -199,9 +200,12 @@ func (w *world) begun() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.first.IsZero() && w.afterward == nil {
-		w.afterward = make(map[string]int)
+		w.afterward, w.recovers = make(map[string]int), time.Now()
 	}
 }
+
+// recoveryLasts is how long after its start a side recovers: claims are taken up again, and what is repeated has come.
+const recoveryLasts = 10 * time.Second
 
 // due counts an act, and says what strikes it.
 func (w *world) due(p *probe, op *disk.Op) *blow {
@@ -224,7 +228,9 @@ func (w *world) due(p *probe, op *disk.Op) *blow {
 	}
 	w.afterward[class]++
 	at.N = w.afterward[class]
-	w.recovery = append(w.recovery, at)
+	if time.Since(w.recovers) < recoveryLasts {
+		w.recovery = append(w.recovery, at)
+	}
 	if !w.second && at == w.trial.Then.Site {
 		w.second = true
 		w.events = append(w.events, fmt.Sprintf("%12v  then %s: %s", time.Since(w.began).Truncate(time.Millisecond), at, w.trial.Then.Fault))

@@ -1,0 +1,138 @@
+package points
+
+import (
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var sides = []string{"low", "high"}
+
+// looks are the kinds of act that change nothing. A kill or a power cut at one of them leaves the disk as one at the act before it, so only errors strike them.
+var looks = []string{"open ", "read ", "stat ", "list ", "space "}
+
+func changesSomething(class string) bool {
+	return !slices.ContainsFunc(looks, func(kind string) bool { return strings.HasPrefix(class, kind) })
+}
+
+// plan decides which cases are run.
+type plan struct {
+	sites map[string]map[string]bool // of each side, the classes of the undisturbed runs
+	cases []trial                    // the first level: each class in turn, so that any beginning of it is spread over all
+	next  int
+	made  int
+
+	rand   *rand.Rand
+	struck map[string]map[string]int // of each side, how often a class was struck
+	again  map[string]int            // how often a class was struck while the side recovered
+	bases  map[string][]trial        // of each class, cases in whose recovery it came, with their second site
+	seen   []string                  // those classes, in order
+}
+
+// newPlan records the undisturbed runs.
+func newPlan(t *testing.T) *plan {
+	p := &plan{
+		sites: make(map[string]map[string]bool), rand: rand.New(rand.NewPCG(1, 1)), struck: make(map[string]map[string]int), again: make(map[string]int), bases: make(map[string][]trial),
+	}
+	var first []string
+	for _, side := range sides {
+		p.sites[side], p.struck[side] = make(map[string]bool), make(map[string]int)
+		for _, chapter := range chapterNames {
+			first = append(first, trial{Side: side, Chapter: chapter}.String())
+		}
+	}
+	acts := make(map[string][]site)
+	left := slices.Clone(first)
+	runAll(t, func() (text string) {
+		if len(left) > 0 {
+			text, left = left[0], left[1:]
+		}
+		return text
+	}, func(o outcome) {
+		if len(o.Faults) > 0 {
+			o.tell(t)
+		}
+		acts[o.Trial] = o.Acts
+	})
+	groups := make(map[string][]trial)
+	var order []string
+	for _, text := range first {
+		for _, at := range acts[text] {
+			c := parseTrial(text)
+			p.sites[c.Side][at.Class] = true
+			key := c.Side + at.Class
+			if groups[key] == nil {
+				order = append(order, key)
+			}
+			for _, f := range faults {
+				if f.strikes(at.Class) && (f.isError() || changesSomething(at.Class)) {
+					c.First = blow{at, f}
+					groups[key] = append(groups[key], c)
+				}
+			}
+		}
+	}
+	for _, key := range order {
+		p.rand.Shuffle(len(groups[key]), func(i, j int) { groups[key][i], groups[key][j] = groups[key][j], groups[key][i] })
+	}
+	for round := 0; len(order) > 0; round++ {
+		p.rand.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+		order = slices.DeleteFunc(order, func(key string) bool { return round >= len(groups[key]) })
+		for _, key := range order {
+			p.cases = append(p.cases, groups[key][round])
+		}
+	}
+	return p
+}
+
+// secondEvery is how many cases there are to one with a second blow.
+const secondEvery = 4
+
+// draw gives the next case: every fourth strikes again as the side recovers, where what is struck least.
+func (p *plan) draw() string {
+	p.made++
+	if len(p.seen) > 0 && (p.made%secondEvery == 0 || p.next == len(p.cases)) {
+		return p.drawSecond().String()
+	}
+	c := p.cases[p.next%len(p.cases)]
+	p.next++
+	if p.made%secondEvery == 1 {
+		return tellRecovery + c.String()
+	}
+	return c.String()
+}
+
+func (p *plan) drawSecond() trial {
+	least := slices.MinFunc(p.seen, func(a, b string) int { return p.again[a] - p.again[b] })
+	p.again[least]++
+	list := p.bases[least]
+	c := list[p.rand.IntN(len(list))]
+	c.Then.Fault = []fault{killBefore, killAfter, cutOrdered, cutLoose}[p.rand.IntN(4)]
+	return c
+}
+
+// basesMost bounds the cases that are remembered for one class.
+const basesMost = 200
+
+// take learns from an outcome.
+func (p *plan) take(o *outcome) {
+	c := parseTrial(o.Trial)
+	if o.Struck {
+		p.struck[c.Side][c.First.Site.Class]++
+	}
+	for _, at := range o.Recovery {
+		key := c.Side + " " + at.Class
+		if !changesSomething(at.Class) {
+			continue
+		}
+		if p.bases[key] == nil {
+			p.seen = append(p.seen, key)
+		}
+		if c.Then = (blow{Site: at}); len(p.bases[key]) < basesMost {
+			p.bases[key] = append(p.bases[key], c)
+		} else {
+			p.bases[key][p.rand.IntN(basesMost)] = c
+		}
+	}
+}
