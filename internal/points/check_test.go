@@ -141,6 +141,11 @@ func (w *world) account(it *item, low *lowledger.Record, high *ledger.Record, im
 // hadError says whether the case lets the disk fail.
 func (w *world) hadError() bool { return w.trial.First.Fault.isError() || w.trial.Then.Fault.isError() }
 
+// troubled says whether a side's disk refuses something in the case without that its process is killed.
+func (w *world) troubled(side string) bool {
+	return w.trial.Side == side && (w.trial.First.Fault.refuses() || w.trial.Then.Fault.refuses())
+}
+
 func text(s *string) string {
 	if s == nil {
 		return ""
@@ -160,7 +165,7 @@ func (w *world) placed(it *item, r *lowledger.Record, high *ledger.Record) {
 		if high == nil || !high.State.Stored() {
 			w.fail("%s is confirmed, and the high side does not have it", name)
 		}
-		if exists(at) {
+		if exists(at) && !w.troubled("low") { // what cannot be removed goes with keep.sent
 			w.fail("%s is confirmed, and %s is still there", name, at)
 		}
 		return
@@ -239,6 +244,9 @@ func (w *world) highRecords() (all map[bundle.ID]*ledger.Record, missing map[pla
 			continue
 		}
 		r, err := h.Ledger.Get(id)
+		if err != nil && w.hadError() {
+			r, err = h.Ledger.Get(id) // the fault may have struck just here
+		}
 		if err != nil {
 			w.fail("I3: %s is on the list as %s and has no record: %v", id, row.State, err)
 			continue
@@ -256,7 +264,7 @@ func (w *world) highRecords() (all map[bundle.ID]*ledger.Record, missing map[pla
 func (w *world) lookAtImports(end bool) (have map[*item]int) {
 	have = make(map[*item]int)
 	for _, to := range destinations {
-		entries, err := os.ReadDir(filepath.Join(w.dir, to.dir))
+		entries, err := os.ReadDir(w.at(to))
 		if err != nil {
 			w.fail("look at %s: %v", to.dir, err)
 		}
@@ -303,7 +311,7 @@ func (w *world) identify(to destination, name string) (it *item, why string) {
 		if it.tenant != to.tenant || it.name != bare {
 			continue
 		}
-		if why = it.differs(filepath.Join(w.dir, to.dir, name)); why == "" {
+		if why = it.differs(filepath.Join(w.at(to), name)); why == "" {
 			return it, ""
 		}
 	}

@@ -98,6 +98,9 @@ func startChild() (*child, error) {
 	c.command.ExtraFiles = []*os.File{write}
 	c.command.Stdout, c.command.Stderr = c.text, c.text
 	c.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if os.Geteuid() == 0 {
+		c.command.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS // what it mounts is its own
+	}
 	if c.cases, err = c.command.StdinPipe(); err == nil {
 		err = c.command.Start()
 	}

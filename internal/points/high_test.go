@@ -40,7 +40,7 @@ func newHigh(w *world, epoch bundle.Epoch) (*high, error) {
 	o := h.options(disk.Watched(&probe{s: h.side}))
 	err := highhouse.AtRest(context.Background(), o, func(ctx context.Context, s *highhouse.State) error { return s.Ledger.Pair(ctx, senderName, epoch) })
 	if err == nil && h.struck {
-		h.disks, err = diskfault.New(filepath.Join(w.dir, "high"), filepath.Join(w.dir, "far"))
+		h.disks, err = diskfault.New(w.roots("high", "far/import")...)
 	}
 	return h, err
 }
@@ -52,11 +52,22 @@ type destination struct {
 	clash  deliver.Clash
 }
 
-// destinations: that of the first tenant is on the state's file system, which makes a delivery a rename; the second tenant has one there and one far away.
+const farAway = "far/import/beta"
+
+// destinations: that of the first tenant is on the state's file system, which makes a delivery a rename; the second tenant has one there and one on
+// another, where that is possible.
 var destinations = []destination{
 	{tenants[0], "high/import/alpha", deliver.KeepBoth},
 	{tenants[1], "high/import/beta", deliver.Replace},
-	{tenants[1], "far/beta", deliver.Refuse},
+	{tenants[1], farAway, deliver.Refuse},
+}
+
+// at is where a destination is.
+func (w *world) at(to destination) string {
+	if to.dir == farAway && !w.apart {
+		return filepath.Join(w.dir, "high", to.dir)
+	}
+	return filepath.Join(w.dir, to.dir)
 }
 
 func (h *high) options(d *disk.Disk) highhouse.Options {
@@ -66,7 +77,7 @@ func (h *high) options(d *disk.Disk) highhouse.Options {
 	}
 	for _, to := range destinations {
 		t := rules[to.tenant]
-		t.Destinations = append(t.Destinations, deliver.Options{Directory: filepath.Join(h.w.dir, to.dir), Clash: to.clash})
+		t.Destinations = append(t.Destinations, deliver.Options{Directory: h.w.at(to), Clash: to.clash})
 		rules[to.tenant] = t
 	}
 	return highhouse.Options{

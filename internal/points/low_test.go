@@ -49,14 +49,14 @@ func newLow(w *world) (*low, error) {
 	l := &low{state: filepath.Join(w.dir, "low", "state"), plan: plan}
 	l.side = &side{w: w, name: "low", struck: w.trial.Side == "low", rand: w.source(1), live: l.live}
 	if l.struck {
-		l.disks, err = diskfault.New(filepath.Join(w.dir, "low"), filepath.Join(w.dir, "spool"))
+		l.disks, err = diskfault.New(w.roots("low", "spool/outbox")...)
 	}
 	return l, err
 }
 
-// outboxOf is where a tenant drops. That of the second tenant is on a file system of its own.
+// outboxOf is where a tenant drops. That of the second tenant is on a file system of its own, where that is possible.
 func (w *world) outboxOf(t bundle.Name) string {
-	if t == tenants[1] {
+	if t == tenants[1] && w.apart {
 		return filepath.Join(w.dir, "spool", "outbox", string(t))
 	}
 	return filepath.Join(w.dir, "low", "outbox", string(t))
@@ -101,7 +101,7 @@ func (l *low) run(ctx context.Context, fatal context.CancelCauseFunc, s *lowhous
 // drop gives items to the low side by rename into the outbox.
 func (l *low) drop(items ...*item) {
 	for _, it := range items {
-		at := filepath.Join(l.w.dir, "desk", it.name)
+		at := filepath.Join(filepath.Dir(filepath.Dir(l.w.outboxOf(it.tenant))), "desk", it.name)
 		err := it.write(at)
 		if err == nil {
 			err = os.Rename(at, filepath.Join(l.w.outboxOf(it.tenant), it.name))

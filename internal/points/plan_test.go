@@ -20,6 +20,7 @@ func changesSomething(class string) bool {
 type plan struct {
 	sites map[string]map[string]bool // of each side, the classes of the undisturbed runs
 	cases []trial                    // the first level: each class in turn, so that any beginning of it is spread over all
+	apart bool                       // the runs had all their file systems
 	next  int
 	made  int
 
@@ -53,8 +54,11 @@ func newPlan(t *testing.T) *plan {
 		if len(o.Faults) > 0 {
 			o.tell(t)
 		}
-		acts[o.Trial] = o.Acts
+		acts[o.Trial], p.apart = o.Acts, o.Apart
 	})
+	if !p.apart {
+		t.Log("no file systems can be mounted here: everything of a side is on one, and what they have between them is not shown")
+	}
 	groups := make(map[string][]trial)
 	var order []string
 	for _, text := range first {

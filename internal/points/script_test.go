@@ -42,10 +42,19 @@ func (w *world) script() {
 // settle lets everything come to rest, has operators do what is left to do, and holds what there is then against what was dropped.
 func (w *world) settle(ctx context.Context) {
 	w.rest()
+	w.startAgain()
 	for round := 0; round < 6 && w.repair(ctx); round++ {
 		w.rest()
 	}
 	w.check()
+}
+
+// startAgain starts the side again whose disk has refused something: what could not be moved or removed then waits for the next start, and the log says so.
+func (w *world) startAgain() {
+	if w.strikes() > 0 && w.troubled(w.trial.Side) {
+		map[string]*side{"low": w.low.side, "high": w.high.side}[w.trial.Side].restart()
+		w.rest()
+	}
 }
 
 // end stops both. What strikes as they end, or just before, is recovered from like everything else.
@@ -229,7 +238,7 @@ func (w *world) interrupted(ctx context.Context) {
 	time.Sleep(2 * idle)
 	w.tickets(ctx)
 	w.until("the second report waits for its name", func() bool { return w.highIs(second, ledger.Approved) })
-	w.take(report, "far/beta")
+	w.take(report)
 	w.low.drop(w.add(&item{tenant: "alpha", name: "two.bin", entries: []entry{file("", 24<<10, 17)}}))
 	w.until("the next is claimed", func() bool { return firstVisible(w.outboxOf("alpha")) == "" })
 	w.low.kill()
@@ -258,20 +267,21 @@ func (w *world) change(it *item) bool {
 	return true
 }
 
-// take is a consumer, who takes away what was delivered.
-func (w *world) take(it *item, from string) {
-	at := filepath.Join(w.dir, from, it.name)
+// take is a consumer, who takes away what was delivered far away.
+func (w *world) take(it *item) {
+	dir := w.at(destinations[2])
+	at := filepath.Join(dir, it.name)
 	if it.differs(at) != "" {
 		return
 	}
-	if err := os.Rename(at, filepath.Join(w.dir, "taken", it.name)); err != nil {
+	if err := os.Rename(at, filepath.Join(dir, "../../taken", it.name)); err != nil {
 		w.fail("take %s: %v", it.name, err)
 		return
 	}
 	w.mu.Lock()
-	w.taken[it] = from
+	w.taken[it] = farAway
 	w.mu.Unlock()
-	w.note("%s/%s is taken", from, it.name)
+	w.note("%s/%s is taken", farAway, it.name)
 }
 
 // receipts is ecluse-receiver ticket --receipt, and another walk.
@@ -315,6 +325,11 @@ func (w *world) overTime(ctx context.Context) {
 	w.high.restart() // its clock goes on from where it was until it starts anew
 	time.Sleep(2*time.Minute + 10*time.Second)
 	w.rest()
+	if w.strikes() > 0 {
+		w.startAgain()
+		time.Sleep(time.Minute + 10*time.Second)
+		w.rest()
+	}
 	w.purged()
 	w.over = true
 }
@@ -339,8 +354,11 @@ func (w *world) rest() {
 // busy says what is still going on, or nothing.
 func (w *world) busy() string {
 	l, h := w.low.house.Load(), w.high.house.Load()
-	if l == nil || h == nil {
+	switch {
+	case l == nil || h == nil:
 		return "a side is down"
+	case w.lasting.Load() > 0:
+		return "a fault lasts"
 	}
 	if !w.out() {
 		return "something waits to be sent"
@@ -354,7 +372,7 @@ func (w *world) busy() string {
 			if r, err := h.Ledger.Get(id); err == nil && r.Reason != nil && *r.Reason == string(bundle.ReasonClash) {
 				for _, it := range w.items { // the consumer comes again
 					if it.tenant == tenants[1] && it.name == "report" {
-						w.take(it, "far/beta")
+						w.take(it)
 					}
 				}
 			}

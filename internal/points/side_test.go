@@ -102,17 +102,20 @@ func (p *probe) After(op *disk.Op, err error) {
 
 // struckBy sees to the end of a fault that does not end by itself: of a full disk by making room, of a broken one by another start.
 func (s *side) struckBy(p *probe, b *blow) {
-	switch b.Fault {
-	case full:
-		time.AfterFunc(lastsFor, p.Relieve)
-	case errorPath, errorAll:
-		time.AfterFunc(lastsFor, func() {
-			if s.present() == p {
-				s.w.note("%s is started again by somebody", s.name)
-				s.restart()
-			}
-		})
+	if b.Fault != full && b.Fault != errorPath && b.Fault != errorAll {
+		return
 	}
+	s.w.lasting.Add(1)
+	time.AfterFunc(lastsFor, func() {
+		defer s.w.lasting.Add(-1)
+		switch {
+		case b.Fault == full:
+			p.Relieve()
+		case s.present() == p:
+			s.w.note("%s is started again by somebody", s.name)
+			s.restart()
+		}
+	})
 }
 
 // syncLost holds the process to its end: whatever a failed sync was to cover may be lost, and nothing may be built on it (R5).

@@ -124,6 +124,9 @@ func (f fault) strikes(class string) bool {
 // isError says that the fault is an error of the medium.
 func (f fault) isError() bool { return f == errorOnce || f == errorPath || f == errorAll }
 
+// refuses says that the act is not done, and the process lives.
+func (f fault) refuses() bool { return f.isError() || f == full || f == fullOnce || f == short }
+
 // isSync says whether a class is a sync.
 func isSync(class string) bool { return strings.HasPrefix(class, "sync") }
 

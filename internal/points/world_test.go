@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -70,6 +71,7 @@ type world struct {
 	trial trial
 	ring  *ring
 	dir   string
+	apart bool      // spool and far are file systems of their own
 	base  time.Time // of the machines' clocks
 	began time.Time
 	link  *link
@@ -94,7 +96,8 @@ type world struct {
 	high0     map[string]uint64
 	taken     map[*item]string // by consumers, from which destination
 	ends      map[string]int
-	over      bool // time has passed, and what is over was purged
+	lasting   atomic.Int32 // faults that last still
+	over      bool         // time has passed, and what is over was purged
 }
 
 // safeBuffer is a buffer for many writers.
@@ -118,16 +121,17 @@ func (s *safeBuffer) String() string {
 }
 
 // newWorld lays out both sides below dir. base is what the machines' clocks show at first: files have times of the real one.
-func newWorld(c trial, dir string, r *ring, base time.Time) (*world, error) {
+// apart says that dir/spool and dir/far are file systems of their own.
+func newWorld(c trial, dir string, r *ring, base time.Time, apart bool) (*world, error) {
 	w := &world{
-		trial: c, ring: r, dir: dir, base: base, began: time.Now(), text: &safeBuffer{}, names: make(map[string]bool), seen: make(map[string]int), high0: make(map[string]uint64),
+		trial: c, ring: r, dir: dir, apart: apart, base: base, began: time.Now(), text: &safeBuffer{}, names: make(map[string]bool), seen: make(map[string]int), high0: make(map[string]uint64),
 		taken: make(map[*item]string), ends: make(map[string]int),
 	}
 	encoder := zap.NewProductionEncoderConfig()
 	encoder.EncodeTime = func(at time.Time, e zapcore.PrimitiveArrayEncoder) { e.AppendString(at.Sub(w.began).String()) }
 	w.zap = zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(encoder), w.text, zapcore.DebugLevel))
 	w.link = &link{w: w, pass: 1, seen: make(map[[10]byte]bool)}
-	for _, d := range []string{"low/state", "high/state", "desk", "taken"} {
+	for _, d := range []string{"low/state", "high/state", "low/desk", "spool/outbox", "spool/desk", "far/import", "far/taken"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o700); err != nil {
 			return nil, err
 		}
@@ -138,7 +142,7 @@ func newWorld(c trial, dir string, r *ring, base time.Time) (*world, error) {
 		}
 	}
 	for _, to := range destinations {
-		if err := os.MkdirAll(filepath.Join(dir, to.dir), 0o755); err != nil {
+		if err := os.MkdirAll(w.at(to), 0o755); err != nil {
 			return nil, err
 		}
 	}
@@ -151,6 +155,15 @@ func newWorld(c trial, dir string, r *ring, base time.Time) (*world, error) {
 	}
 	w.high, err = newHigh(w, epoch)
 	return w, err
+}
+
+// roots are the file systems of a side, below the world's directory: the second one only where it is one.
+func (w *world) roots(first, second string) []string {
+	list := []string{filepath.Join(w.dir, first)}
+	if w.apart {
+		list = append(list, filepath.Join(w.dir, second))
+	}
+	return list
 }
 
 // source is a stream of decisions that belongs to the case.
