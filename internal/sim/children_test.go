@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -9,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"sync"
@@ -17,42 +17,79 @@ import (
 	"time"
 )
 
-// Runs are made by processes of their own, each with one processor: what goroutines do within one instant then depends least on the machine, as many go on at once as there are
-// processors, and a run that panics, or that stands still, takes no other one with it.
+// Each run is made by a process of its own, which does nothing by chance (calm): a run that panics, or that stands still, takes no other one with it.
 
-// childVariable tells a process of this test that it is one of them.
-const childVariable = "ECLUSE_SIM_CHILD"
+// childVariable tells a process of this test that it is one of them, and its seed; dirVariable, where it may write.
+const (
+	childVariable = "ECLUSE_SIM_CHILD"
+	dirVariable   = "ECLUSE_SIM_DIR"
+)
 
 // runMost is how long one run may take of the machine's time.
 const runMost = 2 * time.Minute
 
-// TestAsAChild is what such a process does: it reads seeds, one a line, and writes outcomes as JSON.
+// TestAsAChild is what such a process does: it makes one run, and writes its outcome as JSON.
 func TestAsAChild(t *testing.T) {
 	if os.Getenv(childVariable) == "" {
 		t.Skip("it is for the processes that TestTransfers starts")
 	}
-	out := os.NewFile(3, "outcomes")
-	seeds := bufio.NewScanner(os.Stdin)
-	for seeds.Scan() {
-		seed, err := strconv.ParseUint(seeds.Text(), 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Run(seeds.Text(), func(t *testing.T) {
-			o := simulate(t, makePlan(seed))
-			if err := json.NewEncoder(out).Encode(o); err != nil {
-				t.Fatal(err)
-			}
-		})
+	seed, err := strconv.ParseUint(os.Getenv(childVariable), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.NewEncoder(os.NewFile(3, "outcome")).Encode(simulate(t, makePlan(seed), os.Getenv(dirVariable))); err != nil {
+		t.Fatal(err)
 	}
 }
 
-// child is one such process.
-type child struct {
-	command *exec.Cmd
-	seeds   io.WriteCloser
-	out     *bufio.Reader
-	text    *lastBytes
+// run makes the run of a seed. where tells places apart in which runs go on at the same time.
+func run(seed uint64, where int) (o outcome) {
+	o = outcome{Seed: seed, Plan: makePlan(seed).String()}
+	dir := filepath.Join(base(), fmt.Sprintf("ecluse-sim-%07d-%02d", os.Getpid(), where)) // names of one length
+	text := &lastBytes{}
+	err := os.Mkdir(dir, 0o700)
+	if err == nil {
+		var content []byte
+		content, err = runIn(dir, seed, text)
+		err = errors.Join(err, os.RemoveAll(dir))
+		if err == nil {
+			err = json.Unmarshal(content, &o)
+		}
+	}
+	if err != nil {
+		o.Faults = append(o.Faults, fmt.Sprintf("the process: %v\n%s", err, text.first()))
+	}
+	return o
+}
+
+// runIn starts the process and gives what it has to say.
+func runIn(dir string, seed uint64, text *lastBytes) ([]byte, error) {
+	read, write, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer read.Close()
+	c := exec.Command(os.Args[0], "-test.run=^TestAsAChild$", "-test.timeout=0")
+	c.Env = append(append(os.Environ(), childVariable+"="+strconv.FormatUint(seed, 10), dirVariable+"="+dir), calmVariables()...)
+	c.ExtraFiles = []*os.File{write}
+	c.Stdout, c.Stderr = text, text
+	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Ptrace: true}
+	runtime.LockOSThread() // only the thread that starts it may touch it
+	err = c.Start()
+	if err == nil {
+		if err = calm(c.Process.Pid, seed); err != nil {
+			_ = c.Process.Kill()
+			err = fmt.Errorf("start it so that nothing in it happens by chance: %w", errors.Join(err, c.Wait()))
+		}
+	}
+	runtime.UnlockOSThread()
+	if err := errors.Join(err, write.Close()); err != nil {
+		return nil, err
+	}
+	late := time.AfterFunc(runMost, func() { _ = c.Process.Signal(syscall.SIGQUIT) })
+	defer late.Stop()
+	content, err := io.ReadAll(read)
+	return content, errors.Join(err, c.Wait())
 }
 
 // lastBytes keeps the end of what is written.
@@ -85,45 +122,8 @@ func (l *lastBytes) first() string {
 	return string(l.b[max(0, len(l.b)-4<<10):])
 }
 
-func startChild() (*child, error) {
-	read, write, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	c := &child{command: exec.Command(os.Args[0], "-test.run=^TestAsAChild$", "-test.timeout=0"), text: &lastBytes{}}
-	c.command.Env = append(os.Environ(), childVariable+"=1", "GOMAXPROCS=1")
-	c.command.ExtraFiles = []*os.File{write}
-	c.command.Stdout, c.command.Stderr = c.text, c.text
-	c.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if c.seeds, err = c.command.StdinPipe(); err == nil {
-		err = c.command.Start()
-	}
-	if err := errors.Join(err, write.Close()); err != nil {
-		return nil, errors.Join(err, read.Close())
-	}
-	c.out = bufio.NewReaderSize(read, 1<<20)
-	return c, nil
-}
-
-// run has one seed run.
-func (c *child) run(seed uint64) (o outcome, err error) {
-	late := time.AfterFunc(runMost, func() { _ = c.command.Process.Signal(syscall.SIGQUIT) })
-	defer late.Stop()
-	if _, err := fmt.Fprintln(c.seeds, seed); err != nil {
-		return o, err
-	}
-	line, err := c.out.ReadBytes('\n')
-	if err != nil {
-		return o, err
-	}
-	return o, json.Unmarshal(line, &o)
-}
-
-// end lets it end.
-func (c *child) end() error { return errors.Join(c.seeds.Close(), c.command.Wait()) }
-
 // runAll runs seeds from 1 on while more says so, and hands each outcome to take, one at a time, in any order.
-func runAll(t *testing.T, more func(seed uint64) bool, take func(outcome)) {
+func runAll(more func(seed uint64) bool, take func(outcome)) {
 	var mu sync.Mutex
 	next := uint64(0)
 	draw := func() (uint64, bool) {
@@ -136,34 +136,17 @@ func runAll(t *testing.T, more func(seed uint64) bool, take func(outcome)) {
 		return next, true
 	}
 	var all sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
+	for where := range runtime.GOMAXPROCS(0) {
 		all.Go(func() {
-			var c *child
 			for {
 				seed, ok := draw()
 				if !ok {
-					break
+					return
 				}
-				if c == nil {
-					var err error
-					if c, err = startChild(); err != nil {
-						t.Errorf("start a process: %v", err)
-						return
-					}
-				}
-				o, err := c.run(seed)
-				if err != nil {
-					o = outcome{Seed: seed, Plan: makePlan(seed).String(), Faults: []string{fmt.Sprintf("the process ended: %v\n%s", errors.Join(err, c.end()), c.text.first())}}
-					c = nil
-				}
+				o := run(seed, where)
 				mu.Lock()
 				take(o)
 				mu.Unlock()
-			}
-			if c != nil {
-				if err := c.end(); err != nil {
-					t.Errorf("a process ended badly: %v\n%s", err, c.text.first())
-				}
 			}
 		})
 	}
@@ -181,7 +164,7 @@ type total struct {
 func runSeeds(t *testing.T, wanted int) total {
 	sum := total{Fired: make(map[kind]int), States: make(map[string]int)}
 	failed := 0
-	runAll(t, func(uint64) bool { return sum.Items < wanted && failed < failuresShown }, func(o outcome) {
+	runAll(func(uint64) bool { return sum.Items < wanted && failed < failuresShown }, func(o outcome) {
 		sum.Runs++
 		sum.Items += o.Items
 		for k, n := range o.Fired {

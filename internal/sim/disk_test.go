@@ -1,8 +1,12 @@
 package sim
 
 import (
+	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"ecluse/internal/disk"
 	"ecluse/internal/disk/diskfault"
@@ -12,6 +16,7 @@ import (
 type prober struct {
 	*diskfault.Life
 	w      *world
+	clock  func() time.Time
 	told   func() bool // the disk says that it has no room, though there is some left for records
 	liar   kind
 	calmed atomic.Bool
@@ -21,8 +26,8 @@ type prober struct {
 	cause  kind // what it died of
 }
 
-func newProber(w *world, life *diskfault.Life, told func() bool, liar kind) *prober {
-	return &prober{Life: life, w: w, told: told, liar: liar, died: make(chan struct{})}
+func newProber(w *world, life *diskfault.Life, clock func() time.Time, told func() bool, liar kind) *prober {
+	return &prober{Life: life, w: w, clock: clock, told: told, liar: liar, died: make(chan struct{})}
 }
 
 // arm has a fault strike after a number of acts.
@@ -85,15 +90,42 @@ func (p *prober) diedOf() kind {
 	return p.cause
 }
 
+// Before implements disk.Probe.
+func (p *prober) Before(op *disk.Op) error {
+	p.w.trace("%v %s %s %d", op.Kind, op.Path, op.To, op.Len)
+	return p.Life.Before(op)
+}
+
 // After implements disk.Probe.
 func (p *prober) After(op *disk.Op, err error) {
 	if op.Kind == disk.Space && err == nil && p.told() {
 		op.Free.Bytes = 0
 		p.w.tally.add(p.liar)
 	}
+	if err == nil {
+		p.stamp(op)
+	}
 	dead := p.Dead()
 	p.Life.After(op, err)
 	if dead {
 		p.once.Do(func() { close(p.died) })
+	}
+}
+
+// stamp gives directories whose names have changed the time of the machine's clock: the kernel has given them that of a clock outside.
+func (p *prober) stamp(op *disk.Op) {
+	switch op.Kind {
+	case disk.Create, disk.Mkdir, disk.Rename, disk.RenameNew, disk.Exchange, disk.Remove:
+	default:
+		return
+	}
+	now, err := unix.TimeToTimespec(p.clock())
+	for _, path := range []string{op.Path, op.To} {
+		if err == nil && path != "" {
+			err = unix.UtimesNanoAt(unix.AT_FDCWD, filepath.Dir(path), []unix.Timespec{now, now}, 0)
+		}
+	}
+	if err != nil {
+		p.w.fail("set the time of what holds %s: %v", op.Path, err)
 	}
 }

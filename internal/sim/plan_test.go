@@ -71,6 +71,7 @@ const (
 	ofLowDisk
 	ofHighDisk
 	ofRot
+	ofRuntime
 )
 
 // makePlan decides everything about a run.

@@ -87,7 +87,7 @@ func (p *process) begin() (context.Context, *prober, bool) {
 	p.restarting = false
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
-	p.now = newProber(p.w, p.disks.Begin(), func() bool { return within(&p.tightTill) }, p.kinds.tight)
+	p.now = newProber(p.w, p.disks.Begin(), p.clock, func() bool { return within(&p.tightTill) }, p.kinds.tight)
 	if within(&p.fullTill) {
 		p.now.arm(p.kinds.full, 0)
 	}

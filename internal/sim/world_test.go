@@ -19,7 +19,7 @@ import (
 
 const senderName = bundle.Name("low")
 
-// ring is the keys of both sides, which all runs of a process share.
+// ring is the keys of both sides.
 type ring struct {
 	identity *keys.Identity
 	receiver *keys.ReceiverKey
@@ -27,12 +27,10 @@ type ring struct {
 	signers  *keys.AllowedSigners
 }
 
-var sharedRing = sync.OnceValues(func() (*ring, error) {
-	dir, err := os.MkdirTemp("", "ecluse-sim-keys-")
-	if err != nil {
+func newRing(dir string) (*ring, error) {
+	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
 	key, err := keys.GenerateIdentity(filepath.Join(dir, "id"), string(senderName))
 	if err != nil {
 		return nil, err
@@ -57,7 +55,7 @@ var sharedRing = sync.OnceValues(func() (*ring, error) {
 	}
 	r.signers = all.Restrict([]bundle.Name{senderName})
 	return r, nil
-})
+}
 
 // world is one run.
 type world struct {
@@ -73,6 +71,8 @@ type world struct {
 	began time.Time
 	zap   *zap.Logger
 	text  *safeBuffer // what both houses logged
+
+	traced bool
 
 	states map[string]int // how many transfers ended how
 
@@ -102,7 +102,7 @@ func (s *safeBuffer) String() string {
 
 // newWorld lays out both sides below dir.
 func newWorld(p *plan, dir string, r *ring) (*world, error) {
-	w := &world{states: make(map[string]int), plan: p, ring: r, dir: dir, tally: newTally(), began: time.Now(), text: &safeBuffer{}}
+	w := &world{states: make(map[string]int), plan: p, ring: r, dir: dir, tally: newTally(), began: time.Now(), text: &safeBuffer{}, traced: os.Getenv(logsVariable) != ""}
 	w.log = &events{began: w.began}
 	encoder := zap.NewProductionEncoderConfig()
 	encoder.EncodeTime = func(at time.Time, e zapcore.PrimitiveArrayEncoder) { e.AppendString(at.Sub(w.began).String()) }
@@ -146,6 +146,13 @@ func (w *world) fail(format string, args ...any) {
 	defer w.mu.Unlock()
 	if len(w.faults) < 50 {
 		w.faults = append(w.faults, fmt.Sprintf(format, args...))
+	}
+}
+
+// trace notes what a side does, down to each act and datagram, where the logs are asked for: to find out where two runs of one seed part.
+func (w *world) trace(format string, args ...any) {
+	if w.traced {
+		fmt.Fprintf(w.text, "%v %s\n", time.Since(w.began), fmt.Sprintf(format, args...))
 	}
 }
 

@@ -1,0 +1,121 @@
+package sim
+
+import (
+	"debug/elf"
+	"debug/gosym"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// A process of Go does much by chance that a program does not see: which case of a select is taken of several that are ready, in what order a map is walked, which timers of one
+// instant fire first. And it looks at the machine's clock: it takes the processor from a goroutine that is long in a system call, and hands a mutex on that was waited for too
+// long. A run must depend on its seed alone. So its process has one processor and no collector, and before its first instruction it is changed in memory where nothing in it can
+// do so: under ptrace, and then it is let go. The binary stays what everybody's is.
+//
+//	the 16 random bytes that the kernel hands to every new process: by them the runtime draws what its maps hash with    are made from the seed
+//	runtime.mrandinit, by which every thread's chances are drawn, in the order in which threads happen to be made        is left out: they are all the same
+//	runtime.retake, by which the runtime's watchman takes processors away                                                does nothing
+//	internal/sync.runtime_nanotime, by which mutexes measure how long they were waited for                               stands still
+//	sender/pack.(*tick).pass, by which the low side waits for the kernel's clock, which is none of the bubble's          does not wait: nothing is changed while it is read
+
+// calmVariables are the settings that are left to be made by the environment.
+func calmVariables() []string {
+	return []string{"GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=off", "GODEBUG=asyncpreemptoff=1,memprofilerate=0"}
+}
+
+// calmed are the functions that return at once, and what they give.
+var calmed = map[string]byte{"runtime.mrandinit": 0, "runtime.retake": 0, "internal/sync.runtime_nanotime": 1, "ecluse/sender/pack.(*tick).pass": 0}
+
+// give is the code of a function that returns a small number at once.
+func give(n byte) ([]byte, error) {
+	switch runtime.GOARCH {
+	case "amd64":
+		return []byte{0xb8, n, 0, 0, 0, 0xc3}, nil // mov eax, n; ret
+	case "arm64":
+		return []byte{n << 5, n >> 3, 0x80, 0xd2, 0xc0, 0x03, 0x5f, 0xd6}, nil // mov x0, n; ret
+	}
+	return nil, fmt.Errorf("how a function returns at once on %s is not known", runtime.GOARCH)
+}
+
+// calmedAt is where this binary, and each process of it, has those functions.
+var calmedAt = sync.OnceValues(func() (map[string]int64, error) {
+	exe, err := elf.Open("/proc/self/exe")
+	if err != nil {
+		return nil, err
+	}
+	defer exe.Close()
+	lines, text := exe.Section(".gopclntab"), exe.Section(".text")
+	if exe.Type != elf.ET_EXEC || lines == nil || text == nil {
+		return nil, fmt.Errorf("functions cannot be found in a binary of type %v; build it with -buildmode=exe", exe.Type)
+	}
+	content, err := lines.Data()
+	if err != nil {
+		return nil, err
+	}
+	table, err := gosym.NewTable(nil, gosym.NewLineTable(content, text.Addr))
+	if err != nil {
+		return nil, err
+	}
+	at := make(map[string]int64)
+	for name := range calmed {
+		f := table.LookupFunc(name)
+		if f == nil {
+			return nil, fmt.Errorf("there is no function %s any more: see what does its work now, and whether that is left to chance", name)
+		}
+		at[name] = int64(f.Entry)
+	}
+	return at, nil
+})
+
+// calm sets right the process of a child, which has to have been started with Ptrace by this very thread, and lets it go.
+func calm(pid int, seed uint64) error {
+	var status unix.WaitStatus
+	if _, err := unix.Wait4(pid, &status, unix.WALL, nil); err != nil || !status.Stopped() {
+		return fmt.Errorf("wait for its start: status %x, %w", status, err)
+	}
+	at, err := calmedAt()
+	if err != nil {
+		return err
+	}
+	chances, err := auxiliary(pid, 25) // AT_RANDOM
+	if err != nil {
+		return err
+	}
+	mem, err := os.OpenFile(filepath.Join("/proc", strconv.Itoa(pid), "mem"), os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer mem.Close()
+	r := source(seed, ofRuntime)
+	_, err = mem.WriteAt(binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, r.Uint64()|1), r.Uint64()|1), chances)
+	for name, a := range at {
+		code, failed := give(calmed[name])
+		if failed == nil {
+			_, failed = mem.WriteAt(code, a)
+		}
+		err = errors.Join(err, failed)
+	}
+	return errors.Join(err, unix.PtraceDetach(pid))
+}
+
+// auxiliary gives one value of what the kernel tells a new process.
+func auxiliary(pid int, key uint64) (int64, error) {
+	content, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "auxv"))
+	if err != nil {
+		return 0, err
+	}
+	for ; len(content) >= 16; content = content[16:] {
+		if binary.LittleEndian.Uint64(content) == key {
+			return int64(binary.LittleEndian.Uint64(content[8:])), nil
+		}
+	}
+	return 0, fmt.Errorf("the kernel told process %d nothing of key %d", pid, key)
+}
