@@ -49,6 +49,17 @@ func (s *Spare) GiveWhenFull() bool {
 	return err == nil && free.Bytes < spareLeast && s.Give()
 }
 
+// Ready says whether its owner has room for what must not fail: the spare room, or as much that is free.
+func (s *Spare) Ready() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := s.disk.Lstat(s.path); err == nil {
+		return true
+	}
+	free, err := s.disk.Space(s.dir)
+	return err != nil || free.Bytes >= spareLeast // a disk that cannot be asked says more when it is written to
+}
+
 // Keep makes the room again where it is not there and the disk has several times as much. That the disk is full is no error.
 func (s *Spare) Keep() error {
 	s.mu.Lock()

@@ -50,6 +50,8 @@ func Open(ctx context.Context, d *disk.Disk, dir string) (*State, error) {
 // OpenBy is Open by another clock than the system's.
 func OpenBy(ctx context.Context, d *disk.Disk, dir string, now func() time.Time) (*State, error) {
 	s := &State{Dir: dir, Disk: d, Now: now}
+	spare := disk.NewSpare(d, dir)
+	spare.GiveWhenFull() // a start writes a little, too
 	var err error
 	if s.lock, err = instance.Take(dir, stateVersion, d.Replace); err != nil {
 		return nil, err
@@ -57,6 +59,8 @@ func OpenBy(ctx context.Context, d *disk.Disk, dir string, now func() time.Time)
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.lock.Release())
 	}
+	s.Ledger.SetSpare(spare)
+	_ = spare.Keep() // the book tries again each second
 	return s, nil
 }
 

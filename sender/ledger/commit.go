@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"ecluse/protocol/bundle"
 )
@@ -99,6 +100,9 @@ func (l *Ledger) commit() error {
 	if len(l.staged) == 0 {
 		return nil
 	}
+	if l.spare != nil && !l.spare.Ready() {
+		return fmt.Errorf("note %d changes: %w", len(l.staged), syscall.ENOSPC) // before anything is durable there is a way back
+	}
 	if err := l.encode(); err != nil {
 		return err
 	}
@@ -109,7 +113,7 @@ func (l *Ledger) commit() error {
 	if err := l.disk.SyncAll(l.dir); err != nil {
 		return fmt.Errorf("%w: %w", ErrFatal, err)
 	}
-	if err := l.show(context.Background(), l.staged); err != nil {
+	if err := l.roomy(func() error { return l.show(context.Background(), l.staged) }); err != nil {
 		return fmt.Errorf("%w: %w", ErrFatal, err) // the disk is ahead of the catalog: only a start makes them agree again
 	}
 	l.mu.Lock()
@@ -122,6 +126,20 @@ func (l *Ledger) commit() error {
 	}
 	l.thin()
 	return nil
+}
+
+// roomy does something once more with the spare room, where the disk is full.
+func (l *Ledger) roomy(do func() error) error {
+	err := do()
+	if full(err) && l.spare != nil && l.spare.Give() {
+		return do()
+	}
+	return err
+}
+
+// full says that the disk has no room, in the words of the system or of the database.
+func full(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || err != nil && strings.Contains(err.Error(), "database or disk is full")
 }
 
 func (l *Ledger) encode() error {

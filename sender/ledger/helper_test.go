@@ -123,9 +123,15 @@ var (
 
 func open(t testing.TB, dir string) *book {
 	t.Helper()
+	return openWith(t, dir, nil)
+}
+
+func openWith(t testing.TB, dir string, spare Spare) *book {
+	t.Helper()
 	b := &book{t: t, disk: &faulty{Disk: disk.New()}, ended: make(chan error, 1)}
 	l, err := Open(context.Background(), dir, b.disk, thisEpoch, func() time.Time { return start })
 	must(t, err)
+	l.SetSpare(spare)
 	ctx, stop := context.WithCancel(context.Background())
 	b.Ledger, b.stop = l, stop
 	go func() { b.ended <- b.Run(ctx) }()

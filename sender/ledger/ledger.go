@@ -31,6 +31,13 @@ type Disk interface {
 	SyncAll(dir string) error
 }
 
+// Spare is room that is kept back for the catalog: it has to take what is durable already.
+type Spare interface {
+	Ready() bool // there is some, or else as much of the disk is free
+	Give() bool  // gives it free; false where there was none
+	Keep() error // makes it again
+}
+
 // ErrNotFound is returned for a bundle of which nothing is known.
 var ErrNotFound = errors.New("no such bundle")
 
@@ -47,6 +54,7 @@ type Ledger struct {
 	catalog  *catalog.Catalog
 	now      func() time.Time
 	epoch    bundle.Epoch
+	spare    Spare         // may be nil
 	requests chan *request // bounded: who asks waits when it is full
 	ended    chan struct{} // closed when Run has returned, and why is set
 	why      error
@@ -126,6 +134,9 @@ func (l *Ledger) Close(clean bool) error {
 	return l.catalog.Abort()
 }
 
+// SetSpare has the book use spare room when the disk is full. It is called before Run.
+func (l *Ledger) SetSpare(s Spare) { l.spare = s }
+
 // Run makes changes until ctx ends and none waits; it is called once. It returns an error that wraps ErrFatal when a sync failed. What is asked for after its end is not done,
 // and gets an error.
 func (l *Ledger) Run(ctx context.Context) error {
@@ -140,6 +151,8 @@ func (l *Ledger) Run(ctx context.Context) error {
 }
 
 func (l *Ledger) run(ctx context.Context) error {
+	keep := time.NewTicker(time.Second)
+	defer keep.Stop()
 	for {
 		select {
 		case r := <-l.requests:
@@ -153,6 +166,10 @@ func (l *Ledger) run(ctx context.Context) error {
 		case r := <-l.requests:
 			if err := l.batch(r); err != nil {
 				return err
+			}
+		case <-keep.C:
+			if l.spare != nil {
+				_ = l.spare.Keep() // it is tried again in a second, and without it batches wait for room
 			}
 		case <-ctx.Done():
 			if len(l.requests) == 0 {

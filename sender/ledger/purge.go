@@ -72,13 +72,15 @@ func (l *Ledger) purge(ids []bundle.ID) error {
 	if err := l.disk.SyncAll(l.dir); err != nil {
 		return fmt.Errorf("%w: %w", ErrFatal, err)
 	}
-	err := l.catalog.Write(context.Background(), func(tx *sql.Tx) error {
-		for _, id := range gone {
-			if _, err := tx.Exec(`DELETE FROM bundles WHERE bundle = ?`, id.String()); err != nil {
-				return err
+	err := l.roomy(func() error {
+		return l.catalog.Write(context.Background(), func(tx *sql.Tx) error {
+			for _, id := range gone {
+				if _, err := tx.Exec(`DELETE FROM bundles WHERE bundle = ?`, id.String()); err != nil {
+					return err
+				}
 			}
-		}
-		return nil
+			return nil
+		})
 	})
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrFatal, err)

@@ -1,0 +1,55 @@
+package ledger
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"ecluse/internal/disk"
+)
+
+// S4 of the threats: a disk on which there is room for a record and none for the catalog, at every size of what is left. Changes wait or are made, and the book goes on.
+func TestAFullDiskEndsNoBook(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=16m"); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("no small disk: %v", err)
+		}
+		t.Skipf("SKIPPED: a small disk takes root (%v)", err)
+	}
+	t.Cleanup(func() { must(t, unix.Unmount(dir, unix.MNT_DETACH)) })
+	spare := disk.NewSpare(disk.New(), dir)
+	b := openWith(t, dir, spare)
+	must(t, spare.Keep())
+	must(t, b.claim(0))
+	f, err := os.Create(filepath.Join(dir, "filler"))
+	must(t, err)
+	made, waited := 0, 0
+	for n := 1; n < 400; n++ {
+		at, err := f.Seek(0, io.SeekEnd)
+		for must(t, err); err == nil; at += 4096 {
+			_, err = f.WriteAt(make([]byte, 4096), at)
+		}
+		must(t, f.Truncate(max(0, at-int64(n%13+2)<<12))) // some pages for the change: sooner or later the record has room and the catalog has none
+		switch err := b.claim(n); {
+		case err == nil:
+			made++
+		case errors.Is(err, syscall.ENOSPC) && !errors.Is(err, ErrFatal):
+			waited++
+		default:
+			t.Fatalf("change %d: %v", n, err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "spare")); made == 0 || waited == 0 || err == nil {
+		t.Errorf("%d changes were made and %d had no room, and the spare room is %v: the test shows nothing", made, waited, err)
+	}
+	must(t, f.Close())
+	must(t, os.Remove(filepath.Join(dir, "filler")))
+	must(t, b.claim(1000))
+	must(t, b.end(true))
+}
