@@ -23,6 +23,8 @@ type Disk struct {
 
 	mu      sync.Mutex
 	systems map[uint64]*system // by device
+	guard   *guard
+	failed  map[string]error // syncs that failed before there was a guard, by path
 }
 
 // New makes a Disk.

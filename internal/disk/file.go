@@ -147,6 +147,13 @@ func (f *File) SetMtime(seconds int64) error {
 
 // Sync makes a file's content and size durable, or a directory's names. A failed one is never tried again.
 func (f *File) Sync() error {
+	if err := f.sync(); err != nil {
+		return f.d.synced(pathOf(f.Fd()), err)
+	}
+	return nil
+}
+
+func (f *File) sync() error {
 	if f.d.probe == nil {
 		return f.f.Sync()
 	}

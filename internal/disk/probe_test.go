@@ -373,3 +373,48 @@ func tree(t *testing.T, dir string) string {
 	}
 	return b.String()
 }
+
+// Threat R5: whoever guards a directory is told of each sync that fails below it, whichever it is and whatever becomes of it, and of none elsewhere.
+func TestAFailedSyncIsToldToTheGuard(t *testing.T) {
+	broken := errors.New("broken")
+	for name, sync := range map[string]func(d *Disk, dir string) error{
+		"a file":      func(d *Disk, dir string) error { return d.Replace(filepath.Join(dir, "file"), []byte("text")) },
+		"a directory": func(d *Disk, dir string) error { return d.SyncDir(dir) },
+		"all":         func(d *Disk, dir string) error { return d.SyncAll(dir) },
+	} {
+		for _, late := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, guarded afterwards %v", name, late), func(t *testing.T) {
+				dir := t.TempDir()
+				inside, outside := filepath.Join(dir, "state"), filepath.Join(dir, "state-of-others")
+				for _, d := range []string{inside, outside} {
+					if err := os.Mkdir(d, 0o700); err != nil {
+						t.Fatal(err)
+					}
+				}
+				w := &witness{dir: dir, answer: func(op *Op) error {
+					if op.Kind == Sync || op.Kind == SyncDir || op.Kind == SyncSystem {
+						return broken
+					}
+					return nil
+				}}
+				d := Watched(w)
+				var told []error
+				guard := func() { d.Guard(inside, func(err error) { told = append(told, err) }) }
+				if !late {
+					guard()
+				}
+				for _, at := range []string{outside, inside} {
+					if err := sync(d, at); !errors.Is(err, broken) {
+						t.Errorf("the sync gave %v", err)
+					}
+				}
+				if late {
+					guard()
+				}
+				if len(told) != 1 || !errors.Is(told[0], broken) || !strings.Contains(told[0].Error(), inside) {
+					t.Errorf("the guard was told %v", told)
+				}
+			})
+		}
+	}
+}

@@ -4,13 +4,60 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
 )
 
+// guard is whom a failed sync is told to.
+type guard struct {
+	dir  string
+	lost func(error)
+}
+
+// Guard has lost told of each sync that fails below a directory, from now on; also of one that has failed there already. Whoever asked for the sync gets its error too, and may think
+// of what he wrote as a thing to be tried again: what the disk has lost beside it nobody knows, so the process has to end.
+func (d *Disk) Guard(dir string, lost func(error)) {
+	d.mu.Lock()
+	d.guard = &guard{absolute(dir), lost}
+	before := d.failed
+	d.mu.Unlock()
+	for path, err := range before {
+		d.synced(path, err)
+	}
+}
+
+// failuresMost bounds what is remembered of failed syncs until somebody guards.
+const failuresMost = 64
+
+// synced hands through what a sync gave.
+func (d *Disk) synced(path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	path = absolute(path)
+	d.mu.Lock()
+	g := d.guard
+	if g == nil && len(d.failed) < failuresMost {
+		if d.failed == nil {
+			d.failed = make(map[string]error)
+		}
+		d.failed[path] = err
+	}
+	d.mu.Unlock()
+	if g != nil && (path == g.dir || strings.HasPrefix(path, g.dir+"/")) {
+		g.lost(fmt.Errorf("sync of %s: %w", path, err))
+	}
+	return err
+}
+
 // SyncDir makes the names in a directory durable.
 func (d *Disk) SyncDir(dir string) error {
+	return d.synced(dir, d.syncDir(dir))
+}
+
+func (d *Disk) syncDir(dir string) error {
 	return d.do(Op{Kind: SyncDir, Path: dir, Fd: -1}, func() error {
 		f, err := os.Open(dir)
 		if err != nil {
@@ -38,9 +85,9 @@ func (d *Disk) SyncAll(dir string) error {
 	if err != nil {
 		return fmt.Errorf("sync: %w", err)
 	}
-	return s.sync(func() error {
+	return d.synced(dir, s.sync(func() error {
 		return d.do(Op{Kind: SyncSystem, Path: dir, Fd: -1}, func() error { return unix.Syncfs(int(s.dir.Fd())) })
-	})
+	}))
 }
 
 func (d *Disk) system(dir string) (*system, error) {

@@ -62,6 +62,7 @@ func Open(ctx context.Context, o Options) (*State, error) {
 	}
 	s := &State{Dir: o.Dir, Disk: o.Disk, Key: o.Key, o: o}
 	s.trust.Set(o.Signers, o.Senders)
+	s.Disk.Guard(s.Dir, func(err error) { s.o.Fatal(fmt.Errorf("%w: %w", ledger.ErrFatal, err)) })
 	spare := disk.NewSpare(s.Disk, s.Dir)
 	spare.GiveWhenFull() // a start writes a little in many places
 	var err error

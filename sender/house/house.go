@@ -13,6 +13,7 @@ import (
 	"ecluse/protocol/fec"
 	"ecluse/protocol/packet"
 	"ecluse/sender/dispatch"
+	"ecluse/sender/ledger"
 	"ecluse/sender/outbox"
 	"ecluse/sender/pack"
 	"ecluse/sender/schedule"
@@ -129,6 +130,7 @@ func (h *House) Run(ctx context.Context, fatal context.CancelCauseFunc, ready fu
 			fatal(err)
 		}
 	}
+	h.Disk.Guard(h.Dir, func(err error) { fail(fmt.Errorf("%w: %w", ledger.ErrFatal, err)) })
 	book, endBook := context.WithCancel(context.WithoutCancel(ctx))
 	defer endBook()
 	var bookEnded, others sync.WaitGroup
