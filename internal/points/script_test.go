@@ -327,7 +327,7 @@ func (w *world) overTime(ctx context.Context) {
 	w.rest()
 	if w.strikes() > 0 {
 		w.startAgain()
-		time.Sleep(time.Minute + 10*time.Second)
+		time.Sleep(2*time.Minute + 10*time.Second)
 		w.rest()
 	}
 	w.purged()

@@ -3,6 +3,8 @@ package points
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 	"unsafe"
@@ -81,7 +83,7 @@ func (p *probe) After(op *disk.Op, err error) {
 	p.mu.Lock()
 	struck := p.hit == op
 	b := p.blow
-	lost := err != nil && !p.lost && isSync(op.Kind.String()) && !p.Dead()
+	lost := err != nil && !p.lost && isSync(op.Kind.String()) && !p.Dead() && !p.s.w.isCopy(op.Path)
 	p.lost = p.lost || lost
 	p.mu.Unlock()
 	if struck && b.Fault == killAfter {
@@ -116,6 +118,11 @@ func (s *side) struckBy(p *probe, b *blow) {
 			s.restart()
 		}
 	})
+}
+
+// isCopy says whether a path is at a destination: what is copied there is thrown away when its sync fails, and copied anew to a new file; nothing else is.
+func (w *world) isCopy(path string) bool {
+	return slices.ContainsFunc(destinations, func(to destination) bool { return path == w.at(to) || strings.HasPrefix(path, w.at(to)+"/") })
 }
 
 // syncLost holds the process to its end: whatever a failed sync was to cover may be lost, and nothing may be built on it (R5).
