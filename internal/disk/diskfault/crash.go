@@ -63,13 +63,13 @@ func (s *system) crash(rng *rand.Rand, l Loss, lost *Lost) error {
 	if err != nil {
 		return err
 	}
-	clear(s.refs)
-	clear(s.files)
+	// New ones: what it takes to empty an old one depends on the numbers of inodes, and with it what random numbers of the process are used up.
+	s.refs, s.files = make(map[uint64]int), make(map[uint64]*file)
 	s.log, s.order = nil, nil
 	for inode := range s.buried {
 		err = errors.Join(err, os.RemoveAll(s.buriedAt(inode)))
 	}
-	clear(s.buried)
+	s.buried = make(map[uint64]bool)
 	return errors.Join(err, s.measure())
 }
 
