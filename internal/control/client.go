@@ -38,7 +38,7 @@ func Call(ctx context.Context, state, name string, in, out any) error {
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		return ErrNoDaemon
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return fmt.Errorf("ask the daemon: it does not talk to %s (root, its own user and the members of its groups may ask)", Peer{UID: uint32(os.Getuid())}.Name())
+		return fmt.Errorf("ask the daemon: it does not talk to %s (root, its own user and the members of its groups may ask, each %d times at once)", Peer{UID: uint32(os.Getuid())}.Name(), maxOpen)
 	case errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("ask the daemon: %w (are you in its groups?)", err)
 	case err != nil:

@@ -11,14 +11,17 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
 )
 
 const (
-	maxRequest = 1 << 20 // about 25,000 bundles at once
-	maxPath    = 107     // of a pathname socket (unix(7)), without its final NUL
+	maxRequest = 1 << 20         // about 25,000 bundles at once
+	maxOpen    = 32              // connections of one user at once; so nobody keeps another one out, and all have descriptors left
+	maxWait    = 5 * time.Second // for a client to say what it wants, and to take its answer: who is slow holds its own connection for that long
+	maxPath    = 107             // of a pathname socket (unix(7)), without its final NUL
 )
 
 // Allow decides whether a peer may ask for something.
@@ -78,11 +81,14 @@ func (s *Server) Handle(name string, allow Allow, change bool, h Handler) {
 			answer(w, nil, &Error{Code: 1, Text: fmt.Sprintf("%s may not ask for %s here", peer.Name(), name)})
 			return
 		}
+		c := http.NewResponseController(w)
+		_ = c.SetReadDeadline(time.Now().Add(maxWait))
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
 		if err != nil {
 			answer(w, nil, &Error{Code: 2, Text: "the request is too long, or was cut off"})
 			return
 		}
+		_ = c.SetReadDeadline(time.Time{}) // what was asked for may take as long as it takes
 		if change {
 			log.Info("control: asked", zap.ByteString("body", body))
 		}
@@ -109,6 +115,7 @@ func answer(w http.ResponseWriter, out any, err error) {
 		}
 		r = reply{Error: known}
 	}
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(maxWait))
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(r) // the peer has gone: nobody is left to tell
 }
@@ -117,12 +124,11 @@ func answer(w http.ResponseWriter, out any, err error) {
 func (s *Server) Serve(ctx context.Context) error {
 	h := &http.Server{
 		Handler:           s.mux,
-		ReadHeaderTimeout: 5 * time.Second,
-		IdleTimeout:       time.Minute,
+		ReadHeaderTimeout: maxWait,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ErrorLog:          zap.NewStdLog(s.log.WithOptions(zap.AddStacktrace(zap.DPanicLevel))),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			p, err := peerOf(c)
+			p, err := peerOf(c.(*counted).Conn)
 			if err != nil {
 				s.log.Warn("control", zap.Error(err))
 				p = Peer{UID: ^uint32(0)} // nobody: no Allow names it
@@ -130,6 +136,7 @@ func (s *Server) Serve(ctx context.Context) error {
 			return context.WithValue(ctx, peerKey{}, p)
 		},
 	}
+	h.SetKeepAlivesEnabled(false) // a command asks once
 	shut := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(shut)
@@ -139,7 +146,7 @@ func (s *Server) Serve(ctx context.Context) error {
 			_ = h.Close()
 		}
 	})
-	err := h.Serve(&gate{s.l, s})
+	err := h.Serve(&gate{UnixListener: s.l, s: s, open: make(map[uint32]int)})
 	if !stop() {
 		<-shut // Serve returns when nothing more is accepted, which is before what is under way has ended
 	}
@@ -150,10 +157,13 @@ func (s *Server) Serve(ctx context.Context) error {
 	return fmt.Errorf("control socket: %w", err)
 }
 
-// gate closes the connections of peers who may ask for nothing, before they cost more than a descriptor for a moment.
+// gate closes the connections of peers who may ask for nothing, or have too many open, before they cost more than a descriptor for a moment.
 type gate struct {
 	*net.UnixListener
 	s *Server
+
+	mu   sync.Mutex
+	open map[uint32]int // by uid
 }
 
 func (g *gate) Accept() (net.Conn, error) {
@@ -162,11 +172,40 @@ func (g *gate) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if p, err := peerOf(c); err == nil && g.s.admits(p) {
-			return c, nil
+		if p, err := peerOf(c); err == nil && g.s.admits(p) && g.take(p.UID) {
+			return &counted{Conn: c, end: sync.OnceFunc(func() { g.give(p.UID) })}, nil
 		}
 		_ = c.Close() // nothing was said yet
 	}
+}
+
+func (g *gate) take(uid uint32) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.open[uid] >= maxOpen {
+		return false
+	}
+	g.open[uid]++
+	return true
+}
+
+func (g *gate) give(uid uint32) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.open[uid]--; g.open[uid] == 0 {
+		delete(g.open, uid)
+	}
+}
+
+// counted is a connection that counts for its user until it is closed.
+type counted struct {
+	net.Conn
+	end func()
+}
+
+func (c *counted) Close() error {
+	c.end()
+	return c.Conn.Close()
 }
 
 func (s *Server) admits(p Peer) bool {
