@@ -144,7 +144,7 @@ func (d *Dispatcher) Reopen(ctx context.Context, id bundle.ID) error {
 			return nil
 		}
 	}
-	state, reason := ledger.Failed, "its content is gone: somebody has taken it out of sending/"
+	state, reason := ledger.Failed, "its content is gone: somebody has taken it out of sending/, or a power cut has put it back where it was dropped, and it is sent as another bundle"
 	if r.PassesDone > 0 {
 		state, reason = ledger.Sent, "it was to be sent again, and its content is gone"
 	}
