@@ -34,7 +34,7 @@ func (w *world) check() {
 	highs, missing := w.highRecords()
 	w.sequences(lows)
 	imports := w.lookAtImports(false)
-	mine := w.match(lows)
+	mine, takenBack := w.match(lows)
 	for _, it := range w.items {
 		if !it.dropped {
 			continue
@@ -54,14 +54,19 @@ func (w *world) check() {
 		w.fail("I9: sequence %d of %s is missing on the high side", p.sequence, p.tenant)
 	}
 	for id, r := range highs {
+		if takenBack[id] && incomplete(r.State) {
+			continue
+		}
 		w.fail("the high side has a bundle %s, %s, that belongs to nothing that was dropped", id, r.State)
 	}
 }
 
 // match finds which record is of which item: by the name, and where there are several by what stands in the record's place; what was cleared is of the one that is left.
-func (w *world) match(lows []lowledger.Record) map[*item]*lowledger.Record {
+// A power cut may take a claim back of which there is a record already: the item is claimed anew, as another bundle, and the first one fails without content.
+func (w *world) match(lows []lowledger.Record) (mine map[*item]*lowledger.Record, takenBack map[bundle.ID]bool) {
+	takenBack = make(map[bundle.ID]bool)
 	sort.SliceStable(lows, func(i, j int) bool { return sequenceOf(&lows[i]) < sequenceOf(&lows[j]) })
-	mine := make(map[*item]*lowledger.Record)
+	mine = make(map[*item]*lowledger.Record)
 	for _, surely := range []bool{true, false} {
 		for i := range lows {
 			r := &lows[i]
@@ -78,13 +83,26 @@ func (w *world) match(lows []lowledger.Record) map[*item]*lowledger.Record {
 			case taken:
 			case found != nil:
 				mine[found] = r
+			case !surely && r.State == lowledger.Failed && r.Sequence == nil && w.powerCut("low") && !exists(w.lowPlace(r)):
+				takenBack[r.Bundle] = true
 			case !surely:
 				w.fail("I2: %s/%s, %s on the low side, is one bundle too many", r.Tenant, r.Name, r.State)
 			}
 		}
 	}
-	return mine
+	return mine, takenBack
 }
+
+// powerCut says whether the power of a side is cut in the case; a lost sync ends like that.
+func (w *world) powerCut(side string) bool {
+	cuts := func(b blow) bool {
+		return b.Fault == cutOrdered || b.Fault == cutLoose || b.Fault.isError() && isSync(b.Site.Class)
+	}
+	return w.trial.Side == side && (cuts(w.trial.First) || cuts(w.trial.Then))
+}
+
+// incomplete says that the high side has no more of a bundle than a part, and knows it.
+func incomplete(s ledger.State) bool { return s == ledger.Abandoned || s == ledger.Damaged }
 
 func sequenceOf(r *lowledger.Record) uint64 {
 	if r.Sequence == nil {
@@ -121,7 +139,7 @@ func (w *world) account(it *item, low *lowledger.Record, high *ledger.Record, im
 		switch {
 		case it.fate != fails && it.fate != changes && !(w.trial.Side == "low" && w.hadError()):
 			w.fail("%s failed although the low side's disk gave no error: %s", name, text(low.Reason))
-		case high != nil && state != ledger.Abandoned:
+		case high != nil && !incomplete(state): // whoever dies before the farewell does not say it
 			w.fail("I3: %s failed on the low side and is %s on the high side", name, state)
 		}
 		return

@@ -18,17 +18,31 @@ func changesSomething(class string) bool {
 
 // plan decides which cases are run.
 type plan struct {
-	sites map[string]map[string]bool // of each side, the classes of the undisturbed runs
-	cases []trial                    // the first level: each class in turn, so that any beginning of it is spread over all
-	apart bool                       // the runs had all their file systems
-	next  int
-	made  int
+	sites  map[string]map[string]bool // of each side, the classes of the undisturbed runs
+	cases  []trial                    // the first level: each class in turn, so that any beginning of it is spread over all
+	apart  bool                       // the runs had all their file systems
+	next   int
+	missed []trial // cases that came to nothing, of classes that nothing else has struck
+	made   int
 
 	rand   *rand.Rand
 	struck map[string]map[string]int // of each side, how often a class was struck
 	again  map[string]int            // how often a class was struck while the side recovered
 	bases  map[string][]trial        // of each class, cases in whose recovery it came, with their second site
 	seen   []string                  // those classes, in order
+}
+
+// sitesMost bounds how many acts of one class are struck in one chapter: what is done each second is done alike.
+const sitesMost = 40
+
+// oneOf says whether the n-th of many acts is struck: the first half of the most, and others evenly among the rest.
+func oneOf(n, many int) bool {
+	const early = sitesMost / 2
+	if many <= sitesMost || n <= early {
+		return true
+	}
+	rest, left := many-early, sitesMost-early
+	return (n-early)*left/rest != (n-early-1)*left/rest
 }
 
 // newPlan records the undisturbed runs.
@@ -62,9 +76,16 @@ func newPlan(t *testing.T) *plan {
 	groups := make(map[string][]trial)
 	var order []string
 	for _, text := range first {
+		many := make(map[string]int)
+		for _, at := range acts[text] {
+			many[at.Class]++
+		}
 		for _, at := range acts[text] {
 			c := parseTrial(text)
 			p.sites[c.Side][at.Class] = true
+			if !oneOf(at.N, many[at.Class]) {
+				continue
+			}
 			key := c.Side + at.Class
 			if groups[key] == nil {
 				order = append(order, key)
@@ -100,7 +121,11 @@ func (p *plan) draw() string {
 		return p.drawSecond().String()
 	}
 	c := p.cases[p.next%len(p.cases)]
-	p.next++
+	if len(p.missed) > 0 {
+		c, p.missed = p.missed[0], p.missed[1:]
+	} else {
+		p.next++
+	}
 	if p.made%secondEvery == 1 {
 		return tellRecovery + c.String()
 	}
@@ -124,6 +149,9 @@ func (p *plan) take(o *outcome) {
 	c := parseTrial(o.Trial)
 	if o.Struck {
 		p.struck[c.Side][c.First.Site.Class]++
+	} else if p.struck[c.Side][c.First.Site.Class] == 0 { // a run went another way: an earlier one of the same acts is more likely to be met
+		c.First.Site.N = (c.First.Site.N + 1) / 2
+		p.missed = append(p.missed, c)
 	}
 	for _, at := range o.Recovery {
 		key := c.Side + " " + at.Class

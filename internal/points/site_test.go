@@ -28,6 +28,7 @@ func parseSite(text string) site {
 }
 
 var (
+	aDraw    = regexp.MustCompile(`[A-Z2-7]{26}`)
 	someID   = regexp.MustCompile(`[a-z2-7]{26}`)
 	aNumber  = regexp.MustCompile(`^[0-9]+$`)
 	aPair    = regexp.MustCompile(`^[a-z2-7]{2}$`)
@@ -42,7 +43,7 @@ func (w *world) normal(path string) string {
 	}
 	parts := strings.Split(rel, "/")
 	for i, p := range parts {
-		p = someID.ReplaceAllString(p, "BUNDLE")
+		p = aDraw.ReplaceAllString(someID.ReplaceAllString(p, "BUNDLE"), "RANDOM")
 		switch bare := aVersion.ReplaceAllString(p, ""); {
 		case w.names[bare]:
 			parts[i] = "ITEM"
