@@ -7,8 +7,8 @@ cd "$(dirname "$0")/.."
 began=$SECONDS
 step() { local at=$SECONDS; echo "-- $*"; "$@"; echo "-- took $((SECONDS - at)) s"; }
 
-# Every package under the race detector, but for those whose goroutines are programs of their own: lab and surface start the built binaries, sim runs itself below.
-mapfile -t packages < <(go list ./... | grep -v -e /internal/lab$ -e /internal/surface$ -e /internal/sim$)
+# Every package under the race detector, but for those whose goroutines are programs of their own: lab and surface start the built binaries, sim and points run themselves below.
+mapfile -t packages < <(go list ./... | grep -v -e /internal/lab$ -e /internal/surface$ -e /internal/sim$ -e /internal/points$)
 [ "${#packages[@]}" -ge 30 ]
 step env CGO_ENABLED=1 go test -race -timeout 900s "${packages[@]}"
 for name in $(names); do

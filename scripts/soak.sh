@@ -27,6 +27,7 @@ lossy) package=./receiver/collect tests=TestSoakLossy ;;
 siege) package=./internal/lab tests=TestSoakSiege ;;
 flood) package=./receiver/collect tests=TestSoakFlood ;;
 fec) package=./protocol/fec tests=TestSoakFEC ;;
+points) package=./internal/points tests=TestPoints ;;
 esac
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
