@@ -8,7 +8,7 @@ export CGO_ENABLED = 0
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test proof soak bench fuzz lint race vectors install clean help needs FORCE
+.PHONY: build demo test proof soak bench stages fuzz lint race vectors install clean help needs FORCE
 
 build: bin/ecluse-sender bin/ecluse-receiver ## both programs into bin/
 
@@ -37,7 +37,13 @@ soak-%: needs build ## one full count: soak-matrix, soak-kill ... (scripts/count
 race: ## every package under the race detector
 	CGO_ENABLED=1 $(GO) test -race ./...
 
-bench: build ## the stages, one by one
+bench: needs build ## the built programs on a link, beside other tools in the same run; make bench-wire, bench-disk ... are parts of it
+	scripts/bench.sh all
+
+bench-%: needs build
+	scripts/bench.sh $*
+
+stages: ## what each stage costs by itself, by Go's own benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./protocol/... ./internal/... ./sender/... ./receiver/...
 
 fuzz: ## every fuzz target, FUZZTIME each

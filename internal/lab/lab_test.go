@@ -62,6 +62,8 @@ type lab struct {
 	name      string
 	dir       string
 	low, high *side
+	gone      bool // taken down
+	loud      bool // what others use it for may count as a packet that came back
 }
 
 // side is one house: its configuration, and its daemon while it runs.
@@ -126,22 +128,31 @@ func up(t *testing.T, o options) *lab {
 		env = append(env, "OFFLOAD=off")
 	}
 	l.script(env, "up", fmt.Sprint(o.mtu), o.loss)
-	t.Cleanup(func() {
-		l.low.stop()
-		l.high.stop()
-		l.silent()
-		l.script(nil, "down")
-		if t.Failed() {
-			l.low.tail()
-			l.high.tail()
-		}
-	})
+	t.Cleanup(l.down)
 	l.low = &side{lab: l, ns: l.name + "-low", dir: filepath.Join(l.dir, "low"), binary: "ecluse-sender", config: filepath.Join(l.dir, "low", "sender.yaml")}
 	l.high = &side{lab: l, ns: l.name + "-high", dir: filepath.Join(l.dir, "high"), binary: "ecluse-receiver", config: filepath.Join(l.dir, "high", "receiver.yaml")}
 	l.high.must("init", "--dir", l.high.dir, "--name", "cloud-high", "--listen", "10.77.0.2:4600", "--release", o.release)
 	l.low.must("init", "--dir", l.low.dir, "--name", "ctie-low", "--to", "10.77.0.2:4600", "--mtu", fmt.Sprint(o.mtu), "--rate", o.rate, "--loss", o.stated, "--passes", fmt.Sprint(o.passes), "--apart", o.apart)
 	l.pair()
 	return l
+}
+
+// down ends both sides and takes the lab down, unless that was done before.
+func (l *lab) down() {
+	if l.gone {
+		return
+	}
+	l.gone = true
+	l.low.stop()
+	l.high.stop()
+	if !l.loud {
+		l.silent()
+	}
+	l.script(nil, "down")
+	if l.t.Failed() {
+		l.low.tail()
+		l.high.tail()
+	}
 }
 
 func (l *lab) pair() {
@@ -255,10 +266,10 @@ func (s *side) start() {
 
 // stop ends the daemon as systemd would, and holds it to its five seconds.
 func (s *side) stop() {
-	s.lab.t.Helper()
 	if s == nil || s.daemon == nil {
 		return
 	}
+	s.lab.t.Helper()
 	began := time.Now()
 	_ = s.daemon.Process.Signal(syscall.SIGTERM)
 	select {
