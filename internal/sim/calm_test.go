@@ -22,7 +22,7 @@ import (
 //
 //	the 16 random bytes that the kernel hands to every new process: by them the runtime draws what its maps hash with    are made from the seed
 //	runtime.mrandinit, by which every thread's chances are drawn, in the order in which threads happen to be made        is left out: they are all the same
-//	runtime.retake, by which the runtime's watchman takes processors away                                                does nothing
+//	runtime.sysmon, the runtime's watchman, who takes processors away and locks for a moment what others want            sleeps for ever
 //	internal/sync.runtime_nanotime, by which mutexes measure how long they were waited for                               stands still
 //	sender/pack.(*tick).pass, by which the low side waits for the kernel's clock, which is none of the bubble's          does not wait: nothing is changed while it is read
 
@@ -31,18 +31,33 @@ func calmVariables() []string {
 	return []string{"GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=off", "GODEBUG=asyncpreemptoff=1,memprofilerate=0"}
 }
 
-// calmed are the functions that return at once, and what they give.
-var calmed = map[string]byte{"runtime.mrandinit": 0, "runtime.retake": 0, "internal/sync.runtime_nanotime": 1, "ecluse/sender/pack.(*tick).pass": 0}
+// calmed are the functions whose code is another, and which.
+var calmed = map[string]code{"runtime.mrandinit": give0, "runtime.sysmon": sleep, "internal/sync.runtime_nanotime": give1, "ecluse/sender/pack.(*tick).pass": give0}
 
-// give is the code of a function that returns a small number at once.
-func give(n byte) ([]byte, error) {
-	switch runtime.GOARCH {
-	case "amd64":
-		return []byte{0xb8, n, 0, 0, 0, 0xc3}, nil // mov eax, n; ret
-	case "arm64":
-		return []byte{n << 5, n >> 3, 0x80, 0xd2, 0xc0, 0x03, 0x5f, 0xd6}, nil // mov x0, n; ret
-	}
-	return nil, fmt.Errorf("how a function returns at once on %s is not known", runtime.GOARCH)
+// code is what a function does instead.
+type code uint8
+
+const (
+	give0 code = iota // returns 0 at once
+	give1             // returns 1 at once
+	sleep             // sleeps for ever
+)
+
+// codes are the instructions, by architecture.
+var codes = map[string][3][]byte{
+	"amd64": {
+		{0x31, 0xc0, 0xc3},                                     // xor eax, eax; ret
+		{0xb8, 0x01, 0x00, 0x00, 0x00, 0xc3},                   // mov eax, 1; ret
+		{0xb8, 0x22, 0x00, 0x00, 0x00, 0x0f, 0x05, 0xeb, 0xf7}, // mov eax, SYS_pause; syscall; jmp to the first
+	},
+	"arm64": {
+		{0x00, 0x00, 0x80, 0xd2, 0xc0, 0x03, 0x5f, 0xd6}, // mov x0, 0; ret
+		{0x20, 0x00, 0x80, 0xd2, 0xc0, 0x03, 0x5f, 0xd6}, // mov x0, 1; ret
+		{ // mov x0, 0; ...; mov x4, 0; mov x8, SYS_ppoll; svc 0; b to the first
+			0x00, 0x00, 0x80, 0xd2, 0x01, 0x00, 0x80, 0xd2, 0x02, 0x00, 0x80, 0xd2, 0x03, 0x00, 0x80, 0xd2, 0x04, 0x00, 0x80, 0xd2,
+			0x28, 0x09, 0x80, 0xd2, 0x01, 0x00, 0x00, 0xd4, 0xf9, 0xff, 0xff, 0x17,
+		},
+	},
 }
 
 // calmedAt is where this binary, and each process of it, has those functions.
@@ -85,6 +100,9 @@ func calm(pid int, seed uint64) error {
 	if err != nil {
 		return err
 	}
+	if _, known := codes[runtime.GOARCH]; !known {
+		return fmt.Errorf("the instructions of %s are not known here", runtime.GOARCH)
+	}
 	chances, err := auxiliary(pid, 25) // AT_RANDOM
 	if err != nil {
 		return err
@@ -97,10 +115,7 @@ func calm(pid int, seed uint64) error {
 	r := source(seed, ofRuntime)
 	_, err = mem.WriteAt(binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, r.Uint64()|1), r.Uint64()|1), chances)
 	for name, a := range at {
-		code, failed := give(calmed[name])
-		if failed == nil {
-			_, failed = mem.WriteAt(code, a)
-		}
+		_, failed := mem.WriteAt(codes[runtime.GOARCH][calmed[name]], a)
 		err = errors.Join(err, failed)
 	}
 	return errors.Join(err, unix.PtraceDetach(pid))

@@ -113,7 +113,7 @@ func (l *link) send(b []byte) {
 	defer l.mu.Unlock()
 	now := time.Now()
 	l.sent++
-	l.w.trace("sent %d %x", len(b), b[:min(len(b), 16)])
+	l.w.trace('>', b[:min(len(b), 16)], int64(len(b)))
 	l.distinctly(b)
 	strike := func(k kind, chance float64) bool {
 		if chance == 0 || l.rand.Float64() >= chance {

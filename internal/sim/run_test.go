@@ -40,6 +40,7 @@ func (w *world) run() {
 	w.low.stop()
 	w.high.stop()
 	w.check()
+	w.log.note("%d acts and datagrams in all, with the digest %016x", w.traced, w.digest.Sum64())
 }
 
 // timeline is everything that the plan has happen, in order.

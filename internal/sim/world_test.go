@@ -2,12 +2,15 @@ package sim
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
@@ -72,7 +75,10 @@ type world struct {
 	zap   *zap.Logger
 	text  *safeBuffer // what both houses logged
 
-	traced bool
+	wordy bool // all that is traced is written out
+
+	digest *xxhash.Digest // of what was traced, and how much that was
+	traced int
 
 	states map[string]int // how many transfers ended how
 
@@ -102,7 +108,7 @@ func (s *safeBuffer) String() string {
 
 // newWorld lays out both sides below dir.
 func newWorld(p *plan, dir string, r *ring) (*world, error) {
-	w := &world{states: make(map[string]int), plan: p, ring: r, dir: dir, tally: newTally(), began: time.Now(), text: &safeBuffer{}, traced: os.Getenv(logsVariable) != ""}
+	w := &world{states: make(map[string]int), plan: p, ring: r, dir: dir, tally: newTally(), began: time.Now(), text: &safeBuffer{}, wordy: os.Getenv(logsVariable) != "", digest: xxhash.New()}
 	w.log = &events{began: w.began}
 	encoder := zap.NewProductionEncoderConfig()
 	encoder.EncodeTime = func(at time.Time, e zapcore.PrimitiveArrayEncoder) { e.AppendString(at.Sub(w.began).String()) }
@@ -149,12 +155,23 @@ func (w *world) fail(format string, args ...any) {
 	}
 }
 
-// trace notes what a side does, down to each act and datagram, where the logs are asked for: to find out where two runs of one seed part.
-func (w *world) trace(format string, args ...any) {
-	if w.traced {
-		fmt.Fprintf(w.text, "%v %s\n", time.Since(w.began), fmt.Sprintf(format, args...))
+// trace takes note of one thing that a side does, each act of a disk and each datagram: two runs of one seed are held to be the same down to those. Where the logs are asked for, it
+// is written out, to find where two runs part.
+func (w *world) trace(what byte, text []byte, n int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	at := time.Since(w.began)
+	head := binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(append(make([]byte, 0, 17), what), uint64(at)), uint64(n))
+	_, _ = w.digest.Write(head)
+	_, _ = w.digest.Write(text)
+	w.traced++
+	if w.wordy {
+		fmt.Fprintf(w.text, "%v %c %q %d\n", at, what, text, n)
 	}
 }
+
+// below is a path without what is different in every process.
+func (w *world) below(path string) string { return strings.TrimPrefix(path, w.dir) }
 
 // events is the log of a run: what the plan decided and what became of each item, by the virtual clock.
 type events struct {
