@@ -5,13 +5,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 
 	"golang.org/x/sys/unix"
 )
 
-// Spare is room that is kept back on a file system for its owner's own records: a file full of zeroes, removed when there is no other room, and made again when there is. So a full
-// disk still takes a decision, a start, and the word that it is full.
+// Spare is room that is kept back on a file system for its owner's own records: a directory with a file full of zeroes and some that are empty, removed when there is no other room, in
+// bytes or in inodes, and made again when there is. So a full disk still takes a decision, a start, and the word that it is full.
 //
 // It is no promise on a file system that stores zeroes as nothing.
 type Spare struct {
@@ -23,9 +24,11 @@ type Spare struct {
 }
 
 const (
-	spareMost  = 16 << 20 // what a catalog takes to be opened, and some hundreds of records
-	spareLeast = 1 << 20
-	sparePart  = 64 // of the file system, at the most
+	spareMost   = 16 << 20 // what a catalog takes to be opened, and some hundreds of records
+	spareLeast  = 1 << 20
+	sparePart   = 64 // of the file system, at the most
+	readyLeast  = spareLeast / 4
+	spareInodes = 16 // what a start and a decision take at once
 )
 
 // NewSpare is the spare room in a directory.
@@ -40,16 +43,16 @@ func (s *Spare) Give() bool {
 	if _, err := s.disk.Lstat(s.path); err != nil {
 		return false
 	}
-	return s.disk.Remove(s.path) == nil
+	return s.disk.RemoveAll(s.path) == nil
 }
 
 // GiveWhenFull gives it free where there is hardly any other: before something that would not be tried twice.
 func (s *Spare) GiveWhenFull() bool {
 	free, err := s.disk.Space(s.dir)
-	return err == nil && free.Bytes < spareLeast && s.Give()
+	return err == nil && !free.holds(spareLeast, spareInodes) && s.Give()
 }
 
-// Ready says whether its owner has room for what must not fail: the spare room, or as much that is free.
+// Ready says whether its owner has room for what must not fail: the spare room, or what is left of it.
 func (s *Spare) Ready() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -57,7 +60,11 @@ func (s *Spare) Ready() bool {
 		return true
 	}
 	free, err := s.disk.Space(s.dir)
-	return err != nil || free.Bytes >= spareLeast // a disk that cannot be asked says more when it is written to
+	return err != nil || free.holds(readyLeast, 1) // a disk that cannot be asked says more when it is written to
+}
+
+func (f Free) holds(bytes, inodes int64) bool {
+	return f.Bytes >= bytes && (f.Inodes < 0 || f.Inodes >= inodes)
 }
 
 // Keep makes the room again where it is not there and the disk has several times as much. That the disk is full is no error.
@@ -72,7 +79,7 @@ func (s *Spare) Keep() error {
 		return err
 	}
 	size := max(spareLeast, min(spareMost, free.Total/sparePart))
-	if free.Bytes < 4*size {
+	if !free.holds(4*size, 4*spareInodes) {
 		return nil
 	}
 	err = s.fill(size)
@@ -82,22 +89,38 @@ func (s *Spare) Keep() error {
 	return err
 }
 
-// fill writes the file under another name first: one that is there is whole.
+// fill makes it under another name first: one that is there is whole.
 func (s *Spare) fill(size int64) error {
-	name := s.path + temporary
-	f, err := s.disk.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o600)
+	dir := s.path + temporary
+	err := s.disk.RemoveAll(dir)
+	if err == nil {
+		err = s.disk.Mkdir(dir, 0o700)
+	}
+	for i := range spareInodes {
+		if err == nil {
+			err = s.file(filepath.Join(dir, strconv.Itoa(i)), size)
+		}
+		size = 0 // the others are there for their inodes
+	}
+	if err != nil {
+		return errors.Join(err, s.disk.RemoveAll(dir))
+	}
+	return s.disk.Rename(dir, s.path)
+}
+
+func (s *Spare) file(name string, size int64) error {
+	f, err := s.disk.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err
 	}
-	zeroes := make([]byte, 1<<20)
-	for n := int64(0); n < size && err == nil; n += int64(len(zeroes)) {
-		_, err = f.Write(zeroes[:min(int64(len(zeroes)), size-n)])
+	if size > 0 {
+		zeroes := make([]byte, 1<<20)
+		for n := int64(0); n < size && err == nil; n += int64(len(zeroes)) {
+			_, err = f.Write(zeroes[:min(int64(len(zeroes)), size-n)])
+		}
+		if err == nil {
+			err = f.Sync() // else the blocks may not be there when they are needed
+		}
 	}
-	if err == nil {
-		err = f.Sync() // else the blocks may not be there when they are needed
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return errors.Join(err, s.disk.Remove(name))
-	}
-	return s.disk.Rename(name, s.path)
+	return errors.Join(err, f.Close())
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -57,7 +58,7 @@ func TestSpareRoomIsGivenWhenTheDiskIsFullAndMadeAgain(t *testing.T) {
 		if err := s.Keep(); err != nil {
 			t.Fatal(err)
 		}
-		if info, err := os.Stat(filepath.Join(dir, "spare")); err != nil || info.Size() != spareLeast {
+		if info, err := os.Stat(filepath.Join(dir, "spare", "0")); err != nil || info.Size() != spareLeast {
 			t.Fatalf("%+v, %v", info, err)
 		}
 		if s.GiveWhenFull() {
@@ -84,5 +85,39 @@ func TestSpareRoomIsGivenWhenTheDiskIsFullAndMadeAgain(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+	}
+}
+
+// R3 of the threats: inodes run out too.
+func TestSpareInodesAreGivenWhenThereAreNone(t *testing.T) {
+	dir := smallDisk(t, "32m,nr_inodes=100")
+	s := NewSpare(New(), dir)
+	if err := s.Keep(); err != nil {
+		t.Fatal(err)
+	}
+	if s.GiveWhenFull() || !s.Ready() {
+		t.Error("it was given on a disk that is empty, or is not ready")
+	}
+	made := 0
+	for ; ; made++ {
+		if err := os.WriteFile(filepath.Join(dir, strconv.Itoa(made)), nil, 0o600); errors.Is(err, unix.ENOSPC) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !s.Ready() || !s.GiveWhenFull() {
+		t.Fatal("nothing was given")
+	}
+	if !s.Ready() {
+		t.Error("what was given is not room enough")
+	}
+	for i := range spareInodes {
+		if err := os.WriteFile(filepath.Join(dir, strconv.Itoa(made+i)), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Keep(); err != nil || s.Give() {
+		t.Errorf("%v: it was made again without inodes", err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"syscall"
 
 	"ecluse/internal/journal"
 	"ecluse/protocol/bundle"
@@ -120,7 +121,11 @@ func (l *Ledger) commit(sync bool) (failed map[bundle.ID]error, err error) {
 	l.mu.Unlock()
 	failed = make(map[bundle.ID]error)
 	var number error // of the group: bundles/ is never older than it says, and where there is no room for it there is none for a record
-	if len(l.texts) > 0 {
+	switch {
+	case len(l.texts) == 0:
+	case l.spare != nil && !l.spare.Ready():
+		number = syscall.ENOSPC // of a record that is durable the catalog has to hear, and there would be no room for that
+	default:
 		number = l.roomy(func() error { return l.prepareStamp(l.commits + 1) })
 	}
 	commit := l.commits

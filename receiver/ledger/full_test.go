@@ -80,5 +80,6 @@ func TestSpareRoomIsUsedOnce(t *testing.T) {
 
 type giver func() bool
 
+func (giver) Ready() bool  { return true }
 func (g giver) Give() bool { return g() }
 func (giver) Keep() error  { return nil }

@@ -34,8 +34,9 @@ type Disk interface {
 
 // Spare is room that is kept back for what the book itself has to write.
 type Spare interface {
-	Give() bool // gives it free; false where there was none
-	Keep() error
+	Ready() bool // there is some, or enough of the disk is free
+	Give() bool  // gives it free; false where there was none
+	Keep() error // makes it again
 }
 
 // ErrNotFound is returned for a bundle of which nothing is known.

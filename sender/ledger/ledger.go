@@ -33,7 +33,7 @@ type Disk interface {
 
 // Spare is room that is kept back for the catalog: it has to take what is durable already.
 type Spare interface {
-	Ready() bool // there is some, or else as much of the disk is free
+	Ready() bool // there is some, or enough of the disk is free
 	Give() bool  // gives it free; false where there was none
 	Keep() error // makes it again
 }
