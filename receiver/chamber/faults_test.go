@@ -326,6 +326,27 @@ func TestAnAutomaticReleaseThatWasCutOffIsMade(t *testing.T) {
 	stands(t, p.at(imports), i)
 }
 
+// Threat R4: an error of the medium, once, at the record of a release that nobody is asked for: it is made a little later, and waits for no start.
+func TestAnAutomaticReleaseThatCouldNotBeWrittenIsMadeLater(t *testing.T) {
+	t.Parallel()
+	p := newPlan(t, release.ModeAutomatic)
+	h := p.hasty(t)
+	i := p.lows[0].pack(t, "cssf", small("x"))
+	var puts atomic.Int32
+	p.disk.set(func(act, path string) error {
+		if act == "put" && strings.Contains(path, i.id().String()) && puts.Add(1) == 2 { // the first one puts it into quarantine
+			return fmt.Errorf("%s: %w", act, unix.EIO)
+		}
+		return nil
+	})
+	h.receive(i.from, i.whole()...)
+	h.becomes(i, ledger.Imported)
+	if n := puts.Load(); n < 3 {
+		t.Errorf("its record was written %d times: none was refused", n)
+	}
+	stands(t, p.at(imports), i)
+}
+
 func TestHeartbeatsCountOnlyForTenantsOfTheirSender(t *testing.T) {
 	t.Parallel()
 	p := newPlan(t, release.ModeOne)

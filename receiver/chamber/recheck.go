@@ -35,6 +35,7 @@ func (c *Chamber) Recheck(ctx context.Context) error {
 		}
 		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("recheck %s: %w", id, err))
+			c.recheckLater(id)
 		}
 	}
 	approved, err := c.o.Ledger.InState(ctx, ledger.Approved)
@@ -44,6 +45,28 @@ func (c *Chamber) Recheck(ctx context.Context) error {
 		}
 	}
 	return errors.Join(failed, err)
+}
+
+// recheckLater rechecks one bundle after a while, for a reason of ours: an error of the medium. It would wait for the next start, or for a person where nobody is asked for.
+func (c *Chamber) recheckLater(id bundle.ID) {
+	c.spawn(func() {
+		for attempt := 1; ; attempt++ {
+			timer := time.NewTimer(c.pause(attempt))
+			select {
+			case <-timer.C:
+			case <-c.ctx.Done():
+				timer.Stop()
+				return
+			}
+			err := c.recheck(id)
+			if err == nil {
+				return
+			}
+			if c.posted(err); errors.Is(err, ledger.ErrFatal) {
+				return
+			}
+		}
+	})
 }
 
 func (c *Chamber) recheck(id bundle.ID) error {

@@ -203,7 +203,8 @@ func (c *Chamber) close(b *assemble.Staged, signed *quarantine.Signed, dir strin
 	}
 	if automatic {
 		if err := c.automatic(m.Tenant, b.ID); err != nil {
-			c.posted(err) // it is in quarantine all the same, and Recheck releases it
+			c.posted(err) // it is in quarantine all the same
+			c.recheckLater(b.ID)
 		}
 	}
 	return nil
