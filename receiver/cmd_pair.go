@@ -22,22 +22,34 @@ import (
 // pairFlags are what pair is told.
 type pairFlags struct {
 	config, fingerprint string
-	yes                 bool
+	yes, show           bool
 	tenants             []string
 }
 
 func pairCommand() *cobra.Command {
 	var f pairFlags
 	c := &cobra.Command{
-		Use: "pair [flags] FILE", Short: "Enrol a sender by its card", Args: cobra.ExactArgs(1),
+		Use: "pair [flags] (FILE | --show)", Short: "Enrol a sender by its card, or show one's own",
+		Args: func(c *cobra.Command, args []string) error { return cli.OneOrNone(c, args, f.show) },
 		Long: `Enrol a sender by its card, a .pair file that was carried over: its key goes into allowed_signers, its name and tenants into the configuration, and its
 epoch becomes the accepted one. A sender that was restored or installed anew is paired again: then its former epoch is never accepted any more, and what is
-held as epoch-new may be released. A running daemon takes it up at once.`,
+held as epoch-new may be released. A running daemon takes it up at once. --show prints what this side's own card says, to be compared by telephone.`,
 		Example: `  ecluse-receiver pair sender.pair
+  ecluse-receiver pair --show
   ecluse-receiver pair --fingerprint SHA256:qzk... --tenant cssf --tenant cnpf sender.pair`,
-		RunE: func(c *cobra.Command, args []string) error { return pairSender(c, f, args[0]) },
+		RunE: func(c *cobra.Command, args []string) error {
+			conf, err := config.Load(f.config, defaults())
+			if err != nil {
+				return &cli.Error{Code: cli.Usage, Err: err}
+			}
+			if f.show {
+				return cli.ShowOwnCard(c.OutOrStdout(), conf.Identity, keys.PairReceiver)
+			}
+			return pairSender(c, conf, f, args[0])
+		},
 	}
 	configFlag(c, &f.config)
+	c.Flags().BoolVar(&f.show, "show", false, "show this side's own card")
 	c.Flags().BoolVar(&f.yes, "yes", false, "the fingerprint was compared already")
 	c.Flags().StringVar(&f.fingerprint, "fingerprint", "", "refuse a card that has not this `F`")
 	c.Flags().StringArrayVar(&f.tenants, "tenant", nil, "a `TENANT` that the sender may use; may be repeated (the only tenant where there is one)")
@@ -47,25 +59,19 @@ held as epoch-new may be released. A running daemon takes it up at once.`,
 // signerNamespaces are what a sender's key may sign.
 var signerNamespaces = []string{bundle.NamespaceBundle, bundle.NamespaceSession, bundle.NamespaceAbandon}
 
-func pairSender(c *cobra.Command, f pairFlags, path string) error {
-	conf, err := config.Load(f.config, defaults())
+func pairSender(c *cobra.Command, conf Config, f pairFlags, path string) error {
+	p, err := cli.ReadCard(path, keys.PairSender)
 	if err != nil {
-		return &cli.Error{Code: cli.Usage, Err: err}
-	}
-	p, err := keys.ReadPair(path)
-	if err != nil {
-		return &cli.Error{Code: cli.Usage, Err: err, Hint: "pair takes the file sender.pair that `ecluse-sender init` made"}
-	}
-	if p.Kind != keys.PairSender {
-		return &cli.Error{Code: cli.Usage, Err: fmt.Errorf("pair: %s is the card of a %s, and this is a receiver", path, p.Kind), Hint: "take sender.pair"}
+		return err
 	}
 	tenants, err := pairTenants(conf, p.Name, f.tenants)
 	if err != nil {
 		return err
 	}
 	out := c.ErrOrStderr()
-	fmt.Fprintf(out, "sender       %s\nkey          %s\nepoch        %s\ntenants      %s\nfingerprint  %s\n",
-		p.Name, keys.Fingerprint(p.Signer), p.Epoch, strings.Join(tenants, ", "), p.Fingerprint())
+	if err := cli.PrintCard(out, p, "tenants      "+strings.Join(tenants, ", ")); err != nil {
+		return err
+	}
 	if err := cli.Confirm(c.InOrStdin(), out, p.Fingerprint(), f.fingerprint, f.yes); err != nil {
 		return err
 	}

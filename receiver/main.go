@@ -38,7 +38,7 @@ people have released. Nothing leaves by the diode.`,
 	}
 	root.SetContext(ctx)
 	root.AddCommand(
-		initCommand(), pairCommand(), runCommand(), listCommand(), showCommand(), verifyCommand(), approveCommand(), rejectCommand(), deliverCommand(), ticketCommand(),
+		initCommand(), pairCommand(), renewCommand(), runCommand(), listCommand(), showCommand(), verifyCommand(), approveCommand(), rejectCommand(), deliverCommand(), ticketCommand(),
 		statusCommand(), anchorCommand(), doctorCommand(), versionCommand(),
 	)
 	return cli.Run(root, args, s)

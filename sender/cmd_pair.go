@@ -16,36 +16,39 @@ import (
 
 func pairCommand() *cobra.Command {
 	var path, fingerprint string
-	var yes bool
+	var yes, show bool
 	var tenants []string
 	c := &cobra.Command{
-		Use: "pair [flags] FILE", Short: "Take the receiver's card", Args: cobra.ExactArgs(1),
+		Use: "pair [flags] (FILE | --show)", Short: "Take the receiver's card, or show one's own",
+		Args: func(c *cobra.Command, args []string) error { return cli.OneOrNone(c, args, show) },
 		Long: `Take the receiver's card, a .pair file that was carried over: from now on everything is sealed for its key. A running daemon goes on with the former key until it is
-restarted.`,
+restarted. --show prints what this side's own card says, to be compared by telephone.`,
 		Example: `  ecluse-sender pair receiver.pair
+  ecluse-sender pair --show
   ecluse-sender pair --fingerprint SHA256:qzk... receiver.pair`,
 		RunE: func(c *cobra.Command, args []string) error {
-			return pairReceiver(c, path, args[0], fingerprint, yes, tenants)
+			conf, err := config.Load(path, defaults())
+			if err != nil {
+				return &cli.Error{Code: cli.Usage, Err: err}
+			}
+			if show {
+				return cli.ShowOwnCard(c.OutOrStdout(), conf.Identity, keys.PairSender)
+			}
+			return pairReceiver(c, conf, path, args[0], fingerprint, yes, tenants)
 		},
 	}
 	configFlag(c, &path)
+	c.Flags().BoolVar(&show, "show", false, "show this side's own card")
 	c.Flags().BoolVar(&yes, "yes", false, "the fingerprint was compared already")
 	c.Flags().StringVar(&fingerprint, "fingerprint", "", "refuse a card that has not this `F`")
 	c.Flags().StringArrayVar(&tenants, "tenant", nil, "a `TENANT` that has to be configured here; which of them this sender may use is said on the high side")
 	return c
 }
 
-func pairReceiver(c *cobra.Command, path, file, fingerprint string, yes bool, tenants []string) error {
-	conf, err := config.Load(path, defaults())
+func pairReceiver(c *cobra.Command, conf Config, path, file, fingerprint string, yes bool, tenants []string) error {
+	p, err := cli.ReadCard(file, keys.PairReceiver)
 	if err != nil {
-		return &cli.Error{Code: cli.Usage, Err: err}
-	}
-	p, err := keys.ReadPair(file)
-	if err != nil {
-		return &cli.Error{Code: cli.Usage, Err: err, Hint: "pair takes the file receiver.pair that `ecluse-receiver init` made"}
-	}
-	if p.Kind != keys.PairReceiver {
-		return &cli.Error{Code: cli.Usage, Err: fmt.Errorf("pair: %s is the card of a %s, and this is a sender", file, p.Kind), Hint: "take receiver.pair"}
+		return err
 	}
 	for _, t := range tenants {
 		if conf.tenant(t) < 0 {
@@ -53,7 +56,9 @@ func pairReceiver(c *cobra.Command, path, file, fingerprint string, yes bool, te
 		}
 	}
 	out := c.ErrOrStderr()
-	fmt.Fprintf(out, "receiver     %s\nfingerprint  %s\n", p.Name, p.Fingerprint())
+	if err := cli.PrintCard(out, p); err != nil {
+		return err
+	}
 	if err := cli.Confirm(c.InOrStdin(), out, p.Fingerprint(), fingerprint, yes); err != nil {
 		return err
 	}

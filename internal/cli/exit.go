@@ -161,3 +161,11 @@ func tell(w io.Writer, name string, err error) {
 		fmt.Fprintf(w, "%s: hint: %s\n", name, Clean(e.Hint))
 	}
 }
+
+// OneOrNone checks the arguments of a command that takes one, or a flag instead of it.
+func OneOrNone(c *cobra.Command, args []string, instead bool) error {
+	if instead {
+		return cobra.NoArgs(c, args)
+	}
+	return cobra.ExactArgs(1)(c, args)
+}

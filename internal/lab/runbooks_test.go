@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -64,9 +63,7 @@ func commands(t *testing.T, heading string) []string {
 	return strings.Split(block, "\n")
 }
 
-var givenAway = regexp.MustCompile(` -o ecluse-\w+ -g ecluse-\w+`)
-
-// follow types commands of the README: paths of an installation become those of this lab's sides, systemctl starts and stops them, pair finds the other side's card where it was
+// follow types commands of the README: systemctl starts and stops them, pair finds the other side's card where it was
 // carried to, and has had its fingerprint compared.
 func (l *lab) follow(lines []string) {
 	l.t.Helper()
@@ -78,7 +75,6 @@ func (l *lab) follow(lines []string) {
 		case strings.Contains(line, "ecluse-sender"):
 			s = l.low
 		}
-		line = givenAway.ReplaceAllString(line, "")
 		if before, unit, ok := strings.Cut(line, "systemctl "); ok {
 			if strings.TrimSpace(before) != "" {
 				l.typed(s, before)
@@ -108,7 +104,6 @@ func (l *lab) typed(s *side, line string) {
 		filepath.Join(programs, s.binary), s.config)
 	must(l.t, os.WriteFile(filepath.Join(shell, s.binary), []byte(program), 0o755))
 	l.carry()
-	line = strings.NewReplacer("/root/", home+"/", "/etc/ecluse/", s.dir+"/", "/var/lib/"+s.binary, filepath.Join(s.dir, "state")).Replace(line)
 	c := exec.Command("ip", "netns", "exec", s.ns, "bash", "-ec", line)
 	c.Dir = home
 	c.Env = append(os.Environ(), "PATH="+shell+":"+os.Getenv("PATH"))
@@ -117,19 +112,19 @@ func (l *lab) typed(s *side, line string) {
 	}
 }
 
-// carry brings each side's newest card to the other.
+// carry brings each side's cards to the other.
 func (l *lab) carry() {
 	l.t.Helper()
 	for _, s := range []*side{l.low, l.high} {
-		name := strings.TrimPrefix(s.binary, "ecluse-") + ".pair"
 		other := filepath.Join(l.dir, "home", map[*side]*side{l.low: l.high, l.high: l.low}[s].binary)
 		must(l.t, os.MkdirAll(other, 0o700))
-		card, err := os.ReadFile(filepath.Join(l.dir, "home", s.binary, name)) // made there, and not yet put in place
-		if err != nil {
-			card, err = os.ReadFile(filepath.Join(s.dir, name))
-		}
+		cards, err := filepath.Glob(filepath.Join(s.dir, strings.TrimPrefix(s.binary, "ecluse-")+"*.pair"))
 		must(l.t, err)
-		must(l.t, os.WriteFile(filepath.Join(other, name), card, 0o600))
+		for _, path := range cards {
+			card, err := os.ReadFile(path)
+			must(l.t, err)
+			must(l.t, os.WriteFile(filepath.Join(other, filepath.Base(path)), card, 0o600))
+		}
 	}
 }
 

@@ -96,6 +96,19 @@ func Draw(d *disk.Disk, dir string) (bundle.Epoch, error) {
 	return epoch, nil
 }
 
+// Redraw gives a state that nobody has open a new life: its memory of the former one was lost, or is old. It returns the files that it may have made.
+func Redraw(d *disk.Disk, dir string) (epoch bundle.Epoch, files []string, err error) {
+	lock, err := instance.Take(dir, stateVersion, d.Replace)
+	if err != nil {
+		return epoch, nil, err
+	}
+	epoch, err = Draw(d, dir)
+	for _, name := range []string{"lock", "version", EpochFile, ticketKeyFile} {
+		files = append(files, filepath.Join(dir, name))
+	}
+	return epoch, files, errors.Join(err, lock.Release())
+}
+
 // ReadEpoch reads which life of the sender a state is.
 func ReadEpoch(d *disk.Disk, dir string) (bundle.Epoch, error) {
 	text, err := d.ReadFile(filepath.Join(dir, EpochFile), 128)
