@@ -19,6 +19,7 @@ import (
 	"ecluse/internal/control"
 	"ecluse/protocol/bundle"
 	"ecluse/sender/ledger"
+	"ecluse/sender/outbox"
 )
 
 // listFlags are what list is told.
@@ -237,14 +238,14 @@ func printRecord(w io.Writer, conf Config, r *ledger.Record) {
 }
 
 // place is where an item is found now.
-func place(outbox string, r *ledger.Record) string {
+func place(box string, r *ledger.Record) string {
 	switch {
 	case r.State == ledger.Failed:
-		return filepath.Join(outbox, ".ecluse", "failed", r.Bundle.String())
+		return outbox.FailedPath(box, r.Bundle)
 	case r.Finished != nil && r.Sequence != nil:
-		return filepath.Join(outbox, ".ecluse", "sent", fmt.Sprint(*r.Sequence))
+		return filepath.Join(box, ".ecluse", "sent", fmt.Sprint(*r.Sequence))
 	}
-	return filepath.Join(outbox, ".ecluse", "sending", r.Bundle.String())
+	return filepath.Join(box, ".ecluse", "sending", r.Bundle.String())
 }
 
 // completeBundles completes bundles for a shell.

@@ -37,7 +37,7 @@ is never deleted before it was sent, and stays for keep.sent after that.`,
 	}
 	root.SetContext(ctx)
 	root.AddCommand(
-		initCommand(), pairCommand(), runCommand(), sendCommand(), listCommand(), showCommand(), resendCommand(), statusCommand(), planCommand(), doctorCommand(),
+		initCommand(), pairCommand(), renewCommand(), runCommand(), sendCommand(), listCommand(), showCommand(), resendCommand(), dismissCommand(), statusCommand(), planCommand(), doctorCommand(),
 		versionCommand(),
 	)
 	return cli.Run(root, args, s)

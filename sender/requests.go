@@ -107,6 +107,7 @@ func (d *daemon) handle(s *control.Server) {
 	s.Handle("current", d.looks, false, func(ctx context.Context, _ control.Peer, _ json.RawMessage) (any, error) { return d.current() })
 	s.Handle("send", d.looks, true, func(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) { return d.send(ctx, p, m) })
 	s.Handle("resend", d.looks, true, func(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) { return d.resend(ctx, p, m) })
+	s.Handle("dismiss", d.looks, true, func(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) { return d.dismiss(ctx, p, m) })
 	s.Handle("redeem", d.looks, true, func(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) { return d.redeem(ctx, p, m) })
 }
 
@@ -190,22 +191,40 @@ func (d *daemon) send(ctx context.Context, p control.Peer, m json.RawMessage) (a
 	return bundleRequest{id.String()}, nil
 }
 
-func (d *daemon) resend(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) {
+// own finds the bundle that a request is about, of a tenant that the peer may act for.
+func (d *daemon) own(ctx context.Context, p control.Peer, m json.RawMessage) (r *ledger.Record, tenant int, err error) {
 	id, err := d.bundleOf(ctx, m)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	r, err := d.Ledger.Get(id)
+	if r, err = d.Ledger.Get(id); err != nil {
+		return nil, 0, answerable(err)
+	}
+	tenant, err = d.tenantFor(p, string(r.Tenant))
+	return r, tenant, err
+}
+
+func (d *daemon) resend(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) {
+	r, _, err := d.own(ctx, p, m)
 	if err != nil {
-		return nil, answerable(err)
-	}
-	if _, err := d.tenantFor(p, string(r.Tenant)); err != nil {
 		return nil, err
 	}
-	if err := d.Dispatch.Resend(ctx, id, nil); err != nil {
+	if err := d.Dispatch.Resend(ctx, r.Bundle, nil); err != nil {
 		return nil, answerable(err)
 	}
-	return d.Ledger.Get(id)
+	return d.Ledger.Get(r.Bundle)
+}
+
+// dismiss ends the alarm about an item that has failed.
+func (d *daemon) dismiss(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) {
+	r, tenant, err := d.own(ctx, p, m)
+	if err != nil {
+		return nil, err
+	}
+	if r.State != ledger.Failed {
+		return nil, &control.Error{Code: cli.Refused, Text: fmt.Sprintf("bundle %s is %s: only what has failed can be dismissed", r.Bundle, r.State)}
+	}
+	return r, answerable(d.Outboxes[tenant].Dismiss(r.Bundle))
 }
 
 // status gathers what all rooms know.
@@ -243,7 +262,7 @@ func (d *daemon) facts() watch.Facts {
 			f.Gone = append(f.Gone, t.Outbox)
 			continue
 		}
-		if names, err := os.ReadDir(t.Outbox + "/.ecluse/failed"); err == nil && len(names) > 0 {
+		if outbox.Unseen(t.Outbox) {
 			f.Failed = append(f.Failed, t.Name)
 		}
 	}

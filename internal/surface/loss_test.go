@@ -83,8 +83,29 @@ func TestAnItemThatCannotTravelStandsInFailedWithItsReason(t *testing.T) {
 	}
 	low.within(5*time.Second, "an alarm", func() bool { a := low.try("status"); return a.code == 1 && strings.HasPrefix(a.out, "ALARM failed: ") })
 	low.ends(1, "", "send", "--wait", write(t, filepath.Join(low.dir, "work/c:d"), "x"))
+	var ended row
+	low.value(&ended, 1, "send", "--wait", write(t, filepath.Join(low.dir, "work/e:f"), "x"))
+	if ended.text("state") != "failed" || ended.text("name") != "e:f" || ended.text("bundle") == "" {
+		t.Errorf("send --wait says %s", ended)
+	}
 	failed := below(t, filepath.Join(low.dir, "outbox/default/.ecluse/failed"))
 	if !slices.ContainsFunc(failed, func(f string) bool { return strings.HasSuffix(f, "/a:b") || strings.HasSuffix(f, "a:b") }) || len(failed) < 2 {
 		t.Errorf("failed holds %q", failed)
+	}
+	low.ends(0, "", "send", "--wait", write(t, filepath.Join(low.dir, "work/fine.txt"), "x"))
+	low.ends(4, "only what has failed", "dismiss", low.find("fine.txt").text("bundle"))
+	low.ends(3, "", "dismiss", "abcdefg")
+	for i, name := range []string{"a:b", "c:d", "e:f"} {
+		if low.try("status").code != 1 {
+			t.Errorf("the alarm is over after %d of 3", i)
+		}
+		id := low.find(name).text("bundle")
+		low.ends(0, id+"  dismissed", "dismiss", id)
+		low.ends(0, "", "dismiss", id)
+		low.ends(0, "/failed/"+id+"~seen", "show", id)
+	}
+	low.within(5*time.Second, "the alarm to end", func() bool { return low.try("status").code == 0 })
+	if after := below(t, filepath.Join(low.dir, "outbox/default/.ecluse/failed")); len(after) != len(failed) {
+		t.Errorf("of %q is left %q", failed, after)
 	}
 }

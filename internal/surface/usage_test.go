@@ -11,8 +11,8 @@ import (
 
 // verbs are the commands of both programs.
 var verbs = map[string][]string{
-	"sender":   {"init", "pair", "run", "send", "list", "show", "resend", "status", "plan", "doctor", "version"},
-	"receiver": {"init", "pair", "run", "list", "show", "verify", "approve", "reject", "deliver", "status", "anchor", "doctor", "version"},
+	"sender":   {"init", "pair", "renew", "run", "send", "list", "show", "resend", "dismiss", "status", "plan", "doctor", "version"},
+	"receiver": {"init", "pair", "renew", "run", "list", "show", "verify", "approve", "reject", "deliver", "status", "anchor", "doctor", "version"},
 }
 
 func TestHelpOfEveryCommandShowsAnExampleAndTheExitCodes(t *testing.T) {
@@ -50,7 +50,7 @@ func TestWhatIsNoCommandEndsWithUsage(t *testing.T) {
 			if r.out != "" || !strings.Contains(r.err, "hint: ecluse-"+kind+" "+verb+" --help") {
 				t.Errorf("%s %s --nonsense: stdout %q, stderr %q", kind, verb, r.out, r.err)
 			}
-			if verb == "show" || verb == "verify" || verb == "approve" || verb == "reject" || verb == "resend" || verb == "send" || verb == "pair" {
+			if verb == "show" || verb == "verify" || verb == "approve" || verb == "reject" || verb == "resend" || verb == "dismiss" || verb == "send" || verb == "pair" || verb == "renew" {
 				s.run(verb).check(t, kind+" "+verb+" of nothing", 2, "arg")
 			}
 		}
@@ -67,8 +67,10 @@ func TestWithoutAConfigurationEveryCommandSaysWhereItLooked(t *testing.T) {
 			path := filepath.Join(s.dir, "none.yaml")
 			args, code := []string{verb, "--config", path}, 2
 			switch verb {
-			case "show", "verify", "approve", "reject", "resend", "deliver":
+			case "show", "verify", "approve", "reject", "resend", "dismiss", "deliver":
 				args = append(args, "abcdefg")
+			case "renew":
+				args = append(args, "--key")
 			case "send", "pair":
 				args = append(args, path)
 			case "doctor":

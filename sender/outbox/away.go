@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -100,6 +101,41 @@ func (b *Outbox) Failed(item Item, reason string) error {
 	return b.leave(item)
 }
 
+// seen is what the name of a directory in failed/ ends in after somebody has looked at it.
+const seen = "~seen"
+
+// Dismiss notes that somebody has looked at what failed: it stays as long as it would have, in failed/<id>~seen/, and Unseen does not count it. ErrGone: it is not there. It may be
+// called again.
+func (b *Outbox) Dismiss(id bundle.ID) error {
+	path := b.house(failedName, id.String())
+	if b.exists(path + seen) {
+		return nil
+	}
+	err := b.o.Disk.Rename(path, path+seen)
+	if errors.Is(err, os.ErrNotExist) {
+		err = fmt.Errorf("%w: %s", ErrGone, path)
+	}
+	if err != nil {
+		return fmt.Errorf("dismiss what failed: %w", err)
+	}
+	return nil
+}
+
+// Unseen says whether anything stands in the failed/ of an outbox that nobody has looked at.
+func Unseen(outbox string) bool {
+	entries, err := os.ReadDir(filepath.Join(outbox, houseName, failedName))
+	return err == nil && slices.ContainsFunc(entries, func(e os.DirEntry) bool { return !strings.HasSuffix(e.Name(), seen) })
+}
+
+// FailedPath is where an item stands that has failed.
+func FailedPath(outbox string, id bundle.ID) string {
+	path := filepath.Join(outbox, houseName, failedName, id.String())
+	if _, err := os.Lstat(path + seen); err == nil {
+		return path + seen
+	}
+	return path
+}
+
 // reasonFor is REASON.txt, but for an item of that name.
 func reasonFor(name string) string {
 	if name == reasonFile {
@@ -157,7 +193,7 @@ func (b *Outbox) PurgeSent(before time.Time, purge func(Kept) bool) error {
 func (b *Outbox) PurgeFailed(before time.Time, purge func(Kept) bool) error {
 	return b.purge(failedName, before, purge, func(name string, k *Kept) bool {
 		var err error
-		k.ID, err = bundle.ParseID(name)
+		k.ID, err = bundle.ParseID(strings.TrimSuffix(name, seen))
 		return err == nil
 	})
 }

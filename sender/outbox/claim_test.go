@@ -231,6 +231,16 @@ func TestPurgeAsksAndReports(t *testing.T) {
 	must(t, os.MkdirAll(y.house(sentName, partial+"9", "deep"), 0o700)) // a purge that was cut short
 	must(t, os.Mkdir(y.house(sentName, "stray"), 0o700))
 	before := time.Now().Add(-time.Hour)
+	for n, unseen := range []bool{true, true, false} {
+		must(t, y.Dismiss(id(n+11)))
+		must(t, y.Dismiss(id(n+11)))
+		if Unseen(y.o.Dir) != unseen || FailedPath(y.o.Dir, id(n+11)) != y.house(failedName, id(n+11).String()+seen) {
+			t.Errorf("%d are dismissed, and of what failed something is unseen: %v", n+1, !unseen)
+		}
+	}
+	if err := y.Dismiss(id(9)); !errors.Is(err, ErrGone) {
+		t.Errorf("dismissed what is not there: %v", err)
+	}
 	var sent, failed []Kept
 	keep := func(list *[]Kept, answer func(Kept) bool) func(Kept) bool {
 		return func(k Kept) bool { *list = append(*list, k); return answer(k) }
@@ -250,9 +260,9 @@ func TestPurgeAsksAndReports(t *testing.T) {
 	if len(failed) != 2 || !slices.Equal(failed[0].Names, []string{"bad"}) {
 		t.Fatalf("asked for %+v", failed)
 	}
-	absent(t, y.house(failedName, id(11).String()))
-	holds(t, y.house(failedName, id(12).String(), "bad"), "content of bad")
-	holds(t, y.house(failedName, id(13).String(), "bad"), "content of bad")
+	absent(t, y.house(failedName, id(11).String()+seen))
+	holds(t, filepath.Join(FailedPath(y.o.Dir, id(12)), "bad"), "content of bad")
+	holds(t, filepath.Join(FailedPath(y.o.Dir, id(13)), "bad"), "content of bad")
 }
 
 func TestReasonNamesFit(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -39,7 +40,7 @@ func (b *Outbox) removeReason(name string) {
 }
 
 // put places a text that the operators' group may read. It is made in .ecluse and moved, because in the outbox itself the name may be a link that somebody
-// else has put there: a rename replaces a link, and does not follow it.
+// else has put there: a rename replaces a link, and does not follow it. It is durable on return: what fails is never without its reason, also when the power goes.
 func (b *Outbox) put(path, text string) error {
 	f, err := b.o.Disk.CreateTemp(b.house(), ".reason-*")
 	if err != nil {
@@ -52,13 +53,17 @@ func (b *Outbox) put(path, text string) error {
 	if err == nil {
 		err = f.Chmod(0o640)
 	}
+	if err == nil {
+		err = f.Sync()
+	}
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = b.o.Disk.Rename(f.Name(), path)
 	}
 	if err != nil {
 		_ = b.o.Disk.Remove(f.Name())
+		return err
 	}
-	return err
+	return b.o.Disk.SyncDir(filepath.Dir(path))
 }
 
 // readSmall reads the first bytes of a plain file without following a link or waiting at a pipe.

@@ -73,7 +73,7 @@ func Alarms(s *Status, f Facts) alarm.List {
 		}
 	}
 	for _, t := range f.Failed {
-		add("failed", t, "tenant %s: items wait in failed/ for their operators, with the reason beside each (list --state failed)", t)
+		add("failed", t, "tenant %s: items wait in failed/ for their operators, with the reason beside each (list --state failed; dismiss BUNDLE once it was looked at)", t)
 	}
 	return alarms
 }
