@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sort"
 	"strconv"
+	"strings"
 
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/deliver"
@@ -54,7 +55,7 @@ func (w *world) check() {
 		w.fail("I9: sequence %d of %s is missing on the high side", p.sequence, p.tenant)
 	}
 	for id, r := range highs {
-		if takenBack[id] && incomplete(r.State) {
+		if takenBack[id] && incomplete(r) {
 			continue
 		}
 		w.fail("the high side has a bundle %s, %s, that belongs to nothing that was dropped", id, r.State)
@@ -102,7 +103,9 @@ func (w *world) powerCut(side string) bool {
 }
 
 // incomplete says that the high side has no more of a bundle than a part, and knows it.
-func incomplete(s ledger.State) bool { return s == ledger.Abandoned || s == ledger.Damaged }
+func incomplete(r *ledger.Record) bool {
+	return r.State == ledger.Abandoned || r.State == ledger.Damaged || r.ForWantOfRoom()
+}
 
 func sequenceOf(r *lowledger.Record) uint64 {
 	if r.Sequence == nil {
@@ -139,7 +142,7 @@ func (w *world) account(it *item, low *lowledger.Record, high *ledger.Record, im
 		switch {
 		case it.fate != fails && it.fate != changes && !(w.trial.Side == "low" && w.hadError()):
 			w.fail("%s failed although the low side's disk gave no error: %s", name, text(low.Reason))
-		case high != nil && !incomplete(state): // whoever dies before the farewell does not say it
+		case high != nil && !incomplete(high): // whoever dies before the farewell does not say it
 			w.fail("I3: %s failed on the low side and is %s on the high side", name, state)
 		}
 		return
@@ -188,8 +191,8 @@ func (w *world) placed(it *item, r *lowledger.Record, high *ledger.Record) {
 		}
 		return
 	case lowledger.Failed:
-		if reason, err := os.ReadFile(filepath.Join(filepath.Dir(at), "REASON.txt")); err != nil || len(reason) == 0 {
-			w.fail("%s failed, and the reason is not beside it: %v", name, err)
+		if reason, err := os.ReadFile(filepath.Join(filepath.Dir(at), "REASON.txt")); err != nil || !strings.Contains(string(reason), "was not sent") {
+			w.fail("%s failed, and the reason is not beside it: %q, %v", name, reason, err)
 		}
 	case lowledger.Sent:
 	default:
