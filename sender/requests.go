@@ -266,6 +266,9 @@ func (d *daemon) facts() watch.Facts {
 			f.Failed = append(f.Failed, t.Name)
 		}
 	}
+	if free, err := d.Disk.Space(d.Dir); err == nil && free.Full() {
+		f.Full = append(f.Full, d.Dir)
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	f.Errors = d.recent.lastMinute(d.errors.Load())

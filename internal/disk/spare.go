@@ -49,7 +49,7 @@ func (s *Spare) Give() bool {
 // GiveWhenFull gives it free where there is hardly any other: before something that would not be tried twice.
 func (s *Spare) GiveWhenFull() bool {
 	free, err := s.disk.Space(s.dir)
-	return err == nil && !free.holds(spareLeast, spareInodes) && s.Give()
+	return err == nil && free.Full() && s.Give()
 }
 
 // Ready says whether its owner has room for what must not fail: the spare room, or what is left of it.
@@ -62,6 +62,9 @@ func (s *Spare) Ready() bool {
 	free, err := s.disk.Space(s.dir)
 	return err != nil || free.holds(readyLeast, 1) // a disk that cannot be asked says more when it is written to
 }
+
+// Full says that a disk has hardly room left, in bytes or in inodes, but for what was kept back.
+func (f Free) Full() bool { return !f.holds(spareLeast, spareInodes) }
 
 func (f Free) holds(bytes, inodes int64) bool {
 	return f.Bytes >= bytes && (f.Inodes < 0 || f.Inodes >= inodes)

@@ -49,6 +49,7 @@ type Facts struct {
 	Gone   []string // outboxes that are not there
 	Failed []string // tenants with something in failed/
 	Errors uint64   // batches that the system did not take in the last minute
+	Full   []string // directories whose disk has hardly room
 }
 
 // Alarms are what is wrong, in a stable order.
@@ -63,6 +64,9 @@ func Alarms(s *Status, f Facts) alarm.List {
 	}
 	for _, dir := range f.Gone {
 		add("outbox", dir, "%s: the outbox is not there", dir)
+	}
+	for _, dir := range f.Full {
+		add("disk", dir, "%s: its disk has hardly room left, in bytes or in inodes: what is dropped may have to wait", dir)
 	}
 	for _, l := range s.Links {
 		if l.RouteMTU != nil && *l.RouteMTU < l.MTU {

@@ -15,6 +15,7 @@ func TestEachFaultHasItsAlarmAndHealthHasNone(t *testing.T) {
 		{"an outbox that is gone", func(_ *Status, f *Facts) { f.Gone = []string{"/o"} }, "outbox"},
 		{"a small route", func(s *Status, _ *Facts) { s.Links[0].RouteMTU = &small }, "mtu"},
 		{"an interface that is down", func(_ *Status, f *Facts) { f.Errors = 3 }, "unsent"},
+		{"a full disk", func(_ *Status, f *Facts) { f.Full = []string{"/s"} }, "disk"},
 		{"something failed", func(_ *Status, f *Facts) { f.Failed = []string{"t"} }, "failed"},
 	} {
 		s, f := &Status{Running: true, Links: []Link{{Name: "a", MTU: 1500}}}, Facts{}
