@@ -17,6 +17,7 @@ import (
 	"ecluse/internal/cli"
 	"ecluse/internal/config"
 	"ecluse/internal/control"
+	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
 	"ecluse/sender/ledger"
 	"ecluse/sender/outbox"
@@ -241,7 +242,7 @@ func printRecord(w io.Writer, conf Config, r *ledger.Record) {
 func place(box string, r *ledger.Record) string {
 	switch {
 	case r.State == ledger.Failed:
-		return outbox.FailedPath(box, r.Bundle)
+		return outbox.FailedPath(disk.New(), box, r.Bundle)
 	case r.Finished != nil && r.Sequence != nil:
 		return filepath.Join(box, ".ecluse", "sent", fmt.Sprint(*r.Sequence))
 	}

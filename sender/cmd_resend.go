@@ -76,7 +76,9 @@ takes a running daemon, and an operator of the tenant.`,
 					err = cli.WithHint(err, "systemctl start ecluse-sender")
 				}
 				return &r, err
-			}, func(w io.Writer, r *ledger.Record) { fmt.Fprintf(w, "%s  dismissed  %s\n", r.Bundle, cli.Quote(r.Name)) })
+			}, func(w io.Writer, r *ledger.Record) {
+				fmt.Fprintf(w, "%s  dismissed  %s\n", r.Bundle, cli.Quote(r.Name))
+			})
 		},
 	}
 	configFlag(c, &path)

@@ -262,7 +262,7 @@ func (d *daemon) facts() watch.Facts {
 			f.Gone = append(f.Gone, t.Outbox)
 			continue
 		}
-		if outbox.Unseen(t.Outbox) {
+		if outbox.Unseen(d.Disk, t.Outbox) {
 			f.Failed = append(f.Failed, t.Name)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
 )
 
@@ -122,15 +123,15 @@ func (b *Outbox) Dismiss(id bundle.ID) error {
 }
 
 // Unseen says whether anything stands in the failed/ of an outbox that nobody has looked at.
-func Unseen(outbox string) bool {
-	entries, err := os.ReadDir(filepath.Join(outbox, houseName, failedName))
+func Unseen(d *disk.Disk, outbox string) bool {
+	entries, err := d.List(filepath.Join(outbox, houseName, failedName))
 	return err == nil && slices.ContainsFunc(entries, func(e os.DirEntry) bool { return !strings.HasSuffix(e.Name(), seen) })
 }
 
 // FailedPath is where an item stands that has failed.
-func FailedPath(outbox string, id bundle.ID) string {
+func FailedPath(d *disk.Disk, outbox string, id bundle.ID) string {
 	path := filepath.Join(outbox, houseName, failedName, id.String())
-	if _, err := os.Lstat(path + seen); err == nil {
+	if _, err := d.Lstat(path + seen); err == nil {
 		return path + seen
 	}
 	return path
