@@ -12,8 +12,9 @@ import (
 
 // File is an open file or directory.
 type File struct {
-	f *os.File
-	d *Disk
+	f      *os.File
+	d      *Disk
+	direct direct
 }
 
 // file takes what os opened.
@@ -21,7 +22,7 @@ func (d *Disk) file(f *os.File, err error) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &File{f, d}, nil
+	return &File{f: f, d: d}, nil
 }
 
 // do does one act on what is open.
@@ -41,7 +42,13 @@ func (f *File) Name() string { return f.f.Name() }
 func (f *File) Fd() int { return int(f.f.Fd()) }
 
 // Close closes.
-func (f *File) Close() error { return f.f.Close() }
+func (f *File) Close() error {
+	err := f.f.Close()
+	if f.direct.file != nil {
+		err = errors.Join(err, f.direct.file.Close())
+	}
+	return err
+}
 
 // Seek sets the place of the next Read or Write.
 func (f *File) Seek(offset int64, whence int) (int64, error) { return f.f.Seek(offset, whence) }

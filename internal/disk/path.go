@@ -194,4 +194,6 @@ func (d *Disk) Renameat2(from int, name string, to int, final string, flags uint
 }
 
 // Listing makes a File of an open descriptor, which is closed with it.
-func (d *Disk) Listing(fd int, name string) *File { return &File{os.NewFile(uintptr(fd), name), d} }
+func (d *Disk) Listing(fd int, name string) *File {
+	return &File{f: os.NewFile(uintptr(fd), name), d: d}
+}

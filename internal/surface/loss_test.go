@@ -42,7 +42,9 @@ func TestWhatNeverCameIsKnownAndToldAndSentAgain(t *testing.T) {
 	if string(r["through"]) != "1" || time.Since(r.time("since")).Abs() > time.Minute {
 		t.Errorf("%s", r)
 	}
-	high.within(20*time.Second, "a line of the log that names it", func() bool { return strings.Contains(daemon.said(), `"message":"missing","sender":"low-1","tenant":"default"`) })
+	high.within(20*time.Second, "a line of the log that names it", func() bool {
+		return strings.Contains(daemon.said(), `"message":"missing","sender":"low-1","tenant":"default"`)
+	})
 	low.ends(0, "", "resend", low.find("lost.txt").text("bundle"))
 	high.reach("lost.txt", "quarantined")
 	high.within(5*time.Second, "the alarm to end", func() bool { return high.try("status").code == 0 })

@@ -27,6 +27,8 @@ type plainFile struct {
 	disk *plain
 }
 
+func (f plainFile) WriteThrough(b []byte, at int64) (int, error) { return f.WriteAt(b, at) }
+
 func (plainFile) StartWriteback(int64, int64) error { return nil }
 func (f plainFile) WriteAt(b []byte, at int64) (int, error) {
 	if f.disk.full.Load() {

@@ -9,7 +9,7 @@ import (
 // job is one whole chunk on its way: decompressed and written by a worker, hashed by the hasher in the order in which jobs were begun.
 type job struct {
 	frame  *frame
-	buffer []byte // what raws gave: raw may have another capacity
+	buffer []byte // what raws gave: raw is a part of it
 	raw    []byte
 	ready  chan struct{} // closed when raw is written, or err set
 	err    error
@@ -24,7 +24,7 @@ func (a *Assembler) work() {
 		if j == nil {
 			return
 		}
-		j.raw, j.err = decode(decoder, j.frame.bytes, j.buffer)
+		j.raw, j.err = decode(decoder, j.frame.bytes, j.buffer[shift(j.frame.runs):])
 		if j.err == nil {
 			j.err = a.write(j.frame, j.raw)
 		}
@@ -39,10 +39,10 @@ func (a *Assembler) nextJob() *job {
 	for {
 		if len(a.jobs) > 0 && len(a.hashing) < cap(a.hashing) {
 			j := a.jobs[0]
-			if b := a.raws.take(int(j.frame.raw)); b != nil {
+			if b := a.raws.take(int(j.frame.raw) + shift(j.frame.runs)); b != nil {
 				a.jobs[0] = nil
 				a.jobs = a.jobs[1:]
-				j.buffer, j.ready = b[:0], make(chan struct{})
+				j.buffer, j.ready = b, make(chan struct{})
 				a.hashing <- j // there is room: only this function sends, and the hasher only takes
 				return j
 			}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
 	"ecluse/protocol/record"
 )
@@ -31,6 +32,8 @@ type File interface {
 	io.ReaderAt
 	io.WriterAt
 	io.Closer
+	// WriteThrough is WriteAt for much at once: where content lies in memory as it will in the file, modulo disk.Page, it goes to the disk as it is.
+	WriteThrough(b []byte, at int64) (int, error)
 	// StartWriteback asks the system to begin writing a range out, so that a later sync finds little to do.
 	StartWriteback(at, n int64) error
 }
@@ -74,14 +77,27 @@ func runsFit(f *frame, raw []byte) error {
 // writeback is the least write for which it pays to start writing out at once.
 const writeback = 1 << 20
 
+// shift is how far into a buffer that begins on a page a chunk's content has to begin, so that its largest run lies in memory as it will in its file.
+func shift(runs []bundle.Run) int {
+	least, at, by := uint32(writeback), 0, 0
+	for _, r := range runs {
+		if r.Length >= least {
+			least, by = r.Length, (int(r.Offset%disk.Page)-at)&(disk.Page-1)
+		}
+		at += int(r.Length)
+	}
+	return by
+}
+
 func (a *Assembler) writeRun(in *incoming, r bundle.Run, content []byte) error {
 	file, keep, err := a.openStaged(in, r)
 	if err != nil {
 		return err
 	}
-	_, err = file.WriteAt(content, int64(r.Offset))
-	if err == nil && len(content) >= writeback {
-		err = file.StartWriteback(int64(r.Offset), int64(len(content)))
+	if len(content) < writeback {
+		_, err = file.WriteAt(content, int64(r.Offset))
+	} else if _, err = file.WriteThrough(content, int64(r.Offset)); err == nil {
+		err = file.StartWriteback(int64(r.Offset), int64(len(content))) // what of it went the usual way
 	}
 	if !keep {
 		err = errors.Join(err, file.Close())
