@@ -276,6 +276,7 @@ func (f *tight) lacks() []string {
 // lowFills fills the low side: what it cannot note waits, and goes on by itself when there is room.
 func (f *tight) lowFills(free int64) {
 	f.t.Helper()
+	f.open() // the receiver has just been started: what leaves before it believes the session is lost
 	given := len(f.want)
 	for i := range 6 {
 		f.squeeze(f.low, free>>8) // each time: what was kept back for the state's records goes too
