@@ -74,6 +74,22 @@ func (c *Clock) Now() time.Time {
 	return c.last
 }
 
+// Aged is the time by which things have stayed long enough to be removed: Aged of this clock's life.
+func (c *Clock) Aged() time.Time {
+	wall := c.wall()
+	return Aged(c.start, wall.Sub(c.start), wall)
+}
+
+// Aged is what a wall clock says, but not later than the time of a start and what has passed since by the monotonic clock: whoever sets a clock ahead makes nothing old, and nothing
+// is removed before it has stayed its time.
+func Aged(start time.Time, passed time.Duration, wall time.Time) time.Time {
+	aged := start.Round(0).Add(passed)
+	if wall = wall.Round(0); wall.Before(aged) {
+		return wall
+	}
+	return aged
+}
+
 // Ahead is how far the clock is before the machine's.
 func (c *Clock) Ahead() time.Duration { return c.Now().Sub(c.wall().Round(0)) }
 

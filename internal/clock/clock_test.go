@@ -88,3 +88,19 @@ func TestADamagedClockIsNeverAnEarlierOne(t *testing.T) {
 		try("cut to", i, whole[:i])
 	}
 }
+
+// Threats K8 and R9: a clock that jumps makes nothing old.
+func TestNothingIsOldBecauseAClockJumped(t *testing.T) {
+	start := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		wall, want time.Time
+	}{
+		"a clock that goes right": {start.Add(time.Hour), start.Add(time.Hour)},
+		"set ahead":               {start.AddDate(10, 0, 0), start.Add(time.Hour)},
+		"set back":                {start.AddDate(-10, 0, 0), start.AddDate(-10, 0, 0)},
+	} {
+		if got := Aged(start, time.Hour, c.wall); !got.Equal(c.want) {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}

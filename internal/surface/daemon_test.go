@@ -2,6 +2,7 @@ package surface
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -80,12 +81,13 @@ func TestEverySignalToEndIsObeyedAtOnce(t *testing.T) {
 	}
 }
 
+// Threat R11.
 func TestASecondDaemonIsRefused(t *testing.T) {
 	low, high := paired(t)
 	for _, s := range []*side{high, low} {
-		s.start()
-		if r := s.ends(1, "another process is running on it", "run"); r.out != "" {
-			t.Errorf("stdout: %s", r.out)
+		d := s.start()
+		if r := s.ends(1, "another process is running on it", "run"); r.out != "" || !strings.Contains(r.err, fmt.Sprintf("(pid %d)", d.cmd.Process.Pid)) {
+			t.Errorf("the first is pid %d; stdout: %s, stderr: %s", d.cmd.Process.Pid, r.out, r.err)
 		}
 		var status struct{ Running bool }
 		if r := s.try("status", "--json"); json.Unmarshal([]byte(r.out), &status) != nil || !status.Running {

@@ -43,6 +43,7 @@ type Options struct {
 	Trust     *Trust
 	Keep      Keep
 	Now       func() time.Time
+	Aged      func() time.Time // by which things have stayed long enough: a clock that is set ahead does not move it
 	Log       *zap.Logger
 	Fatal     func(error) // called once at most
 }

@@ -132,6 +132,7 @@ type plan struct {
 	bytes  int64
 	inodes int64
 	now    time.Time
+	leap   time.Duration // how far the machine's clock was set ahead
 }
 
 const state, imports = "state", "import"
@@ -169,7 +170,20 @@ func (p *plan) tenant(name bundle.Name, mode release.Mode, destinations ...strin
 func (p *plan) clock() time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.now.Add(p.leap)
+}
+
+func (p *plan) aged() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	return p.now
+}
+
+// jump sets the machine's clock ahead.
+func (p *plan) jump(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.leap += d
 }
 
 func (p *plan) advance(d time.Duration) {
@@ -220,7 +234,7 @@ func (p *plan) prepare(t testing.TB) *house {
 	h.Chamber = New(Options{
 		State: p.at(state), Ledger: h.ledger, Disk: p.disk.Disk, Space: p.space, Reserve: func() int64 { return 1 << 20 },
 		Sync:     func(context.Context) error { return p.disk.SyncAll(p.at(state)) },
-		Receiver: receiverID, Tenants: p.tenants, Trust: h.trust, Keep: p.keep, Now: p.clock, Log: zap.New(core), Fatal: func(err error) { h.fatal <- err },
+		Receiver: receiverID, Tenants: p.tenants, Trust: h.trust, Keep: p.keep, Now: p.clock, Aged: p.aged, Log: zap.New(core), Fatal: func(err error) { h.fatal <- err },
 	})
 	h.assembler, err = assemble.New(assemble.Options{
 		Dir: p.at(state, "receiving"), Disk: p.disk, Owner: h.Chamber, Memory: 48 << 20, Workers: 2, Now: p.clock, Idle: p.idle, Checkpoint: time.Millisecond,

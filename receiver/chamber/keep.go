@@ -139,7 +139,7 @@ func (c *Chamber) removeOrphan(id bundle.ID, dir string) error {
 }
 
 func (c *Chamber) purge() error {
-	now := c.o.Now()
+	now := c.o.Aged()
 	expired, err := c.o.Ledger.Older(c.ctx, ledger.Damaged, now.Add(-c.o.Keep.Damaged))
 	for _, id := range expired {
 		c.abandon(id, bundle.ReasonAbandonedExpired, fmt.Sprintf("incomplete for longer than %v", c.o.Keep.Damaged), ledger.Damaged)

@@ -191,6 +191,32 @@ func TestPurge(t *testing.T) {
 	stands(t, p.at(imports), imported)
 }
 
+// Threats K8 and R9: rows that were purged for nothing would raise the floor of their chain, and what is missing below it could never come in any more.
+func TestAClockThatIsSetAheadPurgesNothing(t *testing.T) {
+	t.Parallel()
+	p := newPlan(t, release.ModeOne)
+	p.idle, p.keep = time.Minute, Keep{Imported: time.Hour, Rejected: time.Hour, Damaged: time.Hour, Rows: time.Hour}
+	h := p.open(t)
+	l := p.lows[0]
+	imported, rejected, late, partly := l.pack(t, "cssf", small("imported")), l.pack(t, "cssf", small("rejected")), l.pack(t, "cssf", small("late")), l.pack(t, "cssf", small("partly"))
+	h.take(rejected, ledger.Quarantined)
+	h.take(imported, ledger.Quarantined)
+	must(t, h.approve(imported, 1))
+	h.becomes(imported, ledger.Imported)
+	must(t, h.reject(rejected, 1, "no"))
+	h.damaged(partly, 0)
+	p.jump(10 * 365 * 24 * time.Hour)
+	must(t, h.purge())
+	h.is(imported, ledger.Imported, bundle.ReasonNotInspected)
+	h.is(partly, ledger.Damaged, bundle.ReasonGaps)
+	stands(t, filepath.Join(p.quarantine(rejected), "files"), rejected)
+	h.take(late, ledger.Quarantined) // its sequence is below theirs
+	p.jump(-10 * 365 * 24 * time.Hour)
+	p.advance(2 * time.Hour)
+	must(t, h.purge())
+	eventually(t, "what has stayed long enough goes", func() bool { return names(t, p.quarantine(rejected)) == "" })
+}
+
 func TestAPassThatComesBeforeThePurgeSavesIt(t *testing.T) {
 	t.Parallel()
 	p := newPlan(t, release.ModeOne)

@@ -99,7 +99,7 @@ func (s *State) open(ctx context.Context) (err error) {
 		State: s.Dir, Ledger: s.Ledger, Disk: s.Disk, Space: s.Space, Reserve: s.Reserve,
 		Sync:     func(context.Context) error { return s.sync() },
 		Receiver: s.Key.ID(), Tenants: s.o.Tenants, Trust: &s.trust, Keep: s.o.Keep,
-		Now: s.Clock.Now, Log: s.o.Log, Fatal: func(err error) { s.o.Fatal(err) },
+		Now: s.Clock.Now, Aged: s.Clock.Aged, Log: s.o.Log, Fatal: func(err error) { s.o.Fatal(err) },
 	})
 	return nil
 }

@@ -116,6 +116,7 @@ func TestNobodyIsToldOfWhatIsNotDurable(t *testing.T) {
 	}
 }
 
+// Threat R5.
 func TestAFailedSyncEndsEverything(t *testing.T) {
 	for n, name := range []string{"of contents", "of names"} {
 		t.Run(name, func(t *testing.T) { failedSync(t, n) })
@@ -171,6 +172,7 @@ func failedSync(t *testing.T, n int) {
 	}
 }
 
+// Threat R5.
 func TestAFailedSyncOfAPurgeOrAPairingEndsEverything(t *testing.T) {
 	for name, act := range map[string]func(b *book) error{
 		"purge": func(b *book) error { return b.Purge(t.Context(), []bundle.ID{id(1)}) },

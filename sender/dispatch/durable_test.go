@@ -83,7 +83,7 @@ func TestAnOutboxElsewhereIsDurableBeforeItsItemsAreSigned(t *testing.T) {
 	}
 }
 
-// What is on a disk after a failed sync is not known: nothing is signed, and the process ends.
+// Threat S4: what is on a disk after a failed sync is not known: nothing is signed, and the process ends.
 func TestASyncOfTheOutboxThatFailsIsTheEnd(t *testing.T) {
 	y := build(t)
 	p := elsewhere(t, y)

@@ -180,6 +180,7 @@ func TestAFailureIsNotedWhenTheDiskHasRoomAgain(t *testing.T) {
 	}
 }
 
+// Threat S4.
 func TestAFailedSyncIsFatalAndNothingIsReportedSent(t *testing.T) {
 	for name, cause := range map[string]error{"EIO": syscall.EIO, "ENOSPC": syscall.ENOSPC} {
 		t.Run(name, func(t *testing.T) {

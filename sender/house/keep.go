@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"ecluse/internal/clock"
 	"ecluse/protocol/bundle"
 	"ecluse/sender/ledger"
 	"ecluse/sender/outbox"
@@ -68,6 +69,7 @@ func (h *House) confirmed(ctx context.Context, tenant bundle.Name, k outbox.Kept
 
 func (h *House) purge(ctx context.Context) error {
 	now := h.Now()
+	now = clock.Aged(h.opened, now.Sub(h.opened), now)
 	var errs []error
 	for i, b := range h.Outboxes {
 		tenant := h.o.Tenants[i].Name

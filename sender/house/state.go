@@ -39,7 +39,8 @@ type State struct {
 	Ledger *ledger.Ledger
 	Now    func() time.Time // the machine's clock
 
-	lock *instance.Lock
+	opened time.Time
+	lock   *instance.Lock
 }
 
 // Open takes a state directory, which has to exist, and opens what is in it.
@@ -49,7 +50,7 @@ func Open(ctx context.Context, d *disk.Disk, dir string) (*State, error) {
 
 // OpenBy is Open by another clock than the system's.
 func OpenBy(ctx context.Context, d *disk.Disk, dir string, now func() time.Time) (*State, error) {
-	s := &State{Dir: dir, Disk: d, Now: now}
+	s := &State{Dir: dir, Disk: d, Now: now, opened: now()}
 	spare := disk.NewSpare(d, dir)
 	spare.GiveWhenFull() // a start writes a little, too
 	var err error
