@@ -90,8 +90,9 @@ var calmedAt = sync.OnceValues(func() (map[string]int64, error) {
 	return at, nil
 })
 
-// calm sets right the process of a child, which has to have been started with Ptrace by this very thread, and lets it go.
-func calm(pid int, seed uint64) error {
+// calm sets right the process of a child, which has to have been started with Ptrace by this very thread, and lets it go. It is kept on one processor of the machine, and there its
+// threads do not interrupt each other: while the runtime starts it makes a thread more or less by who is faster.
+func calm(pid int, seed uint64, where int) error {
 	var status unix.WaitStatus
 	if _, err := unix.Wait4(pid, &status, unix.WALL, nil); err != nil || !status.Stopped() {
 		return fmt.Errorf("wait for its start: status %x, %w", status, err)
@@ -112,6 +113,16 @@ func calm(pid int, seed uint64) error {
 		return err
 	}
 	defer mem.Close()
+	var cpus unix.CPUSet
+	if err := unix.SchedGetaffinity(pid, &cpus); err != nil {
+		return err
+	}
+	if err := unix.SchedSetaffinity(pid, nth(&cpus, where)); err != nil {
+		return err
+	}
+	if err := unix.SchedSetAttr(pid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_BATCH}, 0); err != nil {
+		return err
+	}
 	r := source(seed, ofRuntime)
 	_, err = mem.WriteAt(binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, r.Uint64()|1), r.Uint64()|1), chances)
 	for name, a := range at {
@@ -133,4 +144,19 @@ func auxiliary(pid int, key uint64) (int64, error) {
 		}
 	}
 	return 0, fmt.Errorf("the kernel told process %d nothing of key %d", pid, key)
+}
+
+// nth is one of some processors.
+func nth(cpus *unix.CPUSet, n int) *unix.CPUSet {
+	one := &unix.CPUSet{}
+	n %= cpus.Count()
+	for cpu := 0; one.Count() == 0; cpu++ {
+		if cpus.IsSet(cpu) {
+			if n == 0 {
+				one.Set(cpu)
+			}
+			n--
+		}
+	}
+	return one
 }

@@ -31,6 +31,8 @@ type outcome struct {
 	Log    string        // of events
 	Text   string        // what the houses logged, of a run that failed
 	Took   time.Duration // of the machine's time
+
+	Threads int // of a process that has made no run, and how many threads it has instead
 }
 
 // base is where the sides' directories stand: in memory, where there is room for that.
