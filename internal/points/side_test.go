@@ -3,6 +3,7 @@ package points
 import (
 	"context"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -83,7 +84,7 @@ func (p *probe) After(op *disk.Op, err error) {
 	p.mu.Lock()
 	struck := p.hit == op
 	b := p.blow
-	lost := err != nil && !p.lost && isSync(op.Kind.String()) && !p.Dead() && !p.s.w.isCopy(op.Path)
+	lost := err != nil && !p.lost && !p.Dead() && p.s.w.endsFor(op)
 	p.lost = p.lost || lost
 	p.mu.Unlock()
 	if struck && b.Fault == killAfter {
@@ -120,7 +121,12 @@ func (s *side) struckBy(p *probe, b *blow) {
 	})
 }
 
-// isCopy says whether a path is at a destination: what is copied there is thrown away when its sync fails, and copied anew to a new file; nothing else is.
+// endsFor says whether the process has to end when a sync of a path fails: of its state, or of all of a file system. What a failed sync of a single file elsewhere was to cover, a copy at
+// a destination or a reason in an outbox, is thrown away and made anew as another file.
+func (w *world) endsFor(op *disk.Op) bool {
+	return isSync(op.Kind.String()) && (op.Kind == disk.SyncSystem && !w.isCopy(op.Path) || strings.HasPrefix(op.Path, filepath.Join(w.dir, w.trial.Side, "state")))
+}
+
 func (w *world) isCopy(path string) bool {
 	return slices.ContainsFunc(destinations, func(to destination) bool { return path == w.at(to) || strings.HasPrefix(path, w.at(to)+"/") })
 }
