@@ -169,6 +169,24 @@ func (d *daemon) current() (*progressAnswer, error) {
 	return a, nil
 }
 
+// errUnnoted is what a bundle is whose claim the state had no room for.
+var errUnnoted = errors.New("it is not noted yet")
+
+// noted waits behind what take has posted: from here on the bundle can be asked for. Where the state has no room for that the item is taken all the same, and is noted later: whoever
+// was told that it is not would send it twice.
+func (d *daemon) noted(ctx context.Context, id bundle.ID) error {
+	err := d.Ledger.Change(ctx, id, func(r *ledger.Record) error {
+		if r.State == "" {
+			return errUnnoted
+		}
+		return nil
+	})
+	if errors.Is(err, errUnnoted) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return nil
+	}
+	return err
+}
+
 func (d *daemon) send(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) {
 	var in sendRequest
 	if err := control.Decode(m, &in); err != nil {
@@ -180,7 +198,7 @@ func (d *daemon) send(ctx context.Context, p control.Peer, m json.RawMessage) (a
 	}
 	id, err := d.Take(i, outbox.Candidate{Name: in.Have, As: in.Name, Class: in.Priority})
 	if err == nil {
-		err = d.Ledger.Change(ctx, id, func(*ledger.Record) error { return nil }) // behind what take has posted: from here on it can be asked for
+		err = d.noted(ctx, id)
 	}
 	if err == nil {
 		err = d.Dispatch.Durable(i) // or a power cut would give it back its hidden name, under which nobody looks for it
