@@ -117,7 +117,11 @@ func Open(ctx context.Context, dir string, disk Disk, epoch bundle.Epoch, now fu
 		texts:    make(map[bundle.ID]recordFile),
 	}
 	torn, err := l.loadChains()
-	if err == nil && (c.Dirty() || len(torn) > 0) {
+	var last bool
+	if err == nil {
+		last, err = l.begin(ctx)
+	}
+	if err == nil && (!last || len(torn) > 0) {
 		err = l.rebuild(ctx, torn)
 	}
 	if err != nil {

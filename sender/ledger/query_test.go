@@ -217,9 +217,14 @@ func TestTheCatalogIsMadeAgain(t *testing.T) {
 	for name, spoil := range map[string]func(dir string) error{
 		"missing": func(dir string) error { return removeCatalog(dir) },
 		"dirty":   func(string) error { return nil },
+		"older":   func(dir string) error { return os.Rename(filepath.Join(dir, "older"), filepath.Join(dir, "catalog.db")) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
+			must(t, open(t, dir).end(true))
+			empty, err := os.ReadFile(filepath.Join(dir, "catalog.db")) // it was closed in order, and says so
+			must(t, err)
+			must(t, os.WriteFile(filepath.Join(dir, "older"), empty, 0o600))
 			b := library(t, dir)
 			before, err := List(t.Context(), b.catalog.DB(), Query{})
 			must(t, err)
@@ -227,7 +232,7 @@ func TestTheCatalogIsMadeAgain(t *testing.T) {
 				_, err = b.catalog.DB().Exec(`DELETE FROM bundles; INSERT INTO bundles SELECT 'stray', '', '', 1, '', '', '', '', 1, 1, 1, 1, 1, 1`)
 				must(t, err)
 			}
-			must(t, b.end(name == "missing"))
+			must(t, b.end(name != "dirty"))
 			must(t, spoil(dir))
 			b = open(t, dir)
 			after, err := List(t.Context(), reader(t, dir), Query{})
