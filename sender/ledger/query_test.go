@@ -217,7 +217,9 @@ func TestTheCatalogIsMadeAgain(t *testing.T) {
 	for name, spoil := range map[string]func(dir string) error{
 		"missing": func(dir string) error { return removeCatalog(dir) },
 		"dirty":   func(string) error { return nil },
-		"older":   func(dir string) error { return os.Rename(filepath.Join(dir, "older"), filepath.Join(dir, "catalog.db")) },
+		"older": func(dir string) error {
+			return os.Rename(filepath.Join(dir, "older"), filepath.Join(dir, "catalog.db"))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
