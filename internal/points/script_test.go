@@ -322,7 +322,8 @@ func (w *world) overTime(ctx context.Context) {
 	w.settle(ctx)
 	w.jump(muchLater)
 	w.high.damaged.Store(int64(time.Minute))
-	w.high.restart() // its clock goes on from where it was until it starts anew
+	w.low.restart() // what is old is counted by the clock of the start, and what has passed since
+	w.high.restart()
 	time.Sleep(2*time.Minute + 10*time.Second)
 	w.rest()
 	if w.strikes() > 0 {
