@@ -181,6 +181,17 @@ func ReplaceLike(path string, content []byte, like fs.FileInfo) error {
 	return d.SyncAll(filepath.Dir(path))
 }
 
+// Device is the number of the file system that holds a path. A probe may tell file systems apart that are one.
+func (d *Disk) Device(path string) (uint64, error) {
+	device, err := Device(path)
+	if p, ok := d.probe.(interface {
+		Device(path string, real uint64) uint64
+	}); ok && err == nil {
+		device = p.Device(absolute(path), device)
+	}
+	return device, err
+}
+
 // Device is the number of the file system that holds a path.
 func Device(path string) (uint64, error) {
 	var st unix.Stat_t

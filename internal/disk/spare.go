@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,6 +20,8 @@ type Spare struct {
 	disk *Disk
 	dir  string // on the file system
 	path string
+
+	given atomic.Bool // and not made again since
 
 	mu sync.Mutex
 }
@@ -43,8 +46,12 @@ func (s *Spare) Give() bool {
 	if _, err := s.disk.Lstat(s.path); err != nil {
 		return false
 	}
+	s.given.Store(true) // before there is room: it is not for everybody
 	return s.disk.RemoveAll(s.path) == nil
 }
+
+// Given says that the room was given free, and that the disk has had no room since to make it again: who only brings more has to leave it alone.
+func (s *Spare) Given() bool { return s.given.Load() }
 
 // GiveWhenFull gives it free where there is hardly any other: before something that would not be tried twice.
 func (s *Spare) GiveWhenFull() bool {
@@ -75,6 +82,7 @@ func (s *Spare) Keep() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, err := s.disk.Lstat(s.path); !errors.Is(err, fs.ErrNotExist) {
+		s.given.Store(err != nil)
 		return err
 	}
 	free, err := s.disk.Space(s.dir)
@@ -108,7 +116,11 @@ func (s *Spare) fill(size int64) error {
 	if err != nil {
 		return errors.Join(err, s.disk.RemoveAll(dir))
 	}
-	return s.disk.Rename(dir, s.path)
+	if err := s.disk.Rename(dir, s.path); err != nil {
+		return err
+	}
+	s.given.Store(false)
+	return nil
 }
 
 func (s *Spare) file(name string, size int64) error {

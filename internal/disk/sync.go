@@ -91,7 +91,7 @@ func (d *Disk) SyncAll(dir string) error {
 }
 
 func (d *Disk) system(dir string) (*system, error) {
-	device, err := Device(dir)
+	device, err := d.Device(dir)
 	if err != nil {
 		return nil, err
 	}

@@ -1,10 +1,7 @@
 package dispatch
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"syscall"
 
 	"ecluse/sender/ledger"
 )
@@ -13,29 +10,19 @@ import (
 // synced here: a claim that a power cut took back would be sent a second time, and content that was lost could never be sent again. tenant counts in the order of Options.Tenants.
 func (d *Dispatcher) Durable(tenant int) error {
 	dir := d.o.Tenants[tenant].Outbox.Dir()
-	here, err := d.device(dir)
+	here, err := d.o.Disk.Device(dir)
 	if err != nil {
-		return err
+		return ownError{err}
 	}
-	state, err := d.device(d.o.Ledger.Dir())
-	if err != nil || here == state {
-		return err
+	state, err := d.o.Disk.Device(d.o.Ledger.Dir())
+	if err != nil {
+		return ownError{err}
+	}
+	if here == state {
+		return nil
 	}
 	if err := d.o.Disk.SyncAll(dir); err != nil {
 		return fmt.Errorf("%w: outbox: %w", ledger.ErrFatal, err)
 	}
 	return nil
-}
-
-// device is the number of the file system that holds a path.
-func (d *Dispatcher) device(path string) (uint64, error) {
-	info, err := d.o.Disk.Lstat(path)
-	if err != nil {
-		return 0, ownError{err}
-	}
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return 0, &fs.PathError{Op: "look at", Path: path, Err: errors.ErrUnsupported}
-	}
-	return st.Dev, nil
 }

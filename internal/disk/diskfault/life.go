@@ -225,3 +225,13 @@ func (l *Life) After(op *disk.Op, err error) {
 	}
 	l.m.mu.Unlock()
 }
+
+// Device tells the file systems of the model apart, which may stand on one of the machine.
+func (l *Life) Device(path string, real uint64) uint64 {
+	for i, s := range l.m.systems {
+		if s.holds(path) {
+			return real + uint64(i+1)<<40
+		}
+	}
+	return real
+}
