@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"ecluse/internal/cli"
-	"ecluse/internal/config"
 	"ecluse/internal/control"
 	"ecluse/internal/disk"
 	"ecluse/receiver/house"
@@ -32,9 +31,9 @@ the user and the reason are kept in the anchor.`,
 		Example: `  ecluse-receiver anchor
   ecluse-receiver anchor --accept --reason "ticket 4711: records restored from Monday's backup"`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			conf, err := config.Load(path, defaults())
+			conf, err := cli.Load(path, defaults())
 			if err != nil {
-				return &cli.Error{Code: cli.Usage, Err: err}
+				return err
 			}
 			if accept {
 				return acceptLoss(c, conf, reason, asJSON)
@@ -53,7 +52,7 @@ the user and the reason are kept in the anchor.`,
 		},
 	}
 	configFlag(c, &path)
-	jsonFlag(c, &asJSON)
+	cli.JSONFlag(c, &asJSON)
 	c.Flags().BoolVar(&accept, "accept", false, "go on with what is there")
 	c.Flags().StringVar(&reason, "reason", "", "why, for the record: `TEXT`")
 	return c
@@ -64,7 +63,7 @@ func readAnchor(ctx context.Context, conf Config) (*ledger.Anchored, error) {
 	a, err := ledger.ReadAnchored(disk.New(), conf.State)
 	if errors.Is(err, os.ErrPermission) {
 		a = new(ledger.Anchored)
-		err = noDaemon(control.Call(ctx, conf.State, "anchor", struct{}{}, a), conf)
+		err = reader(conf.State).NoDaemon(control.Call(ctx, conf.State, "anchor", struct{}{}, a))
 	}
 	return a, err
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"ecluse/internal/cli"
-	"ecluse/internal/config"
 	"ecluse/internal/control"
 	"ecluse/receiver/house"
 	"ecluse/receiver/ledger"
@@ -43,9 +42,9 @@ func decideCommand(approve bool) *cobra.Command {
 	c := &cobra.Command{
 		Args: cobra.MinimumNArgs(1), ValidArgsFunction: completeBundles(&path),
 		RunE: func(c *cobra.Command, args []string) error {
-			conf, err := config.Load(path, defaults())
+			conf, err := cli.Load(path, defaults())
 			if err != nil {
-				return &cli.Error{Code: cli.Usage, Err: err}
+				return err
 			}
 			if !approve && reason == "" {
 				reason = noReason
@@ -59,7 +58,7 @@ func decideCommand(approve bool) *cobra.Command {
 		},
 	}
 	configFlag(c, &path)
-	jsonFlag(c, &asJSON)
+	cli.JSONFlag(c, &asJSON)
 	c.Flags().StringVar(&reason, "reason", "", "why, for the record: `TEXT`")
 	return c
 }
@@ -112,9 +111,9 @@ func deliverCommand() *cobra.Command {
 		Example: `  ecluse-receiver deliver
   ecluse-receiver deliver 3f7k2q`,
 		RunE: func(c *cobra.Command, args []string) error {
-			conf, err := config.Load(path, defaults())
+			conf, err := cli.Load(path, defaults())
 			if err != nil {
-				return &cli.Error{Code: cli.Usage, Err: err}
+				return err
 			}
 			tell := cli.Each[*ledger.Record]
 			if len(args) == 0 {
@@ -135,13 +134,13 @@ func deliverCommand() *cobra.Command {
 		},
 	}
 	configFlag(c, &path)
-	jsonFlag(c, &asJSON)
+	cli.JSONFlag(c, &asJSON)
 	return c
 }
 
 func deliverBundle(ctx context.Context, conf Config, text string) (*ledger.Record, error) {
 	var r ledger.Record
-	err := control.Call(ctx, conf.State, "deliver", bundleRequest{text}, &r)
+	err := control.Call(ctx, conf.State, "deliver", cli.BundleRequest{Bundle: text}, &r)
 	if !errors.Is(err, control.ErrNoDaemon) {
 		return &r, err
 	}

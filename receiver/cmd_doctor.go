@@ -32,7 +32,7 @@ func doctorCommand() *cobra.Command {
 		},
 	}
 	configFlag(c, &path)
-	jsonFlag(c, &asJSON)
+	cli.JSONFlag(c, &asJSON)
 	return c
 }
 

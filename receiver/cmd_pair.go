@@ -38,9 +38,9 @@ held as epoch-new may be released. A running daemon takes it up at once. --show 
   ecluse-receiver pair --show
   ecluse-receiver pair --fingerprint SHA256:qzk... --tenant cssf --tenant cnpf sender.pair`,
 		RunE: func(c *cobra.Command, args []string) error {
-			conf, err := config.Load(f.config, defaults())
+			conf, err := cli.Load(f.config, defaults())
 			if err != nil {
-				return &cli.Error{Code: cli.Usage, Err: err}
+				return err
 			}
 			if f.show {
 				return cli.ShowOwnCard(c.OutOrStdout(), conf.Identity, keys.PairReceiver)

@@ -4,7 +4,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"ecluse/internal/cli"
-	"ecluse/internal/config"
 	"ecluse/receiver/house"
 )
 
@@ -16,9 +15,9 @@ func runCommand() *cobra.Command {
 by the drains of the links.`,
 		Example: "  ecluse-receiver run --config /etc/ecluse/receiver.yaml",
 		RunE: func(c *cobra.Command, _ []string) error {
-			conf, err := config.Load(path, defaults())
+			conf, err := cli.Load(path, defaults())
 			if err != nil {
-				return &cli.Error{Code: cli.Usage, Err: err}
+				return err
 			}
 			log, err := cli.NewLog(c.ErrOrStderr(), conf.Log)
 			if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -11,8 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"ecluse/internal/cli"
-	"ecluse/internal/config"
-	"ecluse/internal/control"
 	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/chamber"
@@ -29,52 +28,32 @@ OpenSSH and coreutils alone. A BUNDLE may be cut to 6 characters.`,
 		Example:           "  ecluse-receiver show 3f7k2q",
 		ValidArgsFunction: completeBundles(&path),
 		RunE: func(c *cobra.Command, args []string) error {
-			conf, err := config.Load(path, defaults())
+			conf, err := cli.Load(path, defaults())
 			if err != nil {
-				return &cli.Error{Code: cli.Usage, Err: err}
+				return err
 			}
 			return cli.Each(c, args, asJSON, func(ctx context.Context, text string) (*ledger.Record, error) { return readRecord(ctx, conf, text) },
 				func(w io.Writer, r *ledger.Record) { printRecord(w, conf, r) })
 		},
 	}
 	configFlag(c, &path)
-	jsonFlag(c, &asJSON)
+	cli.JSONFlag(c, &asJSON)
 	return c
 }
 
 // readRecord finds one bundle and reads its record, or asks the daemon.
 func readRecord(ctx context.Context, conf Config, text string) (*ledger.Record, error) {
-	db, err := openCatalog(conf.State)
-	if errors.Is(err, os.ErrPermission) {
-		var r ledger.Record
-		err := control.Call(ctx, conf.State, "show", bundleRequest{text}, &r)
-		return &r, noDaemon(err, conf)
-	}
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, cli.Fail(cli.NotFound, "no bundle begins with %q: nothing was received yet", text)
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer db.Close()
-	id, err := ledger.Find(ctx, db, text)
-	if err != nil {
-		return nil, codeOf(err)
-	}
-	r, err := ledger.ReadRecord(disk.New(), conf.State, id)
-	if !errors.Is(err, ledger.ErrNotFound) {
+	return cli.One(ctx, reader(conf.State), text, func(db *sql.DB) (*ledger.Record, error) {
+		id, err := ledger.Find(ctx, db, text)
+		if err != nil {
+			return nil, answerable(err)
+		}
+		r, err := ledger.ReadRecord(disk.New(), conf.State, id)
+		if errors.Is(err, ledger.ErrNotFound) {
+			return ledger.FromCatalog(ctx, db, id)
+		}
 		return r, err
-	}
-	return ledger.FromCatalog(ctx, db, id)
-}
-
-// codeOf is answerable for a command that asks nobody.
-func codeOf(err error) error {
-	var a *control.Error
-	if errors.As(answerable(err), &a) {
-		return &cli.Error{Code: a.Code, Err: err}
-	}
-	return err
+	})
 }
 
 func printRecord(w io.Writer, conf Config, r *ledger.Record) {
@@ -151,20 +130,17 @@ func shellQuote(s string) string {
 
 // completeBundles completes bundles for a shell.
 func completeBundles(path *string) func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	return func(c *cobra.Command, _ []string, typed string) (list []string, _ cobra.ShellCompDirective) {
-		conf, err := config.Load(*path, defaults())
+	return cli.Complete(func(ctx context.Context) (list []string, err error) {
+		conf, err := cli.Load(*path, defaults())
 		if err != nil {
-			return nil, cobra.ShellCompDirectiveError
+			return nil, err
 		}
-		rows, err := readRows(c.Context(), conf, ledger.Query{Limit: 1000})
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveError
-		}
+		rows, err := readRows(ctx, conf, ledger.Query{Limit: 1000})
 		for _, r := range rows {
-			if r.Bundle != nil && strings.HasPrefix(*r.Bundle, typed) {
+			if r.Bundle != nil {
 				list = append(list, *r.Bundle+"\t"+string(r.State)+" "+cli.Or(r.Name))
 			}
 		}
-		return list, cobra.ShellCompDirectiveNoFileComp
-	}
+		return list, err
+	})
 }

@@ -28,9 +28,9 @@ in, with rate and time left, until it is interrupted.`,
   ecluse-receiver status --json | jq .alarms
   ecluse-receiver status --watch`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			conf, err := config.Load(path, defaults())
+			conf, err := cli.Load(path, defaults())
 			if err != nil {
-				return &cli.Error{Code: cli.Usage, Err: err}
+				return err
 			}
 			if follow {
 				return watchStatus(c.Context(), conf, c.OutOrStdout())
@@ -39,19 +39,11 @@ in, with rate and time left, until it is interrupted.`,
 			if err != nil {
 				return err
 			}
-			if asJSON {
-				err = cli.PrintJSON(c.OutOrStdout(), s)
-			} else {
-				err = printStatus(c.OutOrStdout(), s)
-			}
-			if err == nil && len(s.Alarms) > 0 {
-				err = &cli.Error{Code: cli.Failed}
-			}
-			return err
+			return cli.TellStatus(c, asJSON, s, s.Alarms, printStatus)
 		},
 	}
 	configFlag(c, &path)
-	jsonFlag(c, &asJSON)
+	cli.JSONFlag(c, &asJSON)
 	c.Flags().BoolVar(&follow, "watch", false, "show what comes in until interrupted")
 	return c
 }
@@ -67,9 +59,6 @@ func readStatus(ctx context.Context, conf Config) (*watch.Status, error) {
 }
 
 func printStatus(w io.Writer, s *watch.Status) error {
-	for _, a := range s.Alarms {
-		fmt.Fprintf(w, "ALARM %s: %s\n", a.Name, cli.Clean(a.Text))
-	}
 	if s.Running {
 		fmt.Fprintf(w, "running since %s, version %s\n", cli.Local(s.Since), s.Version)
 	}
@@ -90,32 +79,12 @@ func printStatus(w io.Writer, s *watch.Status) error {
 			fmt.Fprintf(w, "sender %s: %d refusals are beyond those on record\n", row.Sender, row.Unrecorded)
 		}
 	}
-	var states []string
-	for _, state := range ledger.States() {
-		if n := s.Bundles[state]; n > 0 {
-			states = append(states, fmt.Sprintf("%d %s", n, state))
-		}
-	}
-	if len(states) == 0 {
-		states = []string{"none"}
-	}
-	fmt.Fprintf(w, "bundles: %s\n", join(states))
+	fmt.Fprintf(w, "bundles: %s\n", cli.Counts(s.Bundles, ledger.States()))
 	if s.Disk.Free >= 0 {
 		_, err := fmt.Fprintf(w, "disk: %s free, %s kept back\n", config.FormatBytes(s.Disk.Free), config.FormatBytes(s.Disk.Reserve))
 		return err
 	}
 	return nil
-}
-
-func join(list []string) string {
-	text := ""
-	for i, s := range list {
-		if i > 0 {
-			text += ", "
-		}
-		text += s
-	}
-	return text
 }
 
 func times(state string, n uint64) string {

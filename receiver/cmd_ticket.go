@@ -12,7 +12,6 @@ import (
 	"rsc.io/qr"
 
 	"ecluse/internal/cli"
-	"ecluse/internal/config"
 	"ecluse/internal/control"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/house"
@@ -51,7 +50,7 @@ more codes are issued than tickets.per_day allows; one that was issued before to
 		RunE: func(c *cobra.Command, args []string) error { return issueTickets(c, f, args) },
 	}
 	configFlag(c, &f.config)
-	jsonFlag(c, &f.json)
+	cli.JSONFlag(c, &f.json)
 	c.Flags().BoolVar(&f.all, "all", false, "everything that is missing or damaged, in as few codes as hold it")
 	c.Flags().BoolVar(&f.receipt, "receipt", false, "what is safe here")
 	c.Flags().StringVar(&f.sender, "sender", "", "with --receipt: only this `SENDER`")
@@ -84,12 +83,12 @@ type shownCode struct {
 }
 
 func issueTickets(c *cobra.Command, f ticketFlags, args []string) error {
-	conf, err := config.Load(f.config, defaults())
+	conf, err := cli.Load(f.config, defaults())
 	if err != nil {
-		return &cli.Error{Code: cli.Usage, Err: err}
+		return err
 	}
-	if !(&listFlags{tenant: f.tenant}).hasTenant(conf) {
-		return cli.Fail(cli.NotFound, "there is no tenant %q", f.tenant)
+	if err := cli.HasTenant(conf.tenantNames(), f.tenant); err != nil {
+		return err
 	}
 	me := person{uint32(os.Getuid()), userName()}
 	show := func(w io.Writer, s *shownCode) { f.print(c, s) }

@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"ecluse/internal/cli"
-	"ecluse/internal/config"
 	"ecluse/internal/control"
 	"ecluse/internal/disk"
 	"ecluse/internal/keys"
@@ -47,9 +46,9 @@ with its reason.`,
 		Example:           "  ecluse-receiver verify 3f7k2q || echo do not release",
 		ValidArgsFunction: completeBundles(&path),
 		RunE: func(c *cobra.Command, args []string) error {
-			conf, err := config.Load(path, defaults())
+			conf, err := cli.Load(path, defaults())
 			if err != nil {
-				return &cli.Error{Code: cli.Usage, Err: err}
+				return err
 			}
 			return cli.Each(c, args, asJSON,
 				func(ctx context.Context, text string) (*verified, error) { return verifyBundle(ctx, conf, text) },
@@ -59,7 +58,7 @@ with its reason.`,
 		},
 	}
 	configFlag(c, &path)
-	jsonFlag(c, &asJSON)
+	cli.JSONFlag(c, &asJSON)
 	return c
 }
 
@@ -75,7 +74,7 @@ func verifyBundle(ctx context.Context, conf Config, text string) (*verified, err
 	}
 	err = checkBundle(conf, r)
 	if errors.Is(err, os.ErrPermission) {
-		err = noDaemon(control.Call(ctx, conf.State, "verify", bundleRequest{r.Bundle.String()}, nil), conf)
+		err = reader(conf.State).NoDaemon(control.Call(ctx, conf.State, "verify", cli.BundleRequest{Bundle: r.Bundle.String()}, nil))
 	}
 	v := &verified{Bundle: r.Bundle, Name: r.Name, State: r.State, Valid: err == nil, Files: r.Files, Bytes: r.Bytes}
 	if err == nil {
@@ -83,10 +82,10 @@ func verifyBundle(ctx context.Context, conf Config, text string) (*verified, err
 	}
 	var no *control.Error
 	if errors.As(answerable(err), &no) && no.Reason != "" {
-		v.Reason, v.failure = &no.Reason, codeOf(err)
+		v.Reason, v.failure = &no.Reason, no
 		return v, nil
 	}
-	return nil, codeOf(err) // nobody knows
+	return nil, answerable(err) // nobody knows
 }
 
 func checkBundle(conf Config, r *ledger.Record) error {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,11 +25,6 @@ const (
 	viewGroup    = "ecluse-view"    // may look
 	releaseGroup = "ecluse-release" // may look, approve, reject, deliver, and carry tickets
 )
-
-// bundleRequest names one bundle, by its text or a prefix of it.
-type bundleRequest struct {
-	Bundle string `json:"bundle"`
-}
 
 // decisionRequest is what approve and reject ask for.
 type decisionRequest struct {
@@ -86,7 +82,10 @@ func (d *daemon) handle(s *control.Server) {
 		if err := control.Decode(m, &q); err != nil {
 			return nil, err
 		}
-		return readPage(ctx, d.c.State, q)
+		return cli.Page(reader(d.c.State), q.Limit, func(db *sql.DB, limit int) ([]ledger.Row, error) {
+			q.Limit = limit
+			return ledger.List(ctx, db, q)
+		})
 	})
 	s.Handle("anchor", view, false, func(context.Context, control.Peer, json.RawMessage) (any, error) { return d.Ledger.Anchored(), nil })
 	s.Handle("verify", view, false, func(ctx context.Context, _ control.Peer, m json.RawMessage) (any, error) {
@@ -133,7 +132,7 @@ func (d *daemon) handle(s *control.Server) {
 
 // bundleOf reads which bundle a request is about.
 func (d *daemon) bundleOf(ctx context.Context, m json.RawMessage) (bundle.ID, error) {
-	var in bundleRequest
+	var in cli.BundleRequest
 	if err := control.Decode(m, &in); err != nil {
 		return bundle.ID{}, err
 	}

@@ -109,9 +109,9 @@ func (d *daemon) senderNames() []bundle.Name {
 func statusAtRest(ctx context.Context, c Config) (*watch.Status, error) {
 	s := &watch.Status{Version: version, Clock: time.Now().UTC(), Links: []watch.Link{}, Senders: []watch.Sender{}, Bundles: map[ledger.State]int64{}, Disk: watch.Disk{Free: -1, Inodes: -1}}
 	s.Sessions = []collect.SessionRow{}
-	db, err := openCatalog(c.State)
+	db, err := reader(c.State).Open()
 	if errors.Is(err, os.ErrPermission) {
-		return nil, noDaemon(control.ErrNoDaemon, c)
+		return nil, reader(c.State).NoDaemon(control.ErrNoDaemon)
 	}
 	if err == nil {
 		defer db.Close()

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -17,6 +16,7 @@ import (
 	"ecluse/internal/udp"
 	"ecluse/protocol/fec"
 	"ecluse/sender/house"
+	"ecluse/sender/outbox"
 	"ecluse/sender/watch"
 )
 
@@ -32,7 +32,7 @@ func doctorCommand() *cobra.Command {
 		},
 	}
 	configFlag(c, &path)
-	jsonFlag(c, &asJSON)
+	cli.JSONFlag(c, &asJSON)
 	return c
 }
 
@@ -108,8 +108,8 @@ func examineOutbox(d *cli.Doctor, t TenantConfig) {
 	if err != nil {
 		return
 	}
-	if names, err := os.ReadDir(filepath.Join(t.Outbox, ".ecluse", "failed")); err == nil && len(names) > 0 {
-		d.Warn("outbox "+t.Outbox, fmt.Sprintf("%d items wait in failed/ for their operators", len(names)))
+	if outbox.Unseen(disk.New(), t.Outbox) {
+		d.Warn("outbox "+t.Outbox, "items wait in failed/ for their operators (list --state failed)")
 	}
 	if free, err := disk.New().Space(t.Outbox); err == nil && free.Bytes < 1<<30 {
 		d.Warn("outbox "+t.Outbox, config.FormatBytes(free.Bytes)+" are free")

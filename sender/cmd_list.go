@@ -6,17 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"ecluse/internal/catalog"
 	"ecluse/internal/cli"
 	"ecluse/internal/config"
-	"ecluse/internal/control"
 	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
 	"ecluse/sender/ledger"
@@ -25,9 +22,9 @@ import (
 
 // listFlags are what list is told.
 type listFlags struct {
-	config, state, tenant, since string
-	limit                        int
-	json                         bool
+	cli.ListFlags
+	config string
+	json   bool
 }
 
 func listCommand() *cobra.Command {
@@ -39,41 +36,31 @@ func listCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error { return listBundles(c, f) },
 	}
 	configFlag(c, &f.config)
-	jsonFlag(c, &f.json)
-	c.Flags().StringVar(&f.state, "state", "", "only this `STATE`: waiting, sending, sent, confirmed or failed")
-	c.Flags().StringVar(&f.tenant, "tenant", "", "only this `TENANT`")
-	c.Flags().StringVar(&f.since, "since", "", "only what was claimed since `TIME`: 24h, 7d, or an RFC 3339 time")
-	c.Flags().IntVar(&f.limit, "limit", 0, "only the newest `N`; 0 for all")
-	_ = c.RegisterFlagCompletionFunc("state", cobra.FixedCompletions([]string{"waiting", "sending", "sent", "confirmed", "failed"}, cobra.ShellCompDirectiveNoFileComp))
+	cli.JSONFlag(c, &f.json)
+	var names []string
+	for _, s := range states {
+		names = append(names, string(s))
+	}
+	f.Add(c, names, "claimed")
 	return c
 }
 
-// query reads the flags.
-func (f *listFlags) query(now time.Time) (q ledger.Query, err error) {
-	if f.state != "" {
-		if q.State, err = ledger.ParseState(f.state); err != nil {
-			return q, &cli.Error{Code: cli.Usage, Err: err}
-		}
-	}
-	if f.limit < 0 {
-		return q, cli.Fail(cli.Usage, "--limit %d is below 0", f.limit)
-	}
-	q.Tenant, q.Limit = bundle.Name(f.tenant), f.limit
-	q.Since, err = cli.Since(f.since, now)
-	return q, err
-}
+// states are all states, in the order of a life.
+var states = []ledger.State{ledger.Waiting, ledger.Sending, ledger.Sent, ledger.Confirmed, ledger.Failed}
 
 func listBundles(c *cobra.Command, f listFlags) error {
-	conf, err := config.Load(f.config, defaults())
-	if err != nil {
-		return &cli.Error{Code: cli.Usage, Err: err}
-	}
-	q, err := f.query(time.Now())
+	conf, err := cli.Load(f.config, defaults())
 	if err != nil {
 		return err
 	}
-	if f.tenant != "" && conf.tenant(f.tenant) < 0 {
-		return cli.Fail(cli.NotFound, "there is no tenant %q", f.tenant)
+	q := ledger.Query{Tenant: bundle.Name(f.Tenant), Limit: f.Limit}
+	if f.State != "" {
+		if q.State, err = ledger.ParseState(f.State); err != nil {
+			return &cli.Error{Code: cli.Usage, Err: err}
+		}
+	}
+	if q.Since, err = f.Check(conf.tenantNames(), time.Now()); err != nil {
+		return err
 	}
 	rows, err := readRows(c.Context(), conf, q)
 	if err != nil {
@@ -83,6 +70,13 @@ func listBundles(c *cobra.Command, f listFlags) error {
 		return cli.PrintJSON(c.OutOrStdout(), rows)
 	}
 	return printRows(c.OutOrStdout(), rows)
+}
+
+func (c *Config) tenantNames() (names []string) {
+	for _, t := range c.Tenants {
+		names = append(names, t.Name)
+	}
+	return names
 }
 
 // tenant is the index of a tenant, or -1.
@@ -95,54 +89,17 @@ func (c *Config) tenant(name string) int {
 	return -1
 }
 
-// openCatalog opens the catalog of a state for reading; fs.ErrNotExist where there is none yet.
-func openCatalog(state string) (*sql.DB, error) {
-	return catalog.Read(filepath.Join(state, "catalog.db"))
-}
+// reader reads a state, or asks its daemon.
+func reader(state string) cli.Reader { return cli.Reader{State: state, Program: "ecluse-sender"} }
 
 // readRows lists from the catalog, or asks the daemon for people who may not read that themselves.
 func readRows(ctx context.Context, conf Config, q ledger.Query) ([]ledger.Record, error) {
-	db, err := openCatalog(conf.State)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return []ledger.Record{}, nil
-	case errors.Is(err, os.ErrPermission):
-		rows, err := cli.Pages(q.Limit, pageMost, func(page int, newer []ledger.Record) (rows []ledger.Record, err error) {
-			if q.Limit = page; len(newer) > 0 {
-				q.Before = &newer[0]
-			}
-			return rows, control.Call(ctx, conf.State, "list", q, &rows)
+	return cli.List(ctx, reader(conf.State), q.Limit, func(db *sql.DB) ([]ledger.Record, error) { return ledger.List(ctx, db, q) },
+		func(limit int, before *ledger.Record) any {
+			page := q
+			page.Limit, page.Before = limit, before
+			return page
 		})
-		return rows, noDaemon(err, conf)
-	case err != nil:
-		return nil, err
-	}
-	defer db.Close()
-	return ledger.List(ctx, db, q)
-}
-
-// pageMost is how many rows the daemon gives at once.
-const pageMost = 1000
-
-// readPage is what the daemon gives of a list. It does not go through the book, whose one connection writes.
-func readPage(ctx context.Context, state string, q ledger.Query) ([]ledger.Record, error) {
-	if q.Limit <= 0 || q.Limit > pageMost {
-		q.Limit = pageMost
-	}
-	db, err := openCatalog(state)
-	if err != nil {
-		return nil, err
-	}
-	defer db.Close()
-	return ledger.List(ctx, db, q)
-}
-
-// noDaemon says what somebody without rights on the disk can do where nobody answers.
-func noDaemon(err error, conf Config) error {
-	if errors.Is(err, control.ErrNoDaemon) {
-		return cli.WithHint(fmt.Errorf("%s may be read by the daemon's user only, and %w", conf.State, err), "start ecluse-sender, or ask its administrator")
-	}
-	return err
 }
 
 func printRows(w io.Writer, rows []ledger.Record) error {
@@ -177,46 +134,32 @@ func showCommand() *cobra.Command {
 		Example:           "  ecluse-sender show 3f7k2q",
 		ValidArgsFunction: completeBundles(&path),
 		RunE: func(c *cobra.Command, args []string) error {
-			conf, err := config.Load(path, defaults())
+			conf, err := cli.Load(path, defaults())
 			if err != nil {
-				return &cli.Error{Code: cli.Usage, Err: err}
+				return err
 			}
 			return cli.Each(c, args, asJSON, func(ctx context.Context, text string) (*ledger.Record, error) { return readRecord(ctx, conf, text) },
 				func(w io.Writer, r *ledger.Record) { printRecord(w, conf, r) })
 		},
 	}
 	configFlag(c, &path)
-	jsonFlag(c, &asJSON)
+	cli.JSONFlag(c, &asJSON)
 	return c
 }
 
 // readRecord finds one bundle in the catalog, or asks the daemon.
 func readRecord(ctx context.Context, conf Config, text string) (*ledger.Record, error) {
-	db, err := openCatalog(conf.State)
-	switch {
-	case errors.Is(err, os.ErrPermission):
-		var r ledger.Record
-		err := control.Call(ctx, conf.State, "show", bundleRequest{text}, &r)
-		return &r, noDaemon(err, conf)
-	case errors.Is(err, os.ErrNotExist):
-		return nil, cli.Fail(cli.NotFound, "no bundle begins with %q: nothing was sent yet", text)
-	case err != nil:
-		return nil, err
-	}
-	defer db.Close()
-	id, err := ledger.Find(ctx, db, text)
-	if err == nil {
-		rows, e := ledger.List(ctx, db, ledger.Query{Prefix: id.String()})
-		if e == nil && len(rows) == 1 {
-			return &rows[0], nil
+	return cli.One(ctx, reader(conf.State), text, func(db *sql.DB) (*ledger.Record, error) {
+		id, err := ledger.Find(ctx, db, text)
+		if err == nil {
+			rows, e := ledger.List(ctx, db, ledger.Query{Prefix: id.String()})
+			if e == nil && len(rows) == 1 {
+				return &rows[0], nil
+			}
+			err = errors.Join(e, ledger.ErrNotFound)
 		}
-		err = errors.Join(e, ledger.ErrNotFound)
-	}
-	var a *control.Error
-	if errors.As(answerable(err), &a) {
-		return nil, &cli.Error{Code: a.Code, Err: err}
-	}
-	return nil, err
+		return nil, answerable(err)
+	})
 }
 
 func printRecord(w io.Writer, conf Config, r *ledger.Record) {
@@ -251,20 +194,15 @@ func place(box string, r *ledger.Record) string {
 
 // completeBundles completes bundles for a shell.
 func completeBundles(path *string) func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	return func(c *cobra.Command, _ []string, typed string) (list []string, _ cobra.ShellCompDirective) {
-		conf, err := config.Load(*path, defaults())
+	return cli.Complete(func(ctx context.Context) (list []string, err error) {
+		conf, err := cli.Load(*path, defaults())
 		if err != nil {
-			return nil, cobra.ShellCompDirectiveError
+			return nil, err
 		}
-		rows, err := readRows(c.Context(), conf, ledger.Query{Limit: 1000})
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveError
-		}
+		rows, err := readRows(ctx, conf, ledger.Query{Limit: 1000})
 		for _, r := range rows {
-			if strings.HasPrefix(r.Bundle.String(), typed) {
-				list = append(list, r.Bundle.String()+"\t"+string(r.State)+" "+cli.Quote(r.Name))
-			}
+			list = append(list, r.Bundle.String()+"\t"+string(r.State)+" "+cli.Quote(r.Name))
 		}
-		return list, cobra.ShellCompDirectiveNoFileComp
-	}
+		return list, err
+	})
 }

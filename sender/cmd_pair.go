@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"ecluse/internal/cli"
-	"ecluse/internal/config"
 	"ecluse/internal/control"
 	"ecluse/internal/disk"
 	"ecluse/internal/keys"
@@ -27,9 +26,9 @@ restarted. --show prints what this side's own card says, to be compared by telep
   ecluse-sender pair --show
   ecluse-sender pair --fingerprint SHA256:qzk... receiver.pair`,
 		RunE: func(c *cobra.Command, args []string) error {
-			conf, err := config.Load(path, defaults())
+			conf, err := cli.Load(path, defaults())
 			if err != nil {
-				return &cli.Error{Code: cli.Usage, Err: err}
+				return err
 			}
 			if show {
 				return cli.ShowOwnCard(c.OutOrStdout(), conf.Identity, keys.PairSender)

@@ -68,7 +68,7 @@ that costs in bandwidth, memory and delay, and the chance that a transfer of 100
 		},
 	}
 	configFlag(c, &path)
-	jsonFlag(c, &asJSON)
+	cli.JSONFlag(c, &asJSON)
 	linkFlags(c, &l)
 	c.Flags().Var(&l.Memory, "memory", "memory that interleaving may take")
 	c.Flags().Var(&l.Delay, "delay", "time that interleaving may take")

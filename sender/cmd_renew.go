@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"ecluse/internal/cli"
-	"ecluse/internal/config"
 	"ecluse/internal/disk"
 	"ecluse/internal/keys"
 	"ecluse/sender/house"
@@ -48,9 +47,9 @@ func renewCommand() *cobra.Command {
 			return cobra.NoArgs(c, args)
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
-			conf, err := config.Load(f.config, defaults())
+			conf, err := cli.Load(f.config, defaults())
 			if err != nil {
-				return &cli.Error{Code: cli.Usage, Err: err}
+				return err
 			}
 			switch {
 			case f.epoch:
@@ -62,7 +61,7 @@ func renewCommand() *cobra.Command {
 		},
 	}
 	configFlag(c, &f.config)
-	jsonFlag(c, &f.json)
+	cli.JSONFlag(c, &f.json)
 	c.Flags().BoolVar(&f.epoch, "epoch", false, "a new epoch")
 	c.Flags().BoolVar(&f.key, "key", false, "a new key, not used yet")
 	c.Flags().BoolVar(&f.useKey, "use-key", false, "use the new key from now on")

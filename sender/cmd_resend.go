@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"ecluse/internal/cli"
-	"ecluse/internal/config"
 	"ecluse/internal/control"
 	"ecluse/protocol/bundle"
 	"ecluse/protocol/ticket"
@@ -37,9 +36,9 @@ with or without hyphens; what was mistyped is named. A receipt (ecluse-receiver 
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			conf, err := config.Load(path, defaults())
+			conf, err := cli.Load(path, defaults())
 			if err != nil {
-				return &cli.Error{Code: cli.Usage, Err: err}
+				return err
 			}
 			if len(codes) > 0 {
 				return redeemAll(c, conf, codes, asJSON)
@@ -51,7 +50,7 @@ with or without hyphens; what was mistyped is named. A receipt (ecluse-receiver 
 		},
 	}
 	configFlag(c, &path)
-	jsonFlag(c, &asJSON)
+	cli.JSONFlag(c, &asJSON)
 	c.Flags().StringArrayVar(&codes, "ticket", nil, "a `CODE` from the high side: a ticket or a receipt; may be repeated")
 	return c
 }
@@ -65,13 +64,13 @@ func dismissCommand() *cobra.Command {
 takes a running daemon, and an operator of the tenant.`,
 		Example: `  ecluse-sender dismiss 3f7k2q`,
 		RunE: func(c *cobra.Command, args []string) error {
-			conf, err := config.Load(path, defaults())
+			conf, err := cli.Load(path, defaults())
 			if err != nil {
-				return &cli.Error{Code: cli.Usage, Err: err}
+				return err
 			}
 			return cli.Each(c, args, asJSON, func(ctx context.Context, text string) (*ledger.Record, error) {
 				var r ledger.Record
-				err := control.Call(ctx, conf.State, "dismiss", bundleRequest{text}, &r)
+				err := control.Call(ctx, conf.State, "dismiss", cli.BundleRequest{Bundle: text}, &r)
 				if errors.Is(err, control.ErrNoDaemon) {
 					err = cli.WithHint(err, "systemctl start ecluse-sender")
 				}
@@ -82,14 +81,14 @@ takes a running daemon, and an operator of the tenant.`,
 		},
 	}
 	configFlag(c, &path)
-	jsonFlag(c, &asJSON)
+	cli.JSONFlag(c, &asJSON)
 	return c
 }
 
 // resendBundle asks the daemon, or notes it for the daemon to do when it starts.
 func resendBundle(ctx context.Context, conf Config, text string) (*ledger.Record, error) {
 	var r ledger.Record
-	err := control.Call(ctx, conf.State, "resend", bundleRequest{text}, &r)
+	err := control.Call(ctx, conf.State, "resend", cli.BundleRequest{Bundle: text}, &r)
 	if !errors.Is(err, control.ErrNoDaemon) {
 		return &r, err
 	}

@@ -4,7 +4,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"ecluse/internal/cli"
-	"ecluse/internal/config"
 )
 
 func runCommand() *cobra.Command {
@@ -15,9 +14,9 @@ func runCommand() *cobra.Command {
 scheduler and the link.`,
 		Example: "  ecluse-sender run --config /etc/ecluse/sender.yaml",
 		RunE: func(c *cobra.Command, _ []string) error {
-			conf, err := config.Load(path, defaults())
+			conf, err := cli.Load(path, defaults())
 			if err != nil {
-				return &cli.Error{Code: cli.Usage, Err: err}
+				return err
 			}
 			log, err := cli.NewLog(c.ErrOrStderr(), conf.Log)
 			if err != nil {

@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"ecluse/internal/cli"
-	"ecluse/internal/config"
 	"ecluse/internal/control"
 	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
@@ -36,9 +35,9 @@ shows how far it is, and ends when the last pass is out; that it arrived is know
 		Example: `  ecluse-sender send register.csv
   ecluse-sender send --tenant cssf --priority urgent --wait update/`,
 		RunE: func(c *cobra.Command, args []string) error {
-			conf, err := config.Load(f.config, defaults())
+			conf, err := cli.Load(f.config, defaults())
 			if err != nil {
-				return &cli.Error{Code: cli.Usage, Err: err}
+				return err
 			}
 			s, err := newSubmission(c, conf, f)
 			if err != nil {
@@ -50,7 +49,7 @@ shows how far it is, and ends when the last pass is out; that it arrived is know
 		},
 	}
 	configFlag(c, &f.config)
-	jsonFlag(c, &f.json)
+	cli.JSONFlag(c, &f.json)
 	c.Flags().StringVar(&f.tenant, "tenant", "", "for this `TENANT` (the only one where there is one)")
 	c.Flags().StringVar(&f.priority, "priority", bundle.Normal.String(), "urgent, normal or bulk")
 	c.Flags().BoolVar(&f.wait, "wait", false, "show progress until the last pass is out")
@@ -125,7 +124,7 @@ func (s *submission) send(ctx context.Context, path string) (*submitted, error) 
 	if err != nil {
 		return nil, stagingError(err)
 	}
-	answer := bundleRequest{}
+	answer := cli.BundleRequest{}
 	err = control.Call(ctx, s.conf.State, "send", sendRequest{s.tenant.Name, filepath.Base(hidden), name, s.priority}, &answer)
 	switch {
 	case errors.Is(err, control.ErrNoDaemon):
@@ -182,7 +181,7 @@ func (s *submission) wait(ctx context.Context, id, name string) (ledger.State, e
 	defer bar.End()
 	for {
 		var a progressAnswer
-		if err := control.Call(ctx, s.conf.State, "progress", bundleRequest{id}, &a); err != nil {
+		if err := control.Call(ctx, s.conf.State, "progress", cli.BundleRequest{Bundle: id}, &a); err != nil {
 			return ledger.Waiting, cli.WithHint(err, "the item is safe: ecluse-sender show %s", id)
 		}
 		r := a.Record

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,9 +28,9 @@ is interrupted. Whether it arrives is known on the other side only.`,
 		Example: `  ecluse-sender status
   ecluse-sender status --watch`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			conf, err := config.Load(path, defaults())
+			conf, err := cli.Load(path, defaults())
 			if err != nil {
-				return &cli.Error{Code: cli.Usage, Err: err}
+				return err
 			}
 			if follow {
 				return watchStatus(c.Context(), conf, c.OutOrStdout())
@@ -40,19 +39,11 @@ is interrupted. Whether it arrives is known on the other side only.`,
 			if err != nil {
 				return err
 			}
-			if asJSON {
-				err = cli.PrintJSON(c.OutOrStdout(), s)
-			} else {
-				err = printStatus(c.OutOrStdout(), s)
-			}
-			if err == nil && len(s.Alarms) > 0 {
-				err = &cli.Error{Code: cli.Failed}
-			}
-			return err
+			return cli.TellStatus(c, asJSON, s, s.Alarms, printStatus)
 		},
 	}
 	configFlag(c, &path)
-	jsonFlag(c, &asJSON)
+	cli.JSONFlag(c, &asJSON)
 	c.Flags().BoolVar(&follow, "watch", false, "show what goes out until interrupted")
 	return c
 }
@@ -68,7 +59,7 @@ func readStatus(ctx context.Context, conf Config) (*watch.Status, error) {
 	if epoch, err := house.ReadEpoch(disk.New(), conf.State); err == nil {
 		s.Epoch = epoch.String()
 	}
-	if db, err := openCatalog(conf.State); err == nil {
+	if db, err := reader(conf.State).Open(); err == nil {
 		defer db.Close()
 		if s.Bundles, err = ledger.Counts(ctx, db); err != nil {
 			return nil, err
@@ -79,9 +70,6 @@ func readStatus(ctx context.Context, conf Config) (*watch.Status, error) {
 }
 
 func printStatus(w io.Writer, s *watch.Status) error {
-	for _, a := range s.Alarms {
-		fmt.Fprintf(w, "ALARM %s: %s\n", a.Name, cli.Clean(a.Text))
-	}
 	if s.Running {
 		fmt.Fprintf(w, "running since %s, version %s, epoch %s\n", cli.Local(s.Since), s.Version, s.Epoch)
 	}
@@ -89,16 +77,7 @@ func printStatus(w io.Writer, s *watch.Status) error {
 		fmt.Fprintf(w, "link %s to %s: %s of %s, session %d, %d packets out, %d+%d shards a block, %d blocks interleaved\n", l.Name, l.To, config.FormatRate(l.BitRate),
 			config.FormatRate(float64(l.Rate)), l.Session, l.Packets, l.K, l.M, l.Window)
 	}
-	var states []string
-	for _, state := range []ledger.State{ledger.Waiting, ledger.Sending, ledger.Sent, ledger.Confirmed, ledger.Failed} {
-		if n := s.Bundles[state]; n > 0 {
-			states = append(states, fmt.Sprintf("%d %s", n, state))
-		}
-	}
-	if len(states) == 0 {
-		states = []string{"none"}
-	}
-	_, err := fmt.Fprintf(w, "bundles: %s\n", strings.Join(states, ", "))
+	_, err := fmt.Fprintf(w, "bundles: %s\n", cli.Counts(s.Bundles, states))
 	return err
 }
 

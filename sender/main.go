@@ -3,10 +3,6 @@ package main
 
 import (
 	"context"
-	"io"
-	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -16,12 +12,7 @@ import (
 // version is set by the linker.
 var version = "unknown"
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
-	stop()
-	os.Exit(code)
-}
+func main() { cli.Main(run) }
 
 // run is the whole program but for the process.
 func run(ctx context.Context, args []string, s cli.Streams) int {
@@ -38,37 +29,10 @@ is never deleted before it was sent, and stays for keep.sent after that.`,
 	root.SetContext(ctx)
 	root.AddCommand(
 		initCommand(), pairCommand(), renewCommand(), runCommand(), sendCommand(), listCommand(), showCommand(), resendCommand(), dismissCommand(), statusCommand(), planCommand(), doctorCommand(),
-		versionCommand(),
+		cli.VersionCommand("ecluse-sender", version, defaultPath),
 	)
 	return cli.Run(root, args, s)
 }
 
 // configFlag adds --config to a command.
-func configFlag(c *cobra.Command, path *string) {
-	c.Flags().StringVar(path, "config", defaultPath, "configuration `FILE`")
-	_ = c.MarkFlagFilename("config", "yaml")
-}
-
-// jsonFlag adds --json to a command.
-func jsonFlag(c *cobra.Command, asJSON *bool) {
-	c.Flags().BoolVar(asJSON, "json", false, "print one JSON value")
-}
-
-func versionCommand() *cobra.Command {
-	var asJSON bool
-	c := &cobra.Command{
-		Use: "version [flags]", Short: "Print the version", Args: cobra.NoArgs,
-		Example: "  ecluse-sender version --json",
-		RunE: func(c *cobra.Command, _ []string) error {
-			if asJSON {
-				return cli.PrintJSON(c.OutOrStdout(), map[string]any{"program": "ecluse-sender", "version": version})
-			}
-			_, err := io.WriteString(c.OutOrStdout(), "ecluse-sender "+version+"\n")
-			return err
-		},
-	}
-	jsonFlag(c, &asJSON)
-	c.Flags().String("config", defaultPath, "taken, as everywhere, and not read")
-	_ = c.Flags().MarkHidden("config")
-	return c
-}
+func configFlag(c *cobra.Command, path *string) { cli.ConfigFlag(c, path, defaultPath) }

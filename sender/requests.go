@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,11 +25,6 @@ import (
 
 // viewGroup may look at everything; operators of a tenant (the outbox's group) may look too, and send for it. root and the daemon's own user may do everything.
 const viewGroup = "ecluse-view"
-
-// bundleRequest names one bundle, by its text or a prefix of it.
-type bundleRequest struct {
-	Bundle string `json:"bundle"`
-}
 
 // sendRequest asks for an item to be claimed that stands whole in an outbox under a name of send's own.
 type sendRequest struct {
@@ -93,7 +89,10 @@ func (d *daemon) handle(s *control.Server) {
 		if err := control.Decode(m, &q); err != nil {
 			return nil, err
 		}
-		return readPage(ctx, d.c.State, q)
+		return cli.Page(reader(d.c.State), q.Limit, func(db *sql.DB, limit int) ([]ledger.Record, error) {
+			q.Limit = limit
+			return ledger.List(ctx, db, q)
+		})
 	})
 	s.Handle("show", d.looks, false, func(ctx context.Context, _ control.Peer, m json.RawMessage) (any, error) {
 		id, err := d.bundleOf(ctx, m)
@@ -112,7 +111,7 @@ func (d *daemon) handle(s *control.Server) {
 }
 
 func (d *daemon) bundleOf(ctx context.Context, m json.RawMessage) (bundle.ID, error) {
-	var in bundleRequest
+	var in cli.BundleRequest
 	if err := control.Decode(m, &in); err != nil {
 		return bundle.ID{}, err
 	}
@@ -206,7 +205,7 @@ func (d *daemon) send(ctx context.Context, p control.Peer, m json.RawMessage) (a
 	if err != nil {
 		return nil, answerable(err)
 	}
-	return bundleRequest{id.String()}, nil
+	return cli.BundleRequest{Bundle: id.String()}, nil
 }
 
 // own finds the bundle that a request is about, of a tenant that the peer may act for.

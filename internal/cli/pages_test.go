@@ -13,7 +13,7 @@ func TestPagesAreOneList(t *testing.T) {
 	}
 	for limit := range 13 {
 		for page := 1; page < 13; page++ {
-			got, err := Pages(limit, page, func(want int, newer []int) ([]int, error) {
+			got, err := pages(limit, page, func(want int, newer []int) ([]int, error) {
 				if want > page || limit > 0 && want > limit {
 					t.Errorf("limit %d, page %d: %d rows are asked for at once", limit, page, want)
 				}
@@ -32,12 +32,12 @@ func TestPagesAreOneList(t *testing.T) {
 			}
 		}
 	}
-	none, err := Pages(0, 5, func(int, []int) ([]int, error) { return nil, nil })
+	none, err := pages(0, 5, func(int, []int) ([]int, error) { return nil, nil })
 	if err != nil || none == nil || len(none) > 0 {
 		t.Errorf("an empty list is %v, %v", none, err)
 	}
 	broken := errors.New("broken")
-	if _, err := Pages(0, 1, func(int, []int) ([]int, error) { return nil, broken }); !errors.Is(err, broken) {
+	if _, err := pages(0, 1, func(int, []int) ([]int, error) { return nil, broken }); !errors.Is(err, broken) {
 		t.Errorf("%v", err)
 	}
 }
