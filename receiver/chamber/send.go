@@ -139,7 +139,7 @@ func (c *Chamber) note(directory string) deliver.Note {
 		}
 		errs := c.changeAll(ids, func(i int, r *ledger.Record) error {
 			if r.State != ledger.Approved {
-				return fmt.Errorf("bundle %s is %s, and no longer approved", r.Bundle, r.State)
+				return fmt.Errorf("bundle %s is %s: %w", r.Bundle, r.State, deliver.ErrOver)
 			}
 			e := entry(r, directory)
 			e.Name, e.Inode = intents[i].Final, intents[i].Inode

@@ -505,3 +505,52 @@ func TestPourSplitsNothing(t *testing.T) {
 type iotestOneByte struct{ r *bytes.Reader }
 
 func (o iotestOneByte) Read(p []byte) (int, error) { return o.r.Read(p[:1]) }
+
+// full is a disk that has no room for one rename.
+type full struct{ struck bool }
+
+func (f *full) Before(op *disk.Op) error {
+	if op.Kind == disk.RenameNew && !f.struck {
+		f.struck = true
+		return unix.ENOSPC
+	}
+	return nil
+}
+
+func (f *full) After(*disk.Op, error) {}
+
+// Threats Q2 and R3: a rename fails for want of room, and for the same want its intent cannot be taken back. What the intent names stays where it is, or the next attempt would think
+// that it was delivered, and taken.
+func TestAnIntentThatCannotBeTakenBackKeepsWhatItNames(t *testing.T) {
+	for _, keep := range []bool{false, true} {
+		p := here(t, tree())
+		o := p.options()
+		o.Keep = keep
+		_, err := Deliver(t.Context(), disk.Watched(&full{}), p.job, o, func(final string, n uint64) error {
+			if final == "" {
+				return fmt.Errorf("%w: %w", ErrNotNoted, unix.ENOSPC)
+			}
+			return p.book.intent(final, n)
+		})
+		if !errors.Is(err, unix.ENOSPC) {
+			t.Fatal(err)
+		}
+		out, err := p.deliver(o)
+		if err != nil || out.Taken {
+			t.Fatalf("keep %v: %+v, %v", keep, out, err)
+		}
+		same(t, look(t, p.to), p.want("item", o))
+
+		// A bundle that is rejected meanwhile has no next attempt: nothing of it stays.
+		p = here(t, tree())
+		_, err = Deliver(t.Context(), disk.Watched(&full{}), p.job, o, func(final string, n uint64) error {
+			if final == "" {
+				return fmt.Errorf("%w: %w", ErrNotNoted, ErrOver)
+			}
+			return p.book.intent(final, n)
+		})
+		if names := top(t, p.to); !errors.Is(err, unix.ENOSPC) || len(names) > 0 {
+			t.Fatalf("keep %v: rejected meanwhile: %v, %v", keep, err, names)
+		}
+	}
+}

@@ -88,11 +88,14 @@ type Intent struct {
 }
 
 // Note makes intents durable, in the bundles' ledger.Delivery records, before it returns. It returns nil, or one error or nil for each of them; it refuses a bundle that is
-// no longer approved. An error that does not wrap ErrNotNoted leaves open what is on record: then nothing is removed that the intent may name.
+// no longer approved, by ErrOver. An error that does not wrap ErrNotNoted leaves open what is on record: then nothing is removed that the intent may name.
 type Note func([]Intent) []error
 
 // ErrNotNoted says that an intent certainly is not on record.
 var ErrNotNoted = errors.New("the intent is not on record")
+
+// ErrOver says that a bundle is no longer approved: no attempt follows, and what its intents name means nothing any more.
+var ErrOver = errors.New("it is no longer approved")
 
 // Outcome is a finished delivery.
 type Outcome struct {

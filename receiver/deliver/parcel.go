@@ -307,7 +307,8 @@ func (p *parcel) clear() {
 	p.b.step("cleared")
 }
 
-// giveUp removes what this attempt has made. A temporary that an intent may name stays until that is taken back, which the next attempt does.
+// giveUp removes what this attempt has made. A temporary that an intent may name stays until that is taken back, which the next attempt does: without it, the next would take what the
+// intent names for delivered, and taken by somebody.
 func (p *parcel) giveUp(cause error) {
 	p.out.Err = cause
 	if p.renamed {
@@ -320,7 +321,7 @@ func (p *parcel) giveUp(cause error) {
 		src.Close()
 	}
 	if p.noted {
-		if err := p.withdraw(); err != nil && !errors.Is(err, ErrNotNoted) {
+		if err := p.withdraw(); err != nil && !errors.Is(err, ErrOver) {
 			p.out.Err = errors.Join(cause, err)
 			return
 		}
