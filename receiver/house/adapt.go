@@ -2,7 +2,9 @@ package house
 
 import (
 	"fmt"
+	"io/fs"
 	"path/filepath"
+	"syscall"
 
 	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
@@ -14,10 +16,46 @@ import (
 	"ecluse/receiver/ledger"
 )
 
-// stagedDisk is the disk as receiver/assemble wants it.
-type stagedDisk struct{ *disk.Disk }
+// stagedDisk is the disk as receiver/assemble wants it. Once the disk was so full that the room for the state's own records had to be given free, content takes nothing of that.
+type stagedDisk struct {
+	*disk.Disk
+	spare *disk.Spare
+}
 
-func (d stagedDisk) OpenStaged(path string) (assemble.File, error) { return d.Disk.OpenStaged(path) }
+func (d stagedDisk) OpenStaged(path string) (assemble.File, error) {
+	f, err := d.Disk.OpenStaged(path)
+	if err != nil {
+		return nil, err
+	}
+	return stagedFile{f, path, d.spare}, nil
+}
+
+type stagedFile struct {
+	*disk.File
+	path  string
+	spare *disk.Spare
+}
+
+func (f stagedFile) room() error {
+	if f.spare.Given() {
+		return &fs.PathError{Op: "write", Path: f.path, Err: syscall.ENOSPC}
+	}
+	return nil
+}
+
+func (f stagedFile) WriteAt(b []byte, at int64) (int, error) {
+	if err := f.room(); err != nil {
+		return 0, err
+	}
+	return f.File.WriteAt(b, at)
+}
+
+func (f stagedFile) WriteThrough(b []byte, at int64) (int, error) {
+	if err := f.room(); err != nil {
+		return 0, err
+	}
+	return f.File.WriteThrough(b, at)
+}
 
 // sessionFiles are the files of <state>/sessions.
 type sessionFiles struct {

@@ -54,7 +54,7 @@ func Join(s *State, f Flow) (*House, error) {
 	}
 	h.verifier = collect.NewKeyVerifier(s.Key.Private(), s.o.Signers, numbers)
 	h.Assembler, err = assemble.New(assemble.Options{
-		Dir: s.receiving(), Disk: stagedDisk{s.Disk},
+		Dir: s.receiving(), Disk: stagedDisk{s.Disk, s.spare},
 		Owner:  owner{s.Chamber, s.Desk, func(link string) { h.Collector.Heartbeat(link) }},
 		Memory: f.Assemble, Workers: assembleWorkers, Now: s.Clock.Now, Idle: f.Idle, Checkpoint: checkpointEvery,
 	})

@@ -52,6 +52,7 @@ type State struct {
 
 	o     Options
 	lock  *instance.Lock
+	spare *disk.Spare
 	trust chamber.Trust
 }
 
@@ -63,8 +64,8 @@ func Open(ctx context.Context, o Options) (*State, error) {
 	s := &State{Dir: o.Dir, Disk: o.Disk, Key: o.Key, o: o}
 	s.trust.Set(o.Signers, o.Senders)
 	s.Disk.Guard(s.Dir, func(err error) { s.o.Fatal(fmt.Errorf("%w: %w", ledger.ErrFatal, err)) })
-	spare := disk.NewSpare(s.Disk, s.Dir)
-	spare.GiveWhenFull() // a start writes a little in many places
+	s.spare = disk.NewSpare(s.Disk, s.Dir)
+	s.spare.GiveWhenFull() // a start writes a little in many places
 	var err error
 	if s.lock, err = instance.Take(s.Dir, stateVersion, s.Disk.Replace); err != nil {
 		return nil, err
@@ -72,8 +73,8 @@ func Open(ctx context.Context, o Options) (*State, error) {
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.lock.Release())
 	}
-	s.Ledger.SetSpare(spare)
-	if err := spare.Keep(); err != nil {
+	s.Ledger.SetSpare(s.spare)
+	if err := s.spare.Keep(); err != nil {
 		s.o.Log.Error("keep room for the state's own records", zap.Error(err))
 	}
 	return s, nil
@@ -91,7 +92,7 @@ func (s *State) open(ctx context.Context) (err error) {
 	}
 	s.Desk, err = issue.Open(issue.Options{
 		Dir: filepath.Join(s.Dir, "tickets"), Disk: s.Disk, Ledger: s.Ledger, PerDay: s.o.Codes, Now: s.Clock.Now, Log: s.o.Log,
-	}, assemble.OnDisk{Disk: stagedDisk{s.Disk}, Dir: s.receiving()})
+	}, assemble.OnDisk{Disk: stagedDisk{s.Disk, s.spare}, Dir: s.receiving()})
 	if err != nil {
 		return errors.Join(err, s.Ledger.Close(true))
 	}
