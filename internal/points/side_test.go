@@ -57,6 +57,14 @@ type probe struct {
 // alive says whether the process is.
 func (p *probe) alive() bool { return p.Life == nil || !p.Dead() }
 
+// Device is asked which file system a path is on.
+func (p *probe) Device(path string, real uint64) uint64 {
+	if p.Life == nil {
+		return real
+	}
+	return p.Life.Device(path, real)
+}
+
 // Before implements disk.Probe.
 func (p *probe) Before(op *disk.Op) error {
 	if p.Life == nil {
