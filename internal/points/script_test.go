@@ -337,7 +337,10 @@ func (w *world) overTime(ctx context.Context) {
 
 // rest waits until neither side has anything left to do, for as long as the receiver needs to notice that nothing more comes.
 func (w *world) rest() {
-	const most = 12 * time.Minute // the longest pause before something is tried again is five
+	most := 12 * time.Minute // the longest pause before something is tried again is five
+	if w.stuck {
+		most = time.Minute // it has failed already
+	}
 	quiet := 0
 	why := ""
 	for began := time.Now(); time.Since(began) < most; time.Sleep(time.Second) {
@@ -349,6 +352,7 @@ func (w *world) rest() {
 			return
 		}
 	}
+	w.stuck = true
 	w.fail("I9: not at rest after %v: %s", most, why)
 }
 

@@ -97,6 +97,7 @@ type world struct {
 	taken     map[*item]string // by consumers, from which destination
 	ends      map[string]int
 	lasting   atomic.Int32 // faults that last still
+	stuck     bool         // it did not come to rest
 	over      bool         // time has passed, and what is over was purged
 }
 
