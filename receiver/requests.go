@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"ecluse/internal/catalog"
 	"ecluse/internal/cli"
 	"ecluse/internal/config"
 	"ecluse/internal/control"
@@ -154,7 +155,7 @@ func answerable(err error) error {
 		return err
 	case errors.Is(err, ledger.ErrNotFound):
 		return &control.Error{Code: cli.NotFound, Text: err.Error()}
-	case errors.Is(err, ledger.ErrAmbiguous), errors.As(err, &words) && words.Cause == release.CauseText:
+	case errors.Is(err, catalog.ErrAmbiguous), errors.As(err, &words) && words.Cause == release.CauseText:
 		return &control.Error{Code: cli.Usage, Text: err.Error()}
 	case errors.As(err, &no), errors.As(err, &none), rejected:
 		return &control.Error{Code: cli.Refused, Text: err.Error(), Reason: string(reason)}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ecluse/internal/catalog"
 	"ecluse/internal/cli"
 	"ecluse/internal/config"
 	"ecluse/internal/disk"
@@ -150,7 +151,7 @@ func showCommand() *cobra.Command {
 // readRecord finds one bundle in the catalog, or asks the daemon.
 func readRecord(ctx context.Context, conf Config, text string) (*ledger.Record, error) {
 	return cli.One(ctx, reader(conf.State), text, func(db *sql.DB) (*ledger.Record, error) {
-		id, err := ledger.Find(ctx, db, text)
+		id, err := catalog.Find(ctx, db, text)
 		if err == nil {
 			rows, e := ledger.List(ctx, db, ledger.Query{Prefix: id.String()})
 			if e == nil && len(rows) == 1 {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ecluse/internal/catalog"
 	"ecluse/internal/cli"
 	"ecluse/internal/config"
 	"ecluse/internal/control"
@@ -61,7 +62,7 @@ func readStatus(ctx context.Context, conf Config) (*watch.Status, error) {
 	}
 	if db, err := reader(conf.State).Open(); err == nil {
 		defer db.Close()
-		if s.Bundles, err = ledger.Counts(ctx, db); err != nil {
+		if s.Bundles, err = catalog.Counts[ledger.State](ctx, db); err != nil {
 			return nil, err
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"ecluse/internal/alarm"
+	"ecluse/internal/catalog"
 	"ecluse/internal/cli"
 	"ecluse/internal/control"
 	"ecluse/protocol/bundle"
@@ -131,7 +132,7 @@ func answerable(err error) error {
 		return err
 	case errors.Is(err, ledger.ErrNotFound), errors.Is(err, dispatch.ErrNotHere), errors.Is(err, outbox.ErrGone):
 		return &control.Error{Code: cli.NotFound, Text: err.Error()}
-	case errors.Is(err, ledger.ErrAmbiguous), errors.As(err, &typo):
+	case errors.Is(err, catalog.ErrAmbiguous), errors.As(err, &typo):
 		return &control.Error{Code: cli.Usage, Text: err.Error()}
 	case reason.Where() == "ticket":
 		return &control.Error{Code: cli.Refused, Text: err.Error()}

@@ -1,4 +1,4 @@
-// Package catalog opens the SQLite file in which each house keeps what its people ask for: lists, states, sums. It knows no table.
+// Package catalog opens the SQLite file in which each house keeps what its people ask for: lists, states, sums. Of its tables it knows that one is called bundles.
 //
 // The catalog is a copy. What it says can be made again from the files beside it, and Dirty says when it has to be: after a crash, or when it is new.
 // So it may lose the last moments before a power cut, and nothing else may be built on it. One process writes (the daemon, or a command that holds the

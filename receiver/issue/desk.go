@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"ecluse/internal/catalog"
 	"ecluse/protocol/bundle"
 	"ecluse/protocol/ticket"
 	"ecluse/receiver/assemble"
@@ -167,7 +168,7 @@ func (d *Desk) find(ctx context.Context, text string) (bundle.ID, error) {
 	case 1:
 		return found[0], nil
 	}
-	return id, fmt.Errorf("%w: %s", ledger.ErrAmbiguous, text)
+	return id, fmt.Errorf("%w: %s", catalog.ErrAmbiguous, text)
 }
 
 // byBundle issues the ticket for a bundle of which something is here.
@@ -241,7 +242,7 @@ func (d *Desk) bySequence(ctx context.Context, p Peer, text string) (*Issued, er
 	case len(found) == 0:
 		return nil, fmt.Errorf("%w: nobody who is paired has sent %s", ledger.ErrNotFound, text)
 	case len(found) > 1:
-		return nil, fmt.Errorf("%w: %s (say SENDER/TENANT/SEQUENCE)", ledger.ErrAmbiguous, text)
+		return nil, fmt.Errorf("%w: %s (say SENDER/TENANT/SEQUENCE)", catalog.ErrAmbiguous, text)
 	case found[0].Bundle != nil:
 		id, err := bundle.ParseID(*found[0].Bundle)
 		if err != nil {

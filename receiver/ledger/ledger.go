@@ -40,7 +40,7 @@ type Spare interface {
 }
 
 // ErrNotFound is returned for a bundle of which nothing is known.
-var ErrNotFound = errors.New("no such bundle")
+var ErrNotFound = catalog.ErrNotFound
 
 // ErrFatal wraps a sync that failed, or a catalog that did not take what is on the disk already: what is on the disk is no longer known, and the process has to end.
 var ErrFatal = errors.New("the disk did not keep what was written")
@@ -109,7 +109,7 @@ func Open(ctx context.Context, dir string, disk Disk, now func() time.Time) (*Le
 			return nil, fmt.Errorf("open ledger: %w", err)
 		}
 	}
-	c, err := catalog.Create(ctx, filepath.Join(dir, "catalog.db"), migrations())
+	c, err := catalog.Create(ctx, filepath.Join(dir, "catalog.db"), catalog.Migrations(migrationFiles))
 	if err != nil {
 		return nil, err
 	}

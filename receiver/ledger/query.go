@@ -3,12 +3,12 @@ package ledger
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"math"
 	"strings"
 	"time"
 
+	"ecluse/internal/catalog"
 	"ecluse/protocol/bundle"
 )
 
@@ -136,42 +136,12 @@ func moment(nanos *int64) *time.Time {
 	return &t
 }
 
-// ErrAmbiguous is returned for a prefix that several bundles share.
-var ErrAmbiguous = errors.New("several bundles begin like this")
-
-// leastPrefix is the shortest prefix of a bundle's name that is taken for it.
-const leastPrefix = 6
-
-// Find returns the bundle whose text is s, or begins with s where that is unique.
+// Find returns the bundle whose text is s, or begins with s where that is unique. A whole text is taken as it is: what is coming in may not be in the catalog.
 func Find(ctx context.Context, db *sql.DB, s string) (bundle.ID, error) {
 	if id, err := bundle.ParseID(s); err == nil {
 		return id, nil
 	}
-	if len(s) < leastPrefix || strings.Trim(s, "abcdefghijklmnopqrstuvwxyz234567") != "" {
-		return bundle.ID{}, fmt.Errorf("%w: %q is neither a bundle nor at least %d characters of one", ErrNotFound, s, leastPrefix)
-	}
-	rows, err := db.QueryContext(ctx, `SELECT bundle FROM bundles WHERE bundle >= ? AND bundle < ? LIMIT 2`, s, s+"~")
-	if err != nil {
-		return bundle.ID{}, fmt.Errorf("find bundle: %w", err)
-	}
-	defer rows.Close()
-	var found []string
-	for rows.Next() {
-		var f string
-		if err := rows.Scan(&f); err != nil {
-			return bundle.ID{}, fmt.Errorf("find bundle: %w", err)
-		}
-		found = append(found, f)
-	}
-	switch {
-	case rows.Err() != nil:
-		return bundle.ID{}, fmt.Errorf("find bundle: %w", rows.Err())
-	case len(found) == 0:
-		return bundle.ID{}, fmt.Errorf("%w: %s", ErrNotFound, s)
-	case len(found) > 1:
-		return bundle.ID{}, fmt.Errorf("%w: %s", ErrAmbiguous, s)
-	}
-	return bundle.ParseID(found[0])
+	return catalog.Find(ctx, db, s)
 }
 
 // InState returns the bundles in a state, oldest first.
@@ -182,27 +152,6 @@ func (l *Ledger) InState(ctx context.Context, s State) ([]bundle.ID, error) {
 // Older returns some of the bundles in a state that changed last before a time, the oldest first.
 func (l *Ledger) Older(ctx context.Context, s State, before time.Time) ([]bundle.ID, error) {
 	return l.ids(ctx, `SELECT bundle FROM bundles WHERE state = ? AND changed < ? ORDER BY changed LIMIT 1000`, string(s), before.UnixNano())
-}
-
-func (l *Ledger) ids(ctx context.Context, query string, args ...any) ([]bundle.ID, error) {
-	rows, err := l.catalog.DB().QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, fmt.Errorf("ask the catalog: %w", err)
-	}
-	defer rows.Close()
-	var list []bundle.ID
-	for rows.Next() {
-		var text string
-		if err := rows.Scan(&text); err != nil {
-			return nil, fmt.Errorf("ask the catalog: %w", err)
-		}
-		id, err := bundle.ParseID(text)
-		if err != nil {
-			return nil, fmt.Errorf("ask the catalog: %w", err)
-		}
-		list = append(list, id)
-	}
-	return list, rows.Err()
 }
 
 // Refusal is a bundle that was refused at its offer.
@@ -245,21 +194,6 @@ func (l *Ledger) Held(ctx context.Context, tenant bundle.Name) (int64, error) {
 	return n, nil
 }
 
-// Counts returns how many bundles are in each state.
-func Counts(ctx context.Context, db *sql.DB) (map[State]int64, error) {
-	rows, err := db.QueryContext(ctx, `SELECT state, count(*) FROM bundles GROUP BY state`)
-	if err != nil {
-		return nil, fmt.Errorf("count bundles: %w", err)
-	}
-	defer rows.Close()
-	m := make(map[State]int64)
-	for rows.Next() {
-		var s State
-		var n int64
-		if err := rows.Scan(&s, &n); err != nil {
-			return nil, fmt.Errorf("count bundles: %w", err)
-		}
-		m[s] = n
-	}
-	return m, rows.Err()
+func (l *Ledger) ids(ctx context.Context, query string, args ...any) ([]bundle.ID, error) {
+	return catalog.IDs(ctx, l.catalog.DB(), query, args...)
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"ecluse/internal/catalog"
 	"ecluse/protocol/bundle"
 )
 
@@ -24,7 +25,7 @@ func TestFindTakesAUniquePrefix(t *testing.T) {
 	for one.String()[same] == two.String()[same] {
 		same++
 	}
-	if same < leastPrefix {
+	if same < 6 {
 		t.Fatalf("they share only %d characters", same)
 	}
 	for name, c := range map[string]struct {
@@ -39,8 +40,8 @@ func TestFindTakesAUniquePrefix(t *testing.T) {
 		"six characters":          {far.String()[:6], far, nil},
 		"five characters":         {far.String()[:5], bundle.ID{}, ErrNotFound},
 		"nothing":                 {"", bundle.ID{}, ErrNotFound},
-		"shared":                  {one.String()[:same], bundle.ID{}, ErrAmbiguous},
-		"six characters, shared":  {one.String()[:6], bundle.ID{}, ErrAmbiguous},
+		"shared":                  {one.String()[:same], bundle.ID{}, catalog.ErrAmbiguous},
+		"six characters, shared":  {one.String()[:6], bundle.ID{}, catalog.ErrAmbiguous},
 		"nobody's":                {"abcdef", bundle.ID{}, ErrNotFound},
 		"upper case":              {strings.ToUpper(far.String()[:8]), bundle.ID{}, ErrNotFound},
 		"a wildcard":              {far.String()[:6] + "%", bundle.ID{}, ErrNotFound},
@@ -171,7 +172,7 @@ func TestWhoAsksByState(t *testing.T) {
 	if bytes, err := b.Held(t.Context(), "nobody"); err != nil || bytes != 0 {
 		t.Errorf("Held: %d, %v", bytes, err)
 	}
-	counts, err := Counts(t.Context(), b.catalog.DB())
+	counts, err := catalog.Counts[State](t.Context(), b.catalog.DB())
 	if err != nil || fmt.Sprint(counts) != "map[approved:1 quarantined:2 refused:3]" {
 		t.Errorf("Counts: %v, %v", counts, err)
 	}

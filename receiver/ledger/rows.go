@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"embed"
 	"errors"
-	"io/fs"
 	"maps"
 	"path/filepath"
 	"strings"
@@ -16,14 +15,6 @@ import (
 
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
-
-func migrations() fs.FS {
-	sub, err := fs.Sub(migrationFiles, "migrations")
-	if err != nil {
-		panic("ledger: internal error: " + err.Error())
-	}
-	return sub
-}
 
 const upsert = `INSERT INTO bundles (bundle, tenant, sender, epoch, sequence, name, state, verdict, reason, files, bytes, missing_bytes, created, received, changed, digest, previous, held)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"slices"
 	"testing"
+
+	"ecluse/internal/catalog"
 )
 
 // picture is section 7's table of states, written down once more by hand: each state and what may follow it, itself where its reason or verdict may change.
@@ -75,7 +77,7 @@ func TestChangeKeepsTheTable(t *testing.T) {
 			}
 		}
 	}
-	counts, err := Counts(context.Background(), b.catalog.DB())
+	counts, err := catalog.Counts[State](context.Background(), b.catalog.DB())
 	if err != nil || counts[""] != 0 || counts[Missing] != 0 || counts[Imported] == 0 {
 		t.Errorf("the catalog counts %v, %v", counts, err)
 	}

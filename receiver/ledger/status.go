@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"time"
 
+	"ecluse/internal/catalog"
 	"ecluse/protocol/bundle"
 )
 
-// CountAll is Counts, with the bundles that are known only by their sequence.
+// CountAll returns how many bundles are in each state, with those that are known only by their sequence.
 func CountAll(ctx context.Context, db *sql.DB) (map[State]int64, error) {
-	m, err := Counts(ctx, db)
+	m, err := catalog.Counts[State](ctx, db)
 	if err != nil {
 		return nil, err
 	}

@@ -39,7 +39,7 @@ type Spare interface {
 }
 
 // ErrNotFound is returned for a bundle of which nothing is known.
-var ErrNotFound = errors.New("no such bundle")
+var ErrNotFound = catalog.ErrNotFound
 
 // ErrFatal wraps a sync that failed, and whatever else leaves open what is on the disk: the process has to end.
 var ErrFatal = errors.New("the disk did not keep what was written")
@@ -101,7 +101,7 @@ func Open(ctx context.Context, dir string, disk Disk, epoch bundle.Epoch, now fu
 			return nil, fmt.Errorf("open ledger: %w", err)
 		}
 	}
-	c, err := catalog.Create(ctx, filepath.Join(dir, "catalog.db"), migrations())
+	c, err := catalog.Create(ctx, filepath.Join(dir, "catalog.db"), catalog.Migrations(migrationFiles))
 	if err != nil {
 		return nil, err
 	}

@@ -3,13 +3,13 @@ package ledger
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
 	"strings"
 	"time"
 
+	"ecluse/internal/catalog"
 	"ecluse/protocol/bundle"
 )
 
@@ -99,48 +99,6 @@ func scanRecord(rows *sql.Rows) (r Record, err error) {
 	return r, err
 }
 
-// ErrAmbiguous is returned for a prefix that several bundles share.
-var ErrAmbiguous = errors.New("several bundles begin like this")
-
-// leastPrefix is the shortest prefix of a bundle's name that is taken for it.
-const leastPrefix = 6
-
-// Find returns the bundle whose text is s, or begins with s where that is unique. It returns ErrNotFound, or ErrAmbiguous.
-func Find(ctx context.Context, db *sql.DB, s string) (bundle.ID, error) {
-	if len(s) < leastPrefix || strings.Trim(s, "abcdefghijklmnopqrstuvwxyz234567") != "" {
-		return bundle.ID{}, fmt.Errorf("%w: %q is neither a bundle nor at least %d characters of one", ErrNotFound, s, leastPrefix)
-	}
-	found, err := ids(ctx, db, `SELECT bundle FROM bundles WHERE bundle >= ? AND bundle < ? LIMIT 2`, s, s+"~")
-	switch {
-	case err != nil:
-		return bundle.ID{}, fmt.Errorf("find bundle: %w", err)
-	case len(found) == 0:
-		return bundle.ID{}, fmt.Errorf("%w: %s", ErrNotFound, s)
-	case len(found) > 1:
-		return bundle.ID{}, fmt.Errorf("%w: %s", ErrAmbiguous, s)
-	}
-	return found[0], nil
-}
-
-// Counts returns how many bundles are in each state.
-func Counts(ctx context.Context, db *sql.DB) (map[State]int64, error) {
-	rows, err := db.QueryContext(ctx, `SELECT state, count(*) FROM bundles GROUP BY state`)
-	if err != nil {
-		return nil, fmt.Errorf("count bundles: %w", err)
-	}
-	defer rows.Close()
-	m := make(map[State]int64)
-	for rows.Next() {
-		var s State
-		var n int64
-		if err := rows.Scan(&s, &n); err != nil {
-			return nil, fmt.Errorf("count bundles: %w", err)
-		}
-		m[s] = n
-	}
-	return m, rows.Err()
-}
-
 // Unfinished returns the records of all bundles that the daemon still has to do something for, oldest first.
 func (l *Ledger) Unfinished(ctx context.Context) ([]*Record, error) {
 	found, err := l.ids(ctx, `SELECT bundle FROM bundles WHERE state IN ('waiting', 'sending') ORDER BY created, bundle`)
@@ -159,29 +117,5 @@ func (l *Ledger) Unfinished(ctx context.Context) ([]*Record, error) {
 }
 
 func (l *Ledger) ids(ctx context.Context, query string, args ...any) ([]bundle.ID, error) {
-	list, err := ids(ctx, l.catalog.DB(), query, args...)
-	if err != nil {
-		return nil, fmt.Errorf("ask the catalog: %w", err)
-	}
-	return list, nil
-}
-
-func ids(ctx context.Context, db *sql.DB, query string, args ...any) (list []bundle.ID, err error) {
-	rows, err := db.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var text string
-		if err := rows.Scan(&text); err != nil {
-			return nil, err
-		}
-		id, err := bundle.ParseID(text)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, id)
-	}
-	return list, rows.Err()
+	return catalog.IDs(ctx, l.catalog.DB(), query, args...)
 }

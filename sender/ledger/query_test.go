@@ -191,10 +191,10 @@ func TestFindTakesAUniquePrefix(t *testing.T) {
 		"an unknown bundle":      {id(77).String(), bundle.ID{}, ErrNotFound},
 		"an unknown prefix":      {id(77).String()[:6], bundle.ID{}, ErrNotFound},
 		"one too many":           {id(3).String() + "a", bundle.ID{}, ErrNotFound},
-		"what two begin with":    {twin.String()[:20], bundle.ID{}, ErrAmbiguous},
+		"what two begin with":    {twin.String()[:20], bundle.ID{}, catalog.ErrAmbiguous},
 		"the whole, with a twin": {id(0).String(), id(0), nil},
 	} {
-		got, err := Find(t.Context(), db, row.text)
+		got, err := catalog.Find(t.Context(), db, row.text)
 		if got != row.want || !errors.Is(err, row.err) {
 			t.Errorf("%s: got %s, %v", name, got, err)
 		}
@@ -205,7 +205,7 @@ func TestFindTakesAUniquePrefix(t *testing.T) {
 func TestCounts(t *testing.T) {
 	dir := t.TempDir()
 	b := library(t, dir)
-	got, err := Counts(t.Context(), reader(t, dir))
+	got, err := catalog.Counts[State](t.Context(), reader(t, dir))
 	must(t, err)
 	if want := (map[State]int64{Sent: 2, Confirmed: 1, Sending: 1, Waiting: 1, Failed: 1}); !maps.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)

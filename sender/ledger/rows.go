@@ -4,21 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"embed"
-	"io/fs"
 
 	"ecluse/protocol/bundle"
 )
 
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
-
-func migrations() fs.FS {
-	sub, err := fs.Sub(migrationFiles, "migrations")
-	if err != nil {
-		panic("ledger: internal error: " + err.Error())
-	}
-	return sub
-}
 
 const upsert = `INSERT INTO bundles (` + columns + `)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
