@@ -98,7 +98,7 @@ func (w *world) account(it *item, low *lowledger.Record, high *ledger.Record, im
 		if !w.tally.has(lowError) {
 			w.fail("%s failed although the low side's disk gave no error: %s", name, text(low.Reason))
 		}
-		if high != nil && high.State != ledger.Abandoned {
+		if high != nil && high.State != ledger.Abandoned && high.State != ledger.Refused { // a refusal before stands
 			w.fail("I3: %s failed on the low side and is %s on the high side", name, state)
 		}
 	case low.State != lowledger.Sent:
