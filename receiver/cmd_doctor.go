@@ -54,17 +54,8 @@ func examine(ctx context.Context, path string) *cli.Doctor {
 	examineDisks(d, conf)
 	var status watch.Status
 	err = control.Call(ctx, conf.State, "status", struct{}{}, &status)
-	switch {
-	case errors.Is(err, control.ErrNoDaemon):
-		d.Warn("daemon", "it is not running")
+	if !d.Daemon(err, status.Alarms) {
 		examineSockets(d, conf)
-	case err != nil:
-		d.Check("daemon", err)
-	default:
-		d.Check("daemon", nil)
-		for _, a := range status.Alarms {
-			d.Check("alarm "+a.Name, errors.New(a.Text))
-		}
 	}
 	return d
 }

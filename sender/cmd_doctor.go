@@ -63,17 +63,7 @@ func examine(ctx context.Context, path string) *cli.Doctor {
 	}
 	var status watch.Status
 	err = control.Call(ctx, conf.State, "status", struct{}{}, &status)
-	switch {
-	case errors.Is(err, control.ErrNoDaemon):
-		d.Warn("daemon", "it is not running")
-	case err != nil:
-		d.Check("daemon", err)
-	default:
-		d.Check("daemon", nil)
-		for _, a := range status.Alarms {
-			d.Check("alarm "+a.Name, errors.New(a.Text))
-		}
-	}
+	d.Daemon(err, status.Alarms)
 	return d
 }
 

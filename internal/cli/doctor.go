@@ -1,8 +1,12 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
+
+	"ecluse/internal/alarm"
+	"ecluse/internal/control"
 )
 
 // Finding is one thing that doctor looked at.
@@ -29,6 +33,19 @@ func (d *Doctor) Check(what string, err error) {
 // Warn notes something that works and could be better.
 func (d *Doctor) Warn(what, text string) {
 	d.Findings = append(d.Findings, Finding{what, "warning", text})
+}
+
+// Daemon notes whether the daemon answers, and its alarms; false where none runs.
+func (d *Doctor) Daemon(err error, alarms alarm.List) (runs bool) {
+	if errors.Is(err, control.ErrNoDaemon) {
+		d.Warn("daemon", "it is not running")
+		return false
+	}
+	d.Check("daemon", err)
+	for _, a := range alarms {
+		d.Check("alarm "+a.Name, errors.New(a.Text))
+	}
+	return true
 }
 
 // Print prints all findings, and ends with Failed where there is a fault.

@@ -111,3 +111,28 @@ func TestAnItemThatCannotTravelStandsInFailedWithItsReason(t *testing.T) {
 		t.Errorf("of %q is left %q", failed, after)
 	}
 }
+
+// Threat N3 and monitoring: who hears nothing says so, also who has never heard anything in this life, and nobody but a sender that is expected is missed.
+func TestALinkThatFallsSilentIsAnAlarm(t *testing.T) {
+	low, high := sides(t)
+	write(t, high.config, text(t, high.config)+"silence: 5s\n")
+	alone := high.start()
+	time.Sleep(6 * time.Second)
+	high.ends(0, "", "status") // nobody is paired
+	alone.stop()
+	low.pair(high)
+	heard := low.start()
+	d := high.start()
+	high.within(10*time.Second, "a heartbeat", func() bool { return strings.Contains(high.ends(0, "", "status").out, " ago") })
+	heard.stop()
+	silent := func(what string) {
+		high.within(10*time.Second, what, func() bool { a := high.try("status"); return a.code == 1 && strings.HasPrefix(a.out, "ALARM silence: link a: ") })
+	}
+	silent("an alarm")
+	high.within(5*time.Second, "a line of the log", func() bool { return strings.Contains(d.said(), `"alarm":"silence"`) })
+	d.stop()
+	high.start()
+	silent("an alarm after a restart")
+	low.start()
+	high.within(10*time.Second, "the alarm to end", func() bool { return high.try("status").code == 0 })
+}
