@@ -126,7 +126,10 @@ func TestALinkThatFallsSilentIsAnAlarm(t *testing.T) {
 	high.within(10*time.Second, "a heartbeat", func() bool { return strings.Contains(high.ends(0, "", "status").out, " ago") })
 	heard.stop()
 	silent := func(what string) {
-		high.within(10*time.Second, what, func() bool { a := high.try("status"); return a.code == 1 && strings.HasPrefix(a.out, "ALARM silence: link a: ") })
+		high.within(10*time.Second, what, func() bool {
+			a := high.try("status")
+			return a.code == 1 && strings.HasPrefix(a.out, "ALARM silence: link a: ")
+		})
 	}
 	silent("an alarm")
 	high.within(5*time.Second, "a line of the log", func() bool { return strings.Contains(d.said(), `"alarm":"silence"`) })
