@@ -10,7 +10,8 @@ import (
 	"ecluse/protocol/bundle"
 )
 
-// Older returns some of the bundles in a state that ended before a time, the oldest first. The ends of the chains are not among them: they stay.
+// Older returns some of the bundles in a state that ended before a time, the oldest first. The ends of the chains are not among them: they stay. What a purge that was cut short has
+// left without a record is: else it would stay on the list for good.
 func (l *Ledger) Older(ctx context.Context, s State, before time.Time) ([]bundle.ID, error) {
 	all, err := l.ids(ctx, `SELECT bundle FROM bundles WHERE state = ? AND finished < ? ORDER BY finished, bundle LIMIT 1000`, string(s), before.UnixNano())
 	if err != nil {
@@ -20,6 +21,7 @@ func (l *Ledger) Older(ctx context.Context, s State, before time.Time) ([]bundle
 	for _, id := range all {
 		r, err := l.Get(id)
 		if errors.Is(err, ErrNotFound) {
+			list = append(list, id)
 			continue
 		}
 		if err != nil {

@@ -308,6 +308,28 @@ func TestOlderAndPurge(t *testing.T) {
 	must(t, b.end(true))
 }
 
+// Threat S4: a purge that an error of the medium cuts short, after the record and before the rest, is finished by the next one.
+func TestAPurgeThatWasCutShortIsFinished(t *testing.T) {
+	dir := t.TempDir()
+	b := library(t, dir)
+	late := start.Add(24 * time.Hour)
+	must(t, os.Remove(filepath.Join(dir, "bundles", id(0).String(), claimName)))
+	must(t, b.end(true))
+	b = open(t, dir)
+	list, err := b.Older(t.Context(), Sent, late)
+	must(t, err)
+	must(t, b.Purge(t.Context(), list))
+	rows, err := List(t.Context(), reader(t, dir), Query{})
+	must(t, err)
+	if got := numbers(rows); slices.Contains(got, 0) {
+		t.Errorf("the catalog has %v after the purge", got)
+	}
+	if _, err := os.Lstat(filepath.Join(dir, "bundles", id(0).String())); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("something of it is still there: %v", err)
+	}
+	must(t, b.end(true))
+}
+
 func TestAChainIsFoundAgainAfterAPurge(t *testing.T) {
 	dir := t.TempDir()
 	b := library(t, dir)
