@@ -22,7 +22,9 @@ func (d *Dispatcher) Durable(tenant int) error {
 		return nil
 	}
 	if err := d.o.Disk.SyncAll(dir); err != nil {
-		return fmt.Errorf("%w: outbox: %w", ledger.ErrFatal, err)
+		err = fmt.Errorf("%w: outbox: %w", ledger.ErrFatal, err)
+		d.failed(err) // whoever asked, a lane or a command
+		return err
 	}
 	return nil
 }

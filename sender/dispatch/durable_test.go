@@ -100,3 +100,17 @@ func TestASyncOfTheOutboxThatFailsIsTheEnd(t *testing.T) {
 		}
 	}
 }
+
+// Threat R5: so it is when a command has asked for the sync, and is told of the error: a later sync would succeed, and say nothing of what this one has lost.
+func TestASyncThatFailsForACommandIsTheEndToo(t *testing.T) {
+	y := build(t)
+	p := elsewhere(t, y)
+	p.fault = syscall.EIO
+	l := y.start()
+	if err := l.Durable(0); !errors.Is(err, ledger.ErrFatal) {
+		t.Errorf("the command is told %v", err)
+	}
+	if err := l.fatal(); !errors.Is(err, ledger.ErrFatal) {
+		t.Errorf("the dispatcher goes on: %v", err)
+	}
+}
