@@ -94,7 +94,7 @@ func (w *world) match(lows []lowledger.Record) (mine map[*item]*lowledger.Record
 	return mine, takenBack
 }
 
-// powerCut says whether the power of a side is cut in the case; a lost sync ends like that.
+// powerCut says whether the power of a side is cut in the case; a lost sync ends like that, and an error that lasts may come to one.
 func (w *world) powerCut(side string) bool {
 	cuts := func(b blow) bool {
 		return b.Fault == cutOrdered || b.Fault == cutLoose || b.Fault.isError() && isSync(b.Site.Class)
