@@ -17,7 +17,7 @@ var passedOver = []string{
 	"run as root by the parent: ", // done before, in the process that started this one
 	"it is run by Test",           // what another test starts in a process of its own
 	"it is for the processes that Test", "it is for the processes that the benchmark starts",
-	"it is for make bench: ", // which measures, and promises nothing
+	"it is for make bench: ",                              // which measures, and promises nothing
 	"no plan", "there is a plan", "none is sent promptly", // rapid draws again
 }
 
