@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"syscall"
 )
 
@@ -22,6 +23,7 @@ func Call(ctx context.Context, state, name string, in, out any) error {
 	if err != nil {
 		return fmt.Errorf("ask the daemon: %w", err)
 	}
+	const closedAtOnce = "server closed idle connection" // what net/http says, and gives no name, where that comes before the question is out
 	client := http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -37,7 +39,7 @@ func Call(ctx context.Context, state, name string, in, out any) error {
 	switch {
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		return ErrNoDaemon
-	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), err != nil && strings.HasSuffix(err.Error(), closedAtOnce):
 		return fmt.Errorf("ask the daemon: it does not talk to %s (root, its own user and the members of its groups may ask, each %d times at once)", Peer{UID: uint32(os.Getuid())}.Name(), maxOpen)
 	case errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("ask the daemon: %w (are you in its groups?)", err)
