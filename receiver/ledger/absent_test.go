@@ -134,6 +134,42 @@ func TestWhatIsNewOfMissingIsTold(t *testing.T) {
 	}
 }
 
+// A sender that goes on while nothing comes through makes a run a minute, not one for each bundle.
+func TestWhatBecomesKnownTogetherIsOneRun(t *testing.T) {
+	b := fresh(t) // its clock goes on by a second with each look at it
+	for head := range uint64(100) {
+		b.beaten(paired, head+1)
+	}
+	runs, err := b.Absences(t.Context(), start, start.Add(time.Hour), 1000)
+	if err != nil || len(runs) < 2 || len(runs) > 10 || runs[0].First != 1 || runs[len(runs)-1].Last != 100 {
+		t.Errorf("%d runs, %v: %+v", len(runs), err, runs)
+	}
+	for i := 1; i < len(runs); i++ {
+		if runs[i].First != runs[i-1].Last+1 || runs[i].Since.Sub(runs[i-1].Since) < sameRun {
+			t.Errorf("%+v follows %+v", runs[i], runs[i-1])
+		}
+	}
+}
+
+func TestWhatIsForgottenOnPurposeIsNotMissing(t *testing.T) {
+	b := fresh(t)
+	if err := b.Pair(t.Context(), "s", paired); err != nil {
+		t.Fatal(err)
+	}
+	b.accept(3, "t", paired, 3)
+	b.beaten(paired, 5)
+	if got := b.ranges(); got != " 1 2 4 5" {
+		t.Fatalf("missing are%s", got)
+	}
+	b.goes(3, Rejected)
+	if err := b.Purge(t.Context(), []bundle.ID{id(3)}); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.ranges(); got != " 4 5" {
+		t.Errorf("missing are%s, and 3 is the floor", got)
+	}
+}
+
 func TestPagesOfAListAreTheList(t *testing.T) {
 	b := listed(t)
 	b.Beat("s", "u", other, Head{Sequence: 8, Digest: digest(8)}) // the same sequences, of another chain
