@@ -17,6 +17,7 @@ import (
 	"ecluse/internal/keys"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/house"
+	"ecluse/receiver/ledger"
 )
 
 // pairFlags are what pair is told.
@@ -72,6 +73,13 @@ func pairSender(c *cobra.Command, conf Config, f pairFlags, path string) error {
 	if err := cli.PrintCard(out, p, "tenants      "+strings.Join(tenants, ", ")); err != nil {
 		return err
 	}
+	lost, err := missingOfOthers(c.Context(), conf, p)
+	if err != nil {
+		return err
+	}
+	if lost > 0 {
+		fmt.Fprintf(out, "%d bundles of %s were sent in other epochs and never came (list --state missing). What is missing of the epoch in force until now is given up by this.\n", lost, p.Name)
+	}
 	if err := cli.Confirm(c.InOrStdin(), out, p.Fingerprint(), f.fingerprint, f.yes); err != nil {
 		return err
 	}
@@ -86,6 +94,17 @@ func pairSender(c *cobra.Command, conf Config, f pairFlags, path string) error {
 	}
 	fmt.Fprintf(out, "%s is paired.\n", p.Name)
 	return nil
+}
+
+// missingOfOthers counts what is missing of a sender's other epochs.
+func missingOfOthers(ctx context.Context, conf Config, p *keys.Pair) (n uint64, err error) {
+	rows, err := readRows(ctx, conf, ledger.Query{State: ledger.Missing})
+	for _, r := range rows {
+		if r.Sender == string(p.Name) && r.Epoch != p.Epoch.String() {
+			n += *r.Through - *r.Sequence + 1
+		}
+	}
+	return n, err
 }
 
 // pairTenants are the tenants that a sender is to have: those asked for, else what it has, else the only one.

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func text(t *testing.T, path string) string {
@@ -71,6 +72,18 @@ func TestALifeAndAKeyAreRenewed(t *testing.T) {
 	}
 
 	h := high.start()
+	d = low.start()
+	high.within(10*time.Second, "a heartbeat", func() bool { return strings.Contains(high.try("status").out, " ago") })
+	h.stop()
+	low.ends(0, "", "send", "--wait", write(t, filepath.Join(low.dir, "work/lost.txt"), "lost"))
+	h = high.start()
+	high.within(10*time.Second, "what is missing", func() bool { return len(high.list("--state", "missing")) == 1 })
+	d.stop()
+	low.ends(0, "", "renew", "--epoch")
+	high.ends(0, "1 bundles of low-1 were sent in other epochs and never came", "pair", "--yes", card)
+	if rows := high.list("--state", "missing"); len(rows) > 0 {
+		t.Errorf("of a replaced epoch are missing %s", rows)
+	}
 	high.ends(1, "systemctl stop", "renew", "--key")
 	h.stop()
 	high.value(&made, 0, "renew", "--key")
