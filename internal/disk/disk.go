@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -19,7 +20,8 @@ const temporary = ".ecluse-tmp"
 
 // Disk is how a house touches its file systems: one for each house, handed to every room. It may be used from many goroutines.
 type Disk struct {
-	probe Probe // nil in production
+	probe Probe         // nil in production
+	moves atomic.Uint64 // how often a name was changed under the probe
 
 	mu      sync.Mutex
 	systems map[uint64]*system // by device

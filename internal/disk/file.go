@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -15,6 +16,13 @@ type File struct {
 	f      *os.File
 	d      *Disk
 	direct direct
+	stood  atomic.Pointer[standing] // for a probe
+}
+
+// standing is where an open file stood, and how much had been moved by then.
+type standing struct {
+	path  string
+	moves uint64
 }
 
 // file takes what os opened.
@@ -31,8 +39,19 @@ func (f *File) do(op Op, act func() error) error {
 		return act()
 	}
 	op.Fd = f.Fd()
-	op.Path = pathOf(op.Fd)
+	op.Path = f.path()
 	return f.d.watched(op, act)
+}
+
+// path says where it stands now. The kernel is asked again when something was moved or removed.
+func (f *File) path() string {
+	moves := f.d.moves.Load()
+	if s := f.stood.Load(); s != nil && s.moves == moves {
+		return s.path
+	}
+	path := pathOf(f.Fd())
+	f.stood.Store(&standing{path, moves})
+	return path
 }
 
 // Name is the path under which it was opened.
@@ -105,7 +124,7 @@ func (f *File) WriteAt(b []byte, at int64) (int, error) {
 // write writes what the probe allows of op.Len bytes.
 func (f *File) write(op Op, act func(n int) (int, error)) (n int, err error) {
 	op.Fd = f.Fd()
-	op.Path = pathOf(op.Fd)
+	op.Path = f.path()
 	whole := op.Len
 	refused := f.d.ask(&op)
 	if refused == nil || op.Len > 0 && op.Len < whole {

@@ -96,6 +96,10 @@ func (d *Disk) watched(op Op, act func() error) error {
 	if done == nil {
 		done = act()
 	}
+	switch op.Kind {
+	case Rename, RenameNew, Exchange, Remove:
+		d.moves.Add(1)
+	}
 	d.probe.After(&op, done)
 	return done
 }
