@@ -44,6 +44,9 @@ func (w *world) normal(path string) string {
 	parts := strings.Split(rel, "/")
 	for i, p := range parts {
 		p = aDraw.ReplaceAllString(someID.ReplaceAllString(p, "BUNDLE"), "RANDOM")
+		if inner, rest, found := strings.Cut(strings.TrimPrefix(p, "."), ".ecluse-"); found && w.names[inner] {
+			p = ".ITEM.ecluse-" + rest
+		}
 		switch bare := aVersion.ReplaceAllString(p, ""); {
 		case w.names[bare]:
 			parts[i] = "ITEM"
