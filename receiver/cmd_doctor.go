@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"io/fs"
 	"os"
-	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,6 +14,7 @@ import (
 	"ecluse/internal/config"
 	"ecluse/internal/control"
 	"ecluse/internal/disk"
+	"ecluse/internal/host"
 	"ecluse/internal/keys"
 	"ecluse/internal/udp"
 	"ecluse/receiver/watch"
@@ -24,7 +25,8 @@ func doctorCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use: "doctor [flags]", Short: "Look for what does not hold on this machine", Args: cobra.NoArgs,
-		Long:    `Look at configuration, keys, trust, disks, sockets and the daemon, and say of each whether it holds. What does not ends the command with exit code 1.`,
+		Long: `Look at configuration, keys, trust, disks, sockets, interfaces, the machine and the daemon, and say of each whether it holds, and what to type where it could be better. What does not hold ends the
+command with exit code 1. Where no daemon runs it writes 256 MiB to the state's disk to measure it, and removes them.`,
 		Example: "  ecluse-receiver doctor",
 		RunE: func(c *cobra.Command, _ []string) error {
 			d := examine(c.Context(), path)
@@ -56,7 +58,13 @@ func examine(ctx context.Context, path string) *cli.Doctor {
 	err = control.Call(ctx, conf.State, "status", struct{}{}, &status)
 	if !d.Daemon(err, status.Alarms) {
 		examineSockets(d, conf)
+		examineSpeed(d, conf.State)
 	}
+	for _, l := range conf.Links {
+		examineInterface(d, l)
+	}
+	examineKernel(d)
+	d.Machine(0, int64(conf.Memory)*int64(len(conf.Links)))
 	return d
 }
 
@@ -112,31 +120,72 @@ func examineSockets(d *cli.Doctor, conf Config) {
 		if err := r.Close(); err != nil {
 			d.Check("link "+l.Name, err)
 		}
-		examineInterface(d, l)
 	}
 }
 
-// examineInterface looks whether the system would answer on the diode's interface.
+// examineInterface looks at the one by which the link comes in.
 func examineInterface(d *cli.Doctor, l LinkConfig) {
-	interfaces, err := net.Interfaces()
-	if err != nil {
+	if l.Listen.Addr().IsUnspecified() {
+		d.Warn("link "+l.Name, "it listens at every address: name that of the diode's interface in listen:")
 		return
 	}
-	for _, i := range interfaces {
-		addresses, err := i.Addrs()
-		if err != nil {
-			continue
-		}
-		for _, a := range addresses {
-			n, ok := a.(*net.IPNet)
-			if !ok || i.Flags&net.FlagLoopback != 0 || n.IP.String() != l.Listen.Addr().Unmap().String() {
-				continue
-			}
-			flags, err := os.ReadFile(filepath.Join("/sys/class/net", i.Name, "flags"))
-			var bits uint64
-			if _, scan := fmt.Sscanf(string(flags), "0x%x", &bits); err == nil && scan == nil && bits&0x80 == 0 {
-				d.Warn("interface "+i.Name, "it answers ARP: nothing should leave by the diode (configs/networkd, configs/nftables/receiver.nft)")
-			}
+	i, err := host.At(l.Listen.Addr())
+	if err != nil {
+		d.Check("interface of link "+l.Name, err)
+		return
+	}
+	list := i.Receives()
+	lost, err := i.Lost()
+	if err == nil {
+		list = append(list, i.Thrown(lost)...)
+	}
+	d.Advise(fmt.Sprintf("interface %s of link %s", i.Name, l.Name), list, err)
+}
+
+// examineKernel says what sockets of this machine threw away, by cause.
+func examineKernel(d *cli.Doctor) {
+	c, err := udp.KernelCounters()
+	if err != nil {
+		d.Check("datagrams", err)
+		return
+	}
+	for _, x := range []struct {
+		count uint64
+		text  string
+	}{
+		{c.RcvbufErrors, "%d found a socket's buffer full: a larger receive_buffer: in the links, a slower rate: on the low side, or a faster machine"},
+		{c.MemErrors, "%d found no memory for sockets: sysctl net.ipv4.udp_mem"},
+		{c.InCsumErrors, "%d had a wrong checksum: a cable, an optic or an interface is bad"},
+		{c.NoPorts, "%d came to a port where nobody listened: while the receiver was down, or from somebody else"},
+	} {
+		if x.count > 0 {
+			d.Warn("datagrams", fmt.Sprintf(x.text+" (of all sockets since this machine was started)", x.count))
 		}
 	}
+}
+
+// What doctor writes to measure a disk, and how long at the most.
+const (
+	measured     = 256 << 20
+	measuredMost = 5 * time.Second
+)
+
+// examineSpeed measures the disk. Nobody but the sender knows the link's rate, so it says what rate the disk is good for.
+//
+// It is left alone while the daemon needs it.
+func examineSpeed(d *cli.Doctor, dir string) {
+	what := "disk of " + dir
+	if free, err := disk.New().Space(dir); err != nil || free.Bytes < 4*measured {
+		return // a disk that is full or not there is complained of already
+	}
+	rate, err := host.Written(dir, measured, measuredMost)
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		d.Warn(what, "only root, or the user that owns it, can measure it")
+		return
+	case err != nil:
+		d.Check(what, err)
+		return
+	}
+	d.Note(what, fmt.Sprintf("it takes %s/s: links of %s in all, and no more", config.FormatBytes(int64(rate)), config.FormatRate(8*rate)))
 }

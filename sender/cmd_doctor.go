@@ -12,6 +12,7 @@ import (
 	"ecluse/internal/config"
 	"ecluse/internal/control"
 	"ecluse/internal/disk"
+	"ecluse/internal/host"
 	"ecluse/internal/keys"
 	"ecluse/internal/udp"
 	"ecluse/protocol/fec"
@@ -25,7 +26,7 @@ func doctorCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use: "doctor [flags]", Short: "Look for what does not hold on this machine", Args: cobra.NoArgs,
-		Long:    `Look at configuration, keys, plan, route, outboxes and the daemon, and say of each whether it holds. What does not ends the command with exit code 1.`,
+		Long:    `Look at configuration, keys, plan, route, interface, outboxes, the machine and the daemon, and say of each whether it holds, and what to type where it could be better. What does not hold ends the command with exit code 1.`,
 		Example: "  ecluse-sender doctor",
 		RunE: func(c *cobra.Command, _ []string) error {
 			return examine(c.Context(), path).Print(c.OutOrStdout(), asJSON)
@@ -55,9 +56,12 @@ func examine(ctx context.Context, path string) *cli.Doctor {
 		err = fmt.Errorf("it is the card of a %s", pair.Kind)
 	}
 	d.Check("receiver "+conf.Receiver, err)
+	var rate, memory int64
 	for _, l := range conf.Links {
 		examineLink(d, l)
+		rate, memory = rate+int64(l.Rate), memory+int64(l.Memory)
 	}
+	d.Machine(rate, memory)
 	for _, t := range conf.Tenants {
 		examineOutbox(d, t)
 	}
@@ -84,8 +88,34 @@ func examineLink(d *cli.Doctor, l LinkConfig) {
 		err = fmt.Errorf("it has mtu %d, and the configuration says %d", mtu, l.MTU)
 	}
 	d.Check("mtu of link "+l.Name, err)
+	examineInterface(d, l)
 	if s.Mode() != "gso" {
 		d.Warn("link "+l.Name, "the system cannot cut large sends (UDP_SEGMENT): it works, and takes more CPU")
+	}
+}
+
+// examineInterface looks at the one by which the link leaves.
+func examineInterface(d *cli.Doctor, l LinkConfig) {
+	to := l.To.Addr()
+	i, err := host.Toward(to)
+	if err != nil {
+		d.Check("interface of link "+l.Name, err)
+		return
+	}
+	what := fmt.Sprintf("interface %s of link %s", i.Name, l.Name)
+	d.Advise(what, i.Sends(l.MTU), nil)
+	if i.Loopback || !i.AnswersARP {
+		return
+	}
+	// Nobody answers across a diode: an entry that has to be asked for ends after a while, and everything with it.
+	known, permanent, err := i.Neighbour(to)
+	switch {
+	case err != nil:
+		d.Check(what, err)
+	case !permanent && known:
+		d.Warn(what, fmt.Sprintf("the entry of %s is not permanent: ip neighbour replace %s lladdr MAC nud permanent dev %s, and configs/networkd for good", to, to, i.Name))
+	case !permanent:
+		d.Warn(what, fmt.Sprintf("nobody has said whose address %s is, and across a diode nobody answers: ip neighbour replace %s lladdr MAC nud permanent dev %s, and configs/networkd for good", to, to, i.Name))
 	}
 }
 

@@ -7,13 +7,14 @@ import (
 
 	"ecluse/internal/alarm"
 	"ecluse/internal/control"
+	"ecluse/internal/host"
 )
 
 // Finding is one thing that doctor looked at.
 type Finding struct {
 	What string `json:"what"`
 	Is   string `json:"is"`   // ok, warning or fault
-	Text string `json:"text"` // "" for ok
+	Text string `json:"text"` // may be "" for ok
 }
 
 // Doctor collects findings.
@@ -33,6 +34,31 @@ func (d *Doctor) Check(what string, err error) {
 // Warn notes something that works and could be better.
 func (d *Doctor) Warn(what, text string) {
 	d.Findings = append(d.Findings, Finding{what, "warning", text})
+}
+
+// Note notes something that holds, and how.
+func (d *Doctor) Note(what, text string) {
+	d.Findings = append(d.Findings, Finding{what, "ok", text})
+}
+
+// Advise notes what was advised, or that nothing had to be; err is why it could not be looked at.
+func (d *Doctor) Advise(what string, list []host.Advice, err error) {
+	if err != nil || len(list) == 0 {
+		d.Check(what, err)
+		return
+	}
+	for _, a := range list {
+		d.Warn(a.What, a.Text)
+	}
+}
+
+// Machine looks at what both sides need of it: rate is that of all links in bits a second, 0 where it is not known, and memory what their blocks may take.
+func (d *Doctor) Machine(rate, memory int64) {
+	d.Advise("processors", host.Processors(host.Governors(), rate), nil)
+	available, err := host.Available()
+	d.Advise("memory", host.Memory(memory, available), err)
+	right, err := host.Synchronised()
+	d.Advise("clock", host.Clock(right || err != nil), err)
 }
 
 // Daemon notes whether the daemon answers, and its alarms; false where none runs.
