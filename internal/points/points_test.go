@@ -55,7 +55,7 @@ func run(t *testing.T, c trial) (out outcome) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp(base(), "ecluse-points-")
+	dir, err := os.MkdirTemp(os.Getenv(childVariable), "run-")
 	if err != nil {
 		t.Fatal(err)
 	}
