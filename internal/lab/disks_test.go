@@ -97,7 +97,7 @@ func (v *volume) cut(how int) {
 // off unmounts it, once nobody uses it any more, and sees that nobody else holds it mounted.
 func (v *volume) off() {
 	v.t.Helper()
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		err := unix.Unmount(v.at, 0)
 		if err == nil {
 			break
@@ -108,7 +108,7 @@ func (v *volume) off() {
 	}
 	v.mounted = false
 	alive := filepath.Join("/sys/fs", v.kind, filepath.Base(v.loop))
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		if _, err := os.Stat(alive); err != nil {
 			return
 		}

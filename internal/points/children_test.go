@@ -20,7 +20,7 @@ import (
 // Runs are made by processes of their own, each with one processor: what goroutines do within one instant then depends least on the machine, and a run that panics, or that stands
 // still, takes no other one with it.
 
-// childVariable tells a process of this test that it is one of them.
+// childVariable tells a process of this test that it is one of them, and where its runs stand: whoever started it removes what it leaves.
 const childVariable = "ECLUSE_POINTS_CHILD"
 
 // runMost is how long one run may take of the machine's time.
@@ -88,13 +88,13 @@ func (l *lastBytes) first() string {
 	return string(l.b[max(0, len(l.b)-4<<10):])
 }
 
-func startChild() (*child, error) {
+func startChild(dir string) (*child, error) {
 	read, write, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
 	c := &child{command: exec.Command(os.Args[0], "-test.run=^TestAsAChild$", "-test.timeout=0"), text: &lastBytes{}}
-	c.command.Env = append(os.Environ(), childVariable+"=1", "GOMAXPROCS=1")
+	c.command.Env = append(os.Environ(), childVariable+"="+dir, "GOMAXPROCS=1")
 	c.command.ExtraFiles = []*os.File{write}
 	c.command.Stdout, c.command.Stderr = c.text, c.text
 	c.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -130,6 +130,11 @@ func (c *child) end() error { return errors.Join(c.cases.Close(), c.command.Wait
 
 // runAll runs what next gives, until it gives "", and hands each outcome to take. Both are called by one goroutine at a time.
 func runAll(t *testing.T, next func() string, take func(outcome)) {
+	dir, err := os.MkdirTemp(base(), "ecluse-points-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
 	var mu sync.Mutex
 	draw := func() string {
 		mu.Lock()
@@ -143,7 +148,7 @@ func runAll(t *testing.T, next func() string, take func(outcome)) {
 			for text := draw(); text != ""; text = draw() {
 				if c == nil {
 					var err error
-					if c, err = startChild(); err != nil {
+					if c, err = startChild(dir); err != nil {
 						t.Errorf("start a process: %v", err)
 						return
 					}

@@ -55,7 +55,7 @@ func run(t *testing.T, c trial) (out outcome) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp(base(), "ecluse-points-")
+	dir, err := os.MkdirTemp(os.Getenv(childVariable), "run-")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,6 +142,7 @@ func (o *outcome) tell(t *testing.T) {
 const (
 	pointsVariable = "ECLUSE_SOAK_POINTS"
 	fewPoints      = 120
+	tellEvery      = 2000 // cases
 )
 
 // floors are how many different acts the undisturbed runs have at the least, on each side. What the houses learn to do raises them.
@@ -187,7 +188,9 @@ func TestPoints(t *testing.T) {
 		}
 		return p.draw()
 	}, func(o outcome) {
-		done++
+		if done++; done%tellEvery == 0 {
+			t.Logf("%d of %d", done, wanted)
+		}
 		took += o.Took
 		p.take(&o)
 		for e, n := range o.Ends {

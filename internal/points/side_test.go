@@ -33,7 +33,6 @@ type side struct {
 	mu       sync.Mutex
 	now      *probe
 	cancel   context.CancelFunc
-	lives    int
 	asked    bool // to end for good
 	again    bool // to end, and to start again
 	ended    chan struct{}
@@ -51,7 +50,6 @@ type probe struct {
 	hit  *disk.Op // the act that is struck
 	blow *blow    // by what; nil while nothing has struck in this life
 	lost bool     // a sync has failed
-	ends func(string, ...any)
 }
 
 // alive says whether the process is.
@@ -166,7 +164,6 @@ func (s *side) supervise(ended chan struct{}) {
 	defer close(ended)
 	for {
 		ctx, p := s.begin()
-		stop := context.AfterFunc(ctx, func() {})
 		go func() {
 			select {
 			case <-p.died:
@@ -176,7 +173,6 @@ func (s *side) supervise(ended chan struct{}) {
 		}()
 		err := s.live(ctx, p)
 		s.cancel()
-		stop()
 		if !s.end(p, err) {
 			return
 		}
@@ -189,7 +185,6 @@ func (s *side) begin() (context.Context, *probe) {
 	defer s.mu.Unlock()
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel, s.again = cancel, false
-	s.lives++
 	s.now = &probe{s: s, died: make(chan struct{})}
 	s.finished = make(chan struct{})
 	if s.struck {

@@ -93,7 +93,7 @@ type world struct {
 	recovers  time.Time      // when that was
 	recovery  []site
 	second    bool // the second blow has fallen
-	high0     map[string]uint64
+	highest   map[string]uint64
 	taken     map[*item]string // by consumers, from which destination
 	ends      map[string]int
 	lasting   atomic.Int32 // faults that last still
@@ -125,7 +125,7 @@ func (s *safeBuffer) String() string {
 // apart says that dir/spool and dir/far are file systems of their own.
 func newWorld(c trial, dir string, r *ring, base time.Time, apart bool) (*world, error) {
 	w := &world{
-		trial: c, ring: r, dir: dir, apart: apart, base: base, began: time.Now(), text: &safeBuffer{}, names: make(map[string]bool), seen: make(map[string]int), high0: make(map[string]uint64),
+		trial: c, ring: r, dir: dir, apart: apart, base: base, began: time.Now(), text: &safeBuffer{}, names: make(map[string]bool), seen: make(map[string]int), highest: make(map[string]uint64),
 		taken: make(map[*item]string), ends: make(map[string]int),
 	}
 	encoder := zap.NewProductionEncoderConfig()
@@ -272,10 +272,10 @@ func (w *world) marks(h *highhouse.House) {
 	w.mu.Lock()
 	var lower []string
 	hold := func(what string, n uint64) {
-		if n < w.high0[what] {
-			lower = append(lower, fmt.Sprintf("I5: %s was %d and is %d", what, w.high0[what], n))
+		if n < w.highest[what] {
+			lower = append(lower, fmt.Sprintf("I5: %s was %d and is %d", what, w.highest[what], n))
 		}
-		w.high0[what] = max(w.high0[what], n)
+		w.highest[what] = max(w.highest[what], n)
 	}
 	for _, m := range a.Marks {
 		hold(fmt.Sprintf("the mark of %s, epoch %s", m.Tenant, m.Epoch), m.Sequence)

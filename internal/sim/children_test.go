@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Each run is made by a process of its own, which does nothing by chance (calm): a run that panics, or that stands still, takes no other one with it.
@@ -98,6 +100,30 @@ func try(seed uint64, where int, threads string) (o outcome, err error) {
 	return o, err
 }
 
+// ownBinary is this binary under a name that is the same everywhere. Names, arguments and variables lie in the memory of a process, and what is kept by its place in memory is walked
+// in another order where they are longer.
+var ownBinary = sync.OnceValues(func() (string, error) {
+	content, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		return "", err
+	}
+	fd, err := unix.MemfdCreate("sim", unix.MFD_CLOEXEC)
+	if err != nil {
+		return "", fmt.Errorf("a file in memory: %w", err)
+	}
+	for len(content) > 0 { // it stays open as long as this process lives
+		n, err := unix.Write(fd, content)
+		if err != nil {
+			return "", err
+		}
+		content = content[n:]
+	}
+	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), fd), nil
+})
+
+// wordy says whether the houses' logs, and all that is traced, are asked for.
+func wordy() bool { return *seedFlag != 0 || os.Getenv(logsVariable) == "true" }
+
 // runIn starts the process and gives what it has to say.
 func runIn(dir string, seed uint64, where int, threads string, text *lastBytes) ([]byte, error) {
 	read, write, err := os.Pipe()
@@ -105,8 +131,13 @@ func runIn(dir string, seed uint64, where int, threads string, text *lastBytes) 
 		return nil, err
 	}
 	defer read.Close()
-	c := exec.Command(os.Args[0], "-test.run=^TestAsAChild$", "-test.timeout=0")
-	c.Env = append(append(os.Environ(), childVariable+"="+strconv.FormatUint(seed, 10), dirVariable+"="+dir, threadsVariable+"="+threads), calmVariables()...)
+	binary, err := ownBinary()
+	if err != nil {
+		return nil, err
+	}
+	c := exec.Command(binary, "-test.run=^TestAsAChild$", "-test.timeout=0")
+	c.Args[0] = "sim"
+	c.Env = append(calmVariables(), childVariable+"="+strconv.FormatUint(seed, 10), dirVariable+"="+dir, threadsVariable+"="+threads, logsVariable+"="+strconv.FormatBool(wordy()))
 	c.ExtraFiles = []*os.File{write}
 	c.Stdout, c.Stderr = text, text
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Ptrace: true}

@@ -93,7 +93,7 @@ func (p *prober) diedOf() kind {
 
 // Before implements disk.Probe.
 func (p *prober) Before(op *disk.Op) error {
-	p.w.trace('a'+byte(op.Kind), []byte(p.w.below(op.Path)+" "+p.w.below(op.To)), int64(op.Len))
+	p.w.trace(byte(op.Kind), []byte(p.w.below(op.Path)+" "+p.w.below(op.To)), int64(op.Len))
 	return p.Life.Before(op)
 }
 

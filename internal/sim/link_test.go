@@ -113,7 +113,7 @@ func (l *link) send(b []byte) {
 	defer l.mu.Unlock()
 	now := time.Now()
 	l.sent++
-	l.w.trace('>', b[:min(len(b), 16)], int64(len(b)))
+	l.w.trace(sentPacket, b[:min(len(b), 16)], int64(len(b)))
 	l.distinctly(b)
 	strike := func(k kind, chance float64) bool {
 		if chance == 0 || l.rand.Float64() >= chance {

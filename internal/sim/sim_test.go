@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -17,7 +18,7 @@ import (
 
 var seedFlag = flag.Uint64("sim.seed", 0, "run this seed alone, and print all of it")
 
-// logsVariable has the houses' logs kept of runs that hold, too.
+// logsVariable has the houses' logs, and all that is traced, kept.
 const logsVariable = "ECLUSE_SIM_LOGS"
 
 // outcome is what a run was.
@@ -61,7 +62,7 @@ func simulate(t *testing.T, p *plan, dir string) (out outcome) {
 		}
 		w.run()
 		out = outcome{Seed: p.seed, Items: len(w.items), Fired: w.tally.fired, States: w.states, Faults: w.faults, Plan: p.String(), Log: strings.Join(w.log.lines, "\n")}
-		if len(out.Faults) > 0 || os.Getenv(logsVariable) != "" {
+		if len(out.Faults) > 0 || w.wordy {
 			out.Text = w.text.String()
 		}
 	})
@@ -95,14 +96,21 @@ func open() (list []string) {
 // tell reports a run that failed, with all that is needed to look into it.
 func (o *outcome) tell(t *testing.T) {
 	t.Helper()
-	log := "the houses' logs could not be kept"
-	if f, err := os.CreateTemp("", fmt.Sprintf("ecluse-sim-%d-*.log", o.Seed)); err == nil {
-		_, _ = f.WriteString(o.Text)
-		_ = f.Close()
-		log = "the houses' logs are in " + f.Name()
-	}
 	t.Errorf("seed %d does not hold:\n%s\n\n%s\n%s\n%s\n%s\nto run it again: go test ./internal/sim -run '^TestTransfers$' -v -sim.seed=%d", o.Seed, strings.Join(o.Faults, "\n"), o.Plan, o.Log,
-		table(o.Fired), log, o.Seed)
+		table(o.Fired), o.keep(), o.Seed)
+}
+
+// keep puts the houses' logs into a file.
+func (o *outcome) keep() string {
+	f, err := os.CreateTemp("", fmt.Sprintf("ecluse-sim-%d-*.log", o.Seed))
+	if err == nil {
+		_, err = f.WriteString(o.Text)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		return "the houses' logs could not be kept: " + err.Error()
+	}
+	return "the houses' logs are in " + f.Name()
 }
 
 // transfersVariable says how many transfers are to be made; without it there are a few, as a part of make test.
@@ -121,9 +129,11 @@ func TestTransfers(t *testing.T) {
 	if *seedFlag != 0 {
 		out := run(*seedFlag, 0)
 		t.Logf("%s%s\n%s", out.Plan, out.Log, table(out.Fired))
-		if len(out.Faults) > 0 || os.Getenv(logsVariable) != "" {
+		if len(out.Faults) > 0 {
 			out.tell(t)
+			return
 		}
+		t.Log(out.keep())
 		return
 	}
 	wanted := fewTransfers

@@ -1,11 +1,12 @@
 package sim
 
 import (
-	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+	"golang.org/x/sys/unix"
 
 	"ecluse/internal/disk"
 	"ecluse/internal/keys"
@@ -86,16 +88,44 @@ type world struct {
 	faults []string
 }
 
-// safeBuffer is a buffer for many writers.
+// safeBuffer is a buffer for many writers. Its memory is not the runtime's: what is written there moves nothing else.
 type safeBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
+	mu   sync.Mutex
+	mem  []byte
+	used int
+}
+
+// bufferMost is what a run may have to say. Only what is written takes memory.
+const bufferMost = 256 << 20
+
+func newBuffer() (*safeBuffer, error) {
+	mem, err := unix.Mmap(-1, 0, bufferMost, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE)
+	return &safeBuffer{mem: mem}, err
 }
 
 func (s *safeBuffer) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.b.Write(p)
+	s.used += copy(s.mem[s.used:], p)
+	return len(p), nil
+}
+
+// trace writes a line without a byte of the runtime's memory.
+func (s *safeBuffer) trace(at time.Duration, what byte, text []byte, n int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.used+len(text)*4+100 > len(s.mem) {
+		return
+	}
+	b := strconv.AppendInt(s.mem[:s.used], int64(at/time.Microsecond), 10)
+	b = append(b, " us "...)
+	if what == sentPacket {
+		b = hex.AppendEncode(append(b, "sends "...), text)
+	} else {
+		b = append(append(append(b, disk.Kind(what).String()...), ' '), text...)
+	}
+	b = append(strconv.AppendInt(append(b, ' '), n, 10), '\n')
+	s.used = len(b)
 }
 
 func (s *safeBuffer) Sync() error { return nil }
@@ -103,12 +133,16 @@ func (s *safeBuffer) Sync() error { return nil }
 func (s *safeBuffer) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.b.String()
+	return string(s.mem[:s.used])
 }
 
 // newWorld lays out both sides below dir.
 func newWorld(p *plan, dir string, r *ring) (*world, error) {
-	w := &world{states: make(map[string]int), plan: p, ring: r, dir: dir, tally: newTally(), began: time.Now(), text: &safeBuffer{}, wordy: os.Getenv(logsVariable) != "", digest: xxhash.New()}
+	text, err := newBuffer()
+	if err != nil {
+		return nil, err
+	}
+	w := &world{states: make(map[string]int), plan: p, ring: r, dir: dir, tally: newTally(), began: time.Now(), text: text, wordy: os.Getenv(logsVariable) == "true", digest: xxhash.New()}
 	w.log = &events{began: w.began}
 	encoder := zap.NewProductionEncoderConfig()
 	encoder.EncodeTime = func(at time.Time, e zapcore.PrimitiveArrayEncoder) { e.AppendString(at.Sub(w.began).String()) }
@@ -155,6 +189,9 @@ func (w *world) fail(format string, args ...any) {
 	}
 }
 
+// sentPacket is what a datagram is called among the kinds of act.
+const sentPacket = 0xff
+
 // trace takes note of one thing that a side does, each act of a disk and each datagram: two runs of one seed are held to be the same down to those. Where the logs are asked for, it
 // is written out, to find where two runs part.
 func (w *world) trace(what byte, text []byte, n int64) {
@@ -166,7 +203,7 @@ func (w *world) trace(what byte, text []byte, n int64) {
 	_, _ = w.digest.Write(text)
 	w.traced++
 	if w.wordy {
-		fmt.Fprintf(w.text, "%v %c %q %d\n", at, what, text, n)
+		w.text.trace(at, what, text, n)
 	}
 }
 
