@@ -137,29 +137,38 @@ func (c *Chamber) verifyOnce(r *ledger.Record) error {
 	if !isRejection(err) {
 		return fmt.Errorf("verify bundle %s: %w", r.Bundle, err)
 	}
-	var after ledger.Record
-	failed := c.change(r.Bundle, func(have *ledger.Record) error {
-		if have.State != ledger.Quarantined {
-			return errOver
-		}
-		if trustReason(err) {
-			hold(have, bundle.ReasonSignerRevoked, err)
-		} else {
-			setReason(have, ledger.Refused, err)
-		}
-		after = *have
-		return nil
-	})
+	after, failed := c.fails(r.Bundle, err)
 	if failed != nil {
 		c.posted(failed)
 		return refused("bundle %s: %s; and that could not be put on record: %v", r.Bundle, err, failed)
 	}
-	*r = after
-	c.o.Log.Error("verification failed before an approval", zap.Stringer("bundle", r.Bundle), zap.String("state", string(r.State)), zap.Error(err))
-	if r.State == ledger.Refused {
-		c.keepUntil(r, c.o.Now())
-	}
+	*r = *after
 	return refused("bundle %s: %s; it is %s now", r.Bundle, err, r.State)
+}
+
+// fails notes that a quarantined bundle does not stand a check any more: it is refused, or held where its key alone is no longer good.
+func (c *Chamber) fails(id bundle.ID, why error) (*ledger.Record, error) {
+	var after ledger.Record
+	err := c.change(id, func(have *ledger.Record) error {
+		if have.State != ledger.Quarantined {
+			return errOver
+		}
+		if trustReason(why) {
+			hold(have, bundle.ReasonSignerRevoked, why)
+		} else {
+			setReason(have, ledger.Refused, why)
+		}
+		after = *have
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.o.Log.Error("what is in quarantine does not stand a check any more", zap.Stringer("bundle", id), zap.String("state", string(after.State)), zap.Error(why))
+	if after.State == ledger.Refused {
+		c.keepUntil(&after, c.o.Now())
+	}
+	return &after, nil
 }
 
 // trustReason says whether a refusal is about who may sign, which can change again, and not about what was signed.

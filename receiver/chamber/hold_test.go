@@ -127,6 +127,30 @@ func TestAHoldIsNotLiftedByAnErrorOfOurs(t *testing.T) {
 	h.becomes(i, ledger.Imported)
 }
 
+// Where nobody is asked for, nobody would come to find out.
+func TestAnAlteredManifestInQuarantineIsRefusedAtTheStart(t *testing.T) {
+	t.Parallel()
+	p := newPlan(t, release.ModeAutomatic)
+	h := p.prepare(t)
+	p.unready = true
+	h.run()
+	t.Cleanup(func() { h.end(true) })
+	l := p.lows[0]
+	i, j := l.pack(t, "cssf", small("i")), l.pack(t, "cssf", small("j"))
+	h.take(i, ledger.Quarantined)
+	h.take(j, ledger.Quarantined)
+	must(t, h.ledger.Pair(t.Context(), l.name, l.epoch))
+	papers := filepath.Join(p.quarantine(i), quarantine.ManifestName)
+	content, err := os.ReadFile(papers)
+	must(t, err)
+	content[len(content)/2] ^= 1
+	must(t, os.Chmod(papers, 0o600))
+	must(t, os.WriteFile(papers, content, 0o600))
+	must(t, h.Recheck(t.Context()))
+	h.is(i, ledger.Refused, bundle.ReasonContentMismatch)
+	h.becomes(j, ledger.Imported)
+}
+
 // The runbook for a lost receiver key: what had been accepted under the former one can still be released, and only that.
 func TestAReplacedReceiverKeyHoldsNothingThatWasAccepted(t *testing.T) {
 	t.Parallel()

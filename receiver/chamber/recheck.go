@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"go.uber.org/zap"
@@ -78,7 +79,12 @@ func (c *Chamber) recheck(id bundle.ID) error {
 		return err
 	}
 	want, why, err := c.standing(r)
-	if err != nil {
+	if isRejection(err) && c.papers(r) { // what was altered does not become whole again; what is gone may have been moved, and come back
+		if _, err = c.fails(id, err); errors.Is(err, errOver) {
+			return nil
+		}
+	}
+	if err != nil || want == "" {
 		return err
 	}
 	if want == reason(r) {
@@ -108,6 +114,14 @@ func (c *Chamber) recheck(id bundle.ID) error {
 		return c.automatic(r.Tenant, id)
 	}
 	return nil
+}
+
+// papers says whether the manifest of a bundle in quarantine, and its signature, are there.
+func (c *Chamber) papers(r *ledger.Record) bool {
+	dir := Dir(c.o.State, r.Tenant, r.Bundle)
+	_, manifest := c.o.Disk.Lstat(filepath.Join(dir, quarantine.ManifestName))
+	_, signature := c.o.Disk.Lstat(filepath.Join(dir, quarantine.SignatureName))
+	return manifest == nil && signature == nil
 }
 
 // doubted says why a bundle is not released while nobody can tell what was decided of it (rule Q-6). What was held for that changed then, and is held as long as the doubt stands.
@@ -152,5 +166,5 @@ func (c *Chamber) standing(r *ledger.Record) (want bundle.Reason, why, err error
 	case trustReason(err):
 		return bundle.ReasonSignerRevoked, err, nil
 	}
-	return reason(r), nil, err
+	return "", nil, err
 }
