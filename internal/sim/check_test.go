@@ -156,10 +156,6 @@ func exists(path string) bool {
 
 // sequences holds the chains of the low side together: each sequence once, each naming the digest before it.
 func (w *world) sequences(list []lowledger.Record) {
-	type place struct {
-		tenant   bundle.Name
-		sequence uint64
-	}
 	seen := make(map[place]bundle.ID)
 	for _, r := range list {
 		if r.Sequence == nil {

@@ -152,8 +152,9 @@ func (w *world) repair() bool {
 	if err != nil {
 		w.fail("list what was sent: %v", err)
 	}
+	missing := w.missing()
 	for _, r := range sent {
-		if r.State != lowledger.Sent || !w.lacks(r.Bundle) {
+		if r.State != lowledger.Sent || !w.lacks(r.Bundle) && !missing[place{r.Tenant, *r.Sequence}] {
 			continue
 		}
 		w.log.note("%s/%s is sent again", r.Tenant, r.Name)
@@ -194,6 +195,27 @@ func (w *world) dropAgain() (did bool) {
 		did = true
 	}
 	return did
+}
+
+// missing lists the sequences that the high side knows only as numbers: also of what it has refused at its offer, where nothing that came later said which one that was.
+func (w *world) missing() map[place]bool {
+	missing := make(map[place]bool)
+	rows, err := w.high.running().Ledger.List(context.Background(), ledger.Query{State: ledger.Missing})
+	if err != nil {
+		w.fail("list what is missing: %v", err)
+	}
+	for _, row := range rows {
+		if row.Sequence != nil {
+			missing[place{bundle.Name(row.Tenant), *row.Sequence}] = true
+		}
+	}
+	return missing
+}
+
+// place is one link of a tenant's chain.
+type place struct {
+	tenant   bundle.Name
+	sequence uint64
 }
 
 // lacks says whether the high side has a bundle neither whole nor ended.
