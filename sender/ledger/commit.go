@@ -113,8 +113,9 @@ func (l *Ledger) commit() error {
 	if err := l.disk.SyncAll(l.dir); err != nil {
 		return fmt.Errorf("%w: %w", ErrFatal, err)
 	}
-	if err := l.roomy(func() error { return l.show(context.Background(), l.staged) }); err != nil {
-		return fmt.Errorf("%w: %w", ErrFatal, err) // the disk is ahead of the catalog: only a start makes them agree again
+	maps.Copy(l.behind, l.staged)
+	if err := l.catchUp(); err != nil {
+		return err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -125,6 +126,22 @@ func (l *Ledger) commit() error {
 		l.live[id] = r
 	}
 	l.thin()
+	return nil
+}
+
+// catchUp tells the catalog what it does not know. Where there is no room for that it comes later: lists lack it so long, and nothing else does, since a life that ends before makes the
+// catalog again. Whatever else keeps the catalog from it leaves the disk ahead, and only a start makes them agree again.
+func (l *Ledger) catchUp() error {
+	if len(l.behind) == 0 {
+		return nil
+	}
+	err := l.roomy(func() error { return l.show(context.Background(), l.behind) })
+	switch {
+	case err == nil:
+		clear(l.behind)
+	case !full(err):
+		return fmt.Errorf("%w: %w", ErrFatal, err)
+	}
 	return nil
 }
 

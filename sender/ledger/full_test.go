@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -15,6 +16,19 @@ import (
 
 // S4 of the threats: a disk on which there is room for a record and none for the catalog, at every size of what is left. Changes wait or are made, and the book goes on.
 func TestAFullDiskEndsNoBook(t *testing.T) {
+	for _, what := range []string{"with spare room", "where others have eaten the spare room"} {
+		t.Run(what, func(t *testing.T) { fullDisk(t, what == "with spare room") })
+	}
+}
+
+// eaten is spare room that is gone when it is needed.
+type eaten struct{}
+
+func (eaten) Ready() bool { return true }
+func (eaten) Give() bool  { return false }
+func (eaten) Keep() error { return nil }
+
+func fullDisk(t *testing.T, kept bool) {
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=16m"); err != nil {
 		if os.Getenv("CI") == "true" {
@@ -23,7 +37,10 @@ func TestAFullDiskEndsNoBook(t *testing.T) {
 		t.Skipf("SKIPPED: a small disk takes root (%v)", err)
 	}
 	t.Cleanup(func() { must(t, unix.Unmount(dir, unix.MNT_DETACH)) })
-	spare := disk.NewSpare(disk.New(), dir)
+	var spare Spare = disk.NewSpare(disk.New(), dir)
+	if !kept {
+		spare = eaten{}
+	}
 	b := openWith(t, dir, spare)
 	must(t, spare.Keep())
 	must(t, b.claim(0))
@@ -45,11 +62,18 @@ func TestAFullDiskEndsNoBook(t *testing.T) {
 			t.Fatalf("change %d: %v", n, err)
 		}
 	}
-	if _, err := os.Stat(filepath.Join(dir, "spare")); made == 0 || waited == 0 || err == nil {
+	if _, err := os.Stat(filepath.Join(dir, "spare")); made == 0 || kept && waited == 0 || err == nil {
 		t.Errorf("%d changes were made and %d had no room, and the spare room is %v: the test shows nothing", made, waited, err)
 	}
+	must(t, b.end(true))
 	must(t, f.Close())
 	must(t, os.Remove(filepath.Join(dir, "filler")))
+	b = open(t, dir)
 	must(t, b.claim(1000))
+	list, err := b.List(context.Background(), Query{Limit: 1000})
+	must(t, err)
+	if len(list) != made+2 {
+		t.Errorf("%d changes were made, and the list has %d", made+2, len(list))
+	}
 	must(t, b.end(true))
 }

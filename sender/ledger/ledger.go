@@ -68,6 +68,7 @@ type Ledger struct {
 	before map[bundle.ID]*Record    // what they were; nil: nothing was known
 	links  map[bundle.Name]Link     // new ends of chains
 	texts  map[bundle.ID]recordFile // to be put, and put back should the batch fail
+	behind map[bundle.ID]*Record    // durable, and the catalog had no room for them yet; Run's own until it has ended
 }
 
 // request is one change on its way.
@@ -115,6 +116,7 @@ func Open(ctx context.Context, dir string, disk Disk, epoch bundle.Epoch, now fu
 		before:   make(map[bundle.ID]*Record),
 		links:    make(map[bundle.Name]Link),
 		texts:    make(map[bundle.ID]recordFile),
+		behind:   make(map[bundle.ID]*Record),
 	}
 	torn, err := l.loadChains()
 	var last bool
@@ -130,9 +132,9 @@ func Open(ctx context.Context, dir string, disk Disk, epoch bundle.Epoch, now fu
 	return l, nil
 }
 
-// Close closes the catalog; after an error, clean is false and the next start makes it again.
+// Close closes the catalog; after an error, clean is false and the next start makes it again. So it does where the catalog lacks something.
 func (l *Ledger) Close(clean bool) error {
-	if clean {
+	if clean && len(l.behind) == 0 {
 		return l.catalog.Close()
 	}
 	return l.catalog.Abort()
@@ -174,6 +176,9 @@ func (l *Ledger) run(ctx context.Context) error {
 		case <-keep.C:
 			if l.spare != nil {
 				_ = l.spare.Keep() // it is tried again in a second, and without it batches wait for room
+			}
+			if err := l.catchUp(); err != nil {
+				return err
 			}
 		case <-ctx.Done():
 			if len(l.requests) == 0 {

@@ -68,6 +68,7 @@ func (l *Ledger) purge(ids []bundle.ID) error {
 		}
 		l.mu.Lock()
 		delete(l.live, id)
+		delete(l.behind, id)
 		l.mu.Unlock()
 		gone = append(gone, id)
 	}
