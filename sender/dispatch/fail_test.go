@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
 	"ecluse/sender/ledger"
 	"ecluse/sender/outbox"
@@ -211,5 +212,37 @@ func TestAFailedSyncIsFatalAndNothingIsReportedSent(t *testing.T) {
 			l = y.start()
 			l.reach(item.ID, ledger.Sent)
 		})
+	}
+}
+
+// unreadable is a disk that cannot read a manifest, so many times.
+type unreadable struct{ left atomic.Int64 }
+
+func (u *unreadable) Before(op *disk.Op) error {
+	if op.Kind == disk.Read && op.At == 0 && strings.HasSuffix(op.Path, "/manifest.json") && u.left.Add(-1) >= 0 {
+		return syscall.EIO
+	}
+	return nil
+}
+
+func (u *unreadable) After(*disk.Op, error) {}
+
+// Threat S4: an error of the state's disk says nothing about an item. A bundle that has its sequence waits and goes out under it: given up, it would be missing on the high side for good.
+func TestAManifestThatCannotBeReadOnlyPostpones(t *testing.T) {
+	y := build(t)
+	u := &unreadable{}
+	u.left.Store(3)
+	y.disk.Disk = disk.Watched(u)
+	l := y.start()
+	item := l.send("item", map[string][]byte{"": []byte("content")})
+	r := l.reach(item.ID, ledger.Sent)
+	if r.Sequence == nil || *r.Sequence != 1 || u.left.Load() >= 0 {
+		t.Errorf("record %+v, and %d errors are left", r, u.left.Load())
+	}
+	if y.high.abandons(item.ID) != 0 {
+		t.Error("it was abandoned")
+	}
+	if err := l.fatal(); err != nil {
+		t.Error(err)
 	}
 }

@@ -166,7 +166,7 @@ func (d *Dispatcher) finish(l *lane, t *task, s *ledger.Signed, chunks int, aske
 			break
 		}
 		if err != nil {
-			return err
+			return own(err) // it is the state's disk that cannot read it
 		}
 		if !asked(c.Number) {
 			c.Release()
