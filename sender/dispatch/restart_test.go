@@ -104,8 +104,9 @@ func TestARestartSendsASignedBundleAsItWasSigned(t *testing.T) {
 	must(t, err)
 	_ = l.end()
 	for range 2 { // and the life after is no luckier
-		l = y.start()
-		l.socket.hold(true)
+		l = y.open()
+		l.socket.hold(true) // before anything of it can leave
+		l.resume()
 		eventually(t, "it is under way", func() bool { _, ok := l.Progress(item.ID); return ok })
 		_ = l.end()
 	}
