@@ -215,11 +215,11 @@ func TestAFailedSyncIsFatalAndNothingIsReportedSent(t *testing.T) {
 	}
 }
 
-// unreadable is a disk that cannot read a manifest, so many times.
-type unreadable struct{ left atomic.Int64 }
+// unreadable is a disk that once cannot read a manifest: the so manieth time that one is read.
+type unreadable struct{ until atomic.Int64 }
 
 func (u *unreadable) Before(op *disk.Op) error {
-	if op.Kind == disk.Read && op.At == 0 && strings.HasSuffix(op.Path, "/manifest.json") && u.left.Add(-1) >= 0 {
+	if op.Kind == disk.Read && strings.HasSuffix(op.Path, "/manifest.json") && u.until.Add(-1) == 0 {
 		return syscall.EIO
 	}
 	return nil
@@ -229,20 +229,26 @@ func (u *unreadable) After(*disk.Op, error) {}
 
 // Threat S4: an error of the state's disk says nothing about an item. A bundle that has its sequence waits and goes out under it: given up, it would be missing on the high side for good.
 func TestAManifestThatCannotBeReadOnlyPostpones(t *testing.T) {
-	y := build(t)
-	u := &unreadable{}
-	u.left.Store(3)
-	y.disk.Disk = disk.Watched(u)
-	l := y.start()
-	item := l.send("item", map[string][]byte{"": []byte("content")})
-	r := l.reach(item.ID, ledger.Sent)
-	if r.Sequence == nil || *r.Sequence != 1 || u.left.Load() >= 0 {
-		t.Errorf("record %+v, and %d errors are left", r, u.left.Load())
-	}
-	if y.high.abandons(item.ID) != 0 {
-		t.Error("it was abandoned")
-	}
-	if err := l.fatal(); err != nil {
-		t.Error(err)
+	for at := int64(1); ; at++ {
+		y := build(t)
+		u := &unreadable{}
+		u.until.Store(at)
+		y.disk.Disk = disk.Watched(u)
+		l := y.start()
+		item := l.send("item", map[string][]byte{"": []byte("content")})
+		eventually(t, "it ends", func() bool { return l.book(item.ID).State.Final() })
+		if r := l.book(item.ID); r.State != ledger.Sent || *r.Sequence != 1 || y.high.abandons(item.ID) != 0 {
+			t.Errorf("read %d: %s, %+v", at, reasonOf(r), r)
+		}
+		if err := l.fatal(); err != nil {
+			t.Errorf("read %d: %v", at, err)
+		}
+		must(t, l.end())
+		if u.until.Load() > 0 {
+			if at < 3 {
+				t.Errorf("manifests were read %d times only", at-1)
+			}
+			return
+		}
 	}
 }
