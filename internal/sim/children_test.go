@@ -230,8 +230,11 @@ type total struct {
 // runSeeds makes runs until a number of transfers has been made.
 func runSeeds(t *testing.T, wanted int) total {
 	sum := total{Fired: make(map[kind]int), States: make(map[string]int)}
-	failed := 0
-	runAll(func(uint64) bool { return sum.Items < wanted && failed < failuresShown }, func(o outcome) {
+	failed, most := 0, failuresShown
+	if *firstFlag {
+		most = 1
+	}
+	runAll(func(uint64) bool { return sum.Items < wanted && failed < most }, func(o outcome) {
 		sum.Runs++
 		sum.Items += o.Items
 		for k, n := range o.Fired {

@@ -91,7 +91,16 @@ func (h *high) run(ctx context.Context, fatal context.CancelCauseFunc, s *highho
 		return err
 	}
 	defer h.show(nil)
-	return house.Run(ctx, fatal, func() { h.show(house) }, func() {}, h.save)
+	err = house.Run(ctx, fatal, func() { h.show(house) }, func() {}, h.save)
+	for _, l := range house.Collector.Snapshot().Links {
+		if l.Packets.Accepted > uint64(len(socket.took)) {
+			h.w.fail("I5: %d packets were accepted of %d different ones: some twice", l.Packets.Accepted, len(socket.took))
+		}
+		if l.Blocks.CRC > 0 || l.Blocks.Header > 0 {
+			h.w.fail("I1: %d blocks were taken for complete and did not hold, %d had a header that did not", l.Blocks.CRC, l.Blocks.Header)
+		}
+	}
+	return err
 }
 
 // save keeps the clock once a minute, as the daemon does.

@@ -204,11 +204,12 @@ type port struct {
 	once   sync.Once
 	born   time.Time
 	alive  func() bool
+	took   map[[16]byte]bool // which data packets were received, by their clear headers
 }
 
 // open gives a receiver its socket. What arrived while there was none is gone.
 func (l *link) open(alive func() bool) *port {
-	p := &port{link: l, wake: make(chan struct{}, 1), closed: make(chan struct{}), born: time.Now(), alive: alive}
+	p := &port{link: l, wake: make(chan struct{}, 1), closed: make(chan struct{}), born: time.Now(), alive: alive, took: make(map[[16]byte]bool)}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for len(l.queue) > 0 && !l.queue[0].at.After(p.born) {
@@ -281,10 +282,13 @@ func (p *port) take(buffers []collect.Buffer) (n int, next time.Time) {
 	for n < len(buffers) && len(l.queue) > 0 && !l.queue[0].at.After(now) {
 		b := &buffers[n]
 		first := heap.Pop(&l.queue).(arrival).data
+		p.note(first)
 		b.N, b.Segment = copy(b.Mem, first), 0
 		for together := 1; together < 8 && len(first) > 0 && len(l.queue) > 0 && !l.queue[0].at.After(now) && len(l.queue[0].data) == len(first); together++ {
 			b.Segment = len(first)
-			b.N += copy(b.Mem[b.N:], heap.Pop(&l.queue).(arrival).data)
+			next := heap.Pop(&l.queue).(arrival).data
+			p.note(next)
+			b.N += copy(b.Mem[b.N:], next)
 		}
 		n++
 	}
@@ -292,6 +296,12 @@ func (p *port) take(buffers []collect.Buffer) (n int, next time.Time) {
 		next = l.queue[0].at
 	}
 	return n, next
+}
+
+func (p *port) note(b []byte) {
+	if len(b) >= 16 {
+		p.took[[16]byte(b)] = true
+	}
 }
 
 // overrun drops what no longer fits a socket whose drain stands still.

@@ -16,6 +16,8 @@ import (
 	"time"
 )
 
+var firstFlag = flag.Bool("sim.first", false, "end with the first seed that fails")
+
 var seedFlag = flag.Uint64("sim.seed", 0, "run this seed alone, and print all of it")
 
 // logsVariable has the houses' logs, and all that is traced, kept.

@@ -160,7 +160,7 @@ func (t *table) place(now int64, c *channel, z *size, in packet.Inner, mem []byt
 	}
 	b.mark(int(in.Index))
 	b.lane.touch(now, b)
-	if b.have < b.code.K {
+	if b.have < b.code.K-shortBy {
 		return nil
 	}
 	t.outcome.Complete++

@@ -1,6 +1,8 @@
 package collect
 
 import (
+	"errors"
+
 	"ecluse/protocol/bundle"
 	"ecluse/protocol/fec"
 	"ecluse/protocol/record"
@@ -36,7 +38,11 @@ func (w *worker) open(t *table, b *block) (r *record.Reader, recovered int, err 
 	t.shards(b, shards)
 	if recovered = b.code.K - b.data; recovered > 0 {
 		w.lend(b.code, shards, recovered)
-		if err := w.coder.Reconstruct(b.code, shards); err != nil {
+		if err := w.coder.Reconstruct(b.code, shards); shortBy > 0 && errors.Is(err, fec.ErrTooFew) {
+			for i, s := range shards[:b.code.K] {
+				shards[i] = s[:b.code.Shard]
+			}
+		} else if err != nil {
 			// The code is valid and k shards of its size are here.
 			panic("collect: internal error: " + err.Error())
 		}

@@ -121,6 +121,7 @@ func (b *batch) sync() error {
 	}
 	var err error
 	switch {
+	case skipSync:
 	case !b.thorough && (copied || moved):
 		err = b.d.dir.SyncSystem()
 	case copied:

@@ -169,7 +169,7 @@ func (s *staged) stands(n int, f bundle.File) (bool, error) {
 // hashed says whether the assembler saw the right content come, and nothing was written beyond its end.
 func (s *staged) hashed(n int, f bundle.File) bool {
 	d, ok := s.Digest(n, f.Size)
-	if !ok || d != f.Digest {
+	if !ok || !f.Digest.Holds(d) {
 		return false
 	}
 	info, err := s.root.Lstat(stagedName(n))
@@ -186,7 +186,7 @@ func (s *staged) holds(name string, f bundle.File) (bool, error) {
 	}
 	defer file.Close()
 	d, ok, err := digestOf(file, f.Size, s.hash, s.buffer)
-	return ok && d == f.Digest, err
+	return ok && f.Digest.Holds(d), err
 }
 
 // locate finds the wrong chunks of wrong files by their marks. Where every mark holds and the file does not, the manifest contradicts itself.

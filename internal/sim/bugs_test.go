@@ -1,0 +1,43 @@
+package sim
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"testing"
+)
+
+// bugs are builds with one bug each: a harness that cannot fail proves nothing.
+var bugs = []struct{ tag, what string }{
+	{"bug_skiphash", "the SHA-256 of content is not looked at"},
+	{"bug_replay", "packets are taken again and again"},
+	{"bug_fsync", "a delivery has its name before its content is durable"},
+	{"bug_shortblock", "a block is taken for complete with a shard too few"},
+}
+
+// bugTransfers is after how many transfers a bug has to be found: about 400 seeds.
+const bugTransfers = "16000"
+
+// Without a bug the same seeds hold: TestTransfers makes more of them.
+func TestTransfersFindBugs(t *testing.T) {
+	if os.Getenv(transfersVariable) == "" {
+		t.Skip("it builds the test four times; it is a part of make proof")
+	}
+	for _, bug := range bugs {
+		t.Run(bug.tag, func(t *testing.T) {
+			binary := filepath.Join(t.TempDir(), bug.tag)
+			if out, err := exec.Command("go", "test", "-c", "-tags", bug.tag, "-o", binary, ".").CombinedOutput(); err != nil {
+				t.Fatalf("build with a bug: %v\n%s", err, out)
+			}
+			c := exec.Command(binary, "-test.run=^TestTransfers$", "-test.v", "-sim.first")
+			c.Env = append(os.Environ(), transfersVariable+"="+bugTransfers)
+			out, err := c.CombinedOutput()
+			found := regexp.MustCompile(`(?s)seed (\d+) does not hold:\s+(.*?)\n`).FindSubmatch(out)
+			if err == nil || found == nil {
+				t.Fatalf("%s, and %s transfers hold all the same (%v)", bug.what, bugTransfers, err)
+			}
+			t.Logf("%s: found by seed %s: %s", bug.what, found[1], found[2])
+		})
+	}
+}
