@@ -24,5 +24,3 @@ func (r *recent) add(id bundle.ID) {
 	r.ids[id] = struct{}{}
 	r.next = (r.next + 1) % len(r.ring)
 }
-
-func (r *recent) remove(id bundle.ID) { delete(r.ids, id) }

@@ -52,9 +52,6 @@ type stillness struct {
 	since time.Time // when the tree was first seen as it is
 }
 
-// stir notes that something has happened to the item: what was seen counts no more.
-func (s *stillness) stir() { *s = stillness{} }
-
 // probes says whether the first look has to look for writers.
 func (s *stillness) probes() bool { return s.moved }
 
