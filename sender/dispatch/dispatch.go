@@ -57,7 +57,7 @@ type Options struct {
 	Log       *zap.Logger
 }
 
-// Dispatcher is the room. Submit and Resend may be called from anywhere once Run has begun.
+// Dispatcher is the room. After Start its methods may be called from anywhere.
 type Dispatcher struct {
 	o       Options
 	ctx     context.Context
