@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -96,10 +97,11 @@ func List(ctx context.Context, db *sql.DB, q Query) ([]Row, error) {
 		}
 		list = append(list, r)
 	}
-	for i, j := 0, len(list)-1; i < j; i, j = i+1, j-1 {
-		list[i], list[j] = list[j], list[i]
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("list bundles: %w", err)
 	}
-	return list, rows.Err()
+	slices.Reverse(list)
+	return list, nil
 }
 
 // before is the condition of the rows that List puts before one.
