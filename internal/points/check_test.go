@@ -55,7 +55,7 @@ func (w *world) check() {
 		w.fail("I9: sequence %d of %s is missing on the high side", p.sequence, p.tenant)
 	}
 	for id, r := range highs {
-		if takenBack[id] && incomplete(r) {
+		if incomplete(r) && (takenBack[id] || r.Sequence == nil && w.powerCut("low")) { // or its record on the low side was not durable either
 			continue
 		}
 		w.fail("the high side has a bundle %s, %s, that belongs to nothing that was dropped", id, r.State)
@@ -97,7 +97,7 @@ func (w *world) match(lows []lowledger.Record) (mine map[*item]*lowledger.Record
 // powerCut says whether the power of a side is cut in the case; a lost sync ends like that, and an error that lasts may come to one.
 func (w *world) powerCut(side string) bool {
 	cuts := func(b blow) bool {
-		return b.Fault == cutOrdered || b.Fault == cutLoose || b.Fault.isError() && isSync(b.Site.Class)
+		return b.Fault == cutOrdered || b.Fault == cutLoose || b.Fault == errorAll || b.Fault == errorPath || b.Fault == errorOnce && isSync(b.Site.Class)
 	}
 	return w.trial.Side == side && (cuts(w.trial.First) || cuts(w.trial.Then))
 }
