@@ -26,6 +26,7 @@ garbage) package=./receiver/collect tests=TestSoakGarbage ;;
 lossy) package=./receiver/collect tests=TestSoakLossy ;;
 siege) package=./internal/lab tests=TestSoakSiege ;;
 flood) package=./receiver/collect tests=TestSoakFlood ;;
+transfers) package=./internal/sim tests=TestTransfers ;;
 fec) package=./protocol/fec tests=TestSoakFEC ;;
 points) package=./internal/points tests=TestPoints ;;
 esac
