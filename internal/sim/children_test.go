@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"runtime/pprof"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -54,7 +55,7 @@ func TestAsAChild(t *testing.T) {
 // is laid out in another way: such a process makes no run.
 var usualThreads = sync.OnceValues(func() (least int, err error) {
 	for range 9 {
-		o, err := try(0, 0, "none")
+		o, err := try(0, 0, "none", false)
 		if err != nil {
 			return 0, err
 		}
@@ -69,10 +70,10 @@ var usualThreads = sync.OnceValues(func() (least int, err error) {
 const triesMost = 20
 
 // run makes the run of a seed. where tells places apart in which runs go on at the same time.
-func run(seed uint64, where int) (o outcome) {
+func run(seed uint64, where int, wordy bool) (o outcome) {
 	threads, err := usualThreads()
 	for n := 0; err == nil && o.Plan == ""; n++ {
-		if o, err = try(seed, where, strconv.Itoa(threads)); n == triesMost && o.Plan == "" {
+		if o, err = try(seed, where, strconv.Itoa(threads), wordy); n == triesMost && o.Plan == "" {
 			err = fmt.Errorf("it has %d threads when it starts, and %d are usual", o.Threads, threads)
 		}
 	}
@@ -83,13 +84,13 @@ func run(seed uint64, where int) (o outcome) {
 }
 
 // try starts one process for a run.
-func try(seed uint64, where int, threads string) (o outcome, err error) {
+func try(seed uint64, where int, threads string, wordy bool) (o outcome, err error) {
 	dir := filepath.Join(base(), fmt.Sprintf("ecluse-sim-%07d-%02d", os.Getpid(), where)) // names of one length
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return o, err
 	}
 	text := &lastBytes{}
-	content, err := runIn(dir, seed, where, threads, text)
+	content, err := runIn(dir, seed, where, threads, wordy, text)
 	err = errors.Join(err, os.RemoveAll(dir))
 	if err == nil {
 		err = json.Unmarshal(content, &o)
@@ -121,11 +122,8 @@ var ownBinary = sync.OnceValues(func() (string, error) {
 	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), fd), nil
 })
 
-// wordy says whether the houses' logs, and all that is traced, are asked for.
-func wordy() bool { return *seedFlag != 0 || os.Getenv(logsVariable) == "true" }
-
 // runIn starts the process and gives what it has to say.
-func runIn(dir string, seed uint64, where int, threads string, text *lastBytes) ([]byte, error) {
+func runIn(dir string, seed uint64, where int, threads string, wordy bool, text *lastBytes) ([]byte, error) {
 	read, write, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -137,7 +135,7 @@ func runIn(dir string, seed uint64, where int, threads string, text *lastBytes) 
 	}
 	c := exec.Command(binary, "-test.run=^TestAsAChild$", "-test.timeout=0")
 	c.Args[0] = "sim"
-	c.Env = append(calmVariables(), childVariable+"="+strconv.FormatUint(seed, 10), dirVariable+"="+dir, threadsVariable+"="+threads, logsVariable+"="+strconv.FormatBool(wordy()))
+	c.Env = append(calmVariables(), childVariable+"="+strconv.FormatUint(seed, 10), dirVariable+"="+dir, threadsVariable+"="+threads, logsVariable+"="+fmt.Sprintf("%-5v", wordy))
 	c.ExtraFiles = []*os.File{write}
 	c.Stdout, c.Stderr = text, text
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Ptrace: true}
@@ -189,8 +187,28 @@ func (l *lastBytes) first() string {
 	return string(l.b[max(0, len(l.b)-4<<10):])
 }
 
-// runAll runs seeds from 1 on while more says so, and hands each outcome to take, one at a time, in any order.
-func runAll(more func(seed uint64) bool, take func(outcome)) {
+// runTwice makes a run twice, in processes of their own, the second time with all that is traced, and holds both event logs to be the same.
+func runTwice(seed uint64, where int) outcome {
+	o := run(seed, where, false)
+	a, b := strings.Split(o.Log, "\n"), strings.Split(run(seed, where, true).Log, "\n")
+	for i := range max(len(a), len(b)) {
+		if i >= len(a) || i >= len(b) || a[i] != b[i] {
+			o.Faults = append(o.Faults, fmt.Sprintf("the same seed gives another event log, from line %d on:\n%s\n%s", i+1, at(a, i), at(b, i)))
+			break
+		}
+	}
+	return o
+}
+
+func at(lines []string, i int) string {
+	if i < len(lines) {
+		return lines[i]
+	}
+	return "(the end)"
+}
+
+// runAll runs seeds from 1 on while more says so, every so many of them twice, and hands each outcome to take, one at a time, in any order.
+func runAll(more func(seed uint64) bool, twice uint64, take func(outcome)) {
 	var mu sync.Mutex
 	next := uint64(0)
 	draw := func() (uint64, bool) {
@@ -210,7 +228,12 @@ func runAll(more func(seed uint64) bool, take func(outcome)) {
 				if !ok {
 					return
 				}
-				o := run(seed, where)
+				var o outcome
+				if seed%twice == 0 {
+					o = runTwice(seed, where)
+				} else {
+					o = run(seed, where, false)
+				}
 				mu.Lock()
 				take(o)
 				mu.Unlock()
@@ -234,7 +257,7 @@ func runSeeds(t *testing.T, wanted int) total {
 	if *firstFlag {
 		most = 1
 	}
-	runAll(func(uint64) bool { return sum.Items < wanted && failed < most }, func(o outcome) {
+	runAll(func(uint64) bool { return sum.Items < wanted && failed < most }, someTwice, func(o outcome) {
 		sum.Runs++
 		sum.Items += o.Items
 		for k, n := range o.Fired {

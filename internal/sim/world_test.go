@@ -142,7 +142,7 @@ func newWorld(p *plan, dir string, r *ring) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &world{states: make(map[string]int), plan: p, ring: r, dir: dir, tally: newTally(), began: time.Now(), text: text, wordy: os.Getenv(logsVariable) == "true", digest: xxhash.New()}
+	w := &world{states: make(map[string]int), plan: p, ring: r, dir: dir, tally: newTally(), began: time.Now(), text: text, wordy: strings.TrimSpace(os.Getenv(logsVariable)) == "true", digest: xxhash.New()}
 	w.log = &events{began: w.began}
 	encoder := zap.NewProductionEncoderConfig()
 	encoder.EncodeTime = func(at time.Time, e zapcore.PrimitiveArrayEncoder) { e.AppendString(at.Sub(w.began).String()) }
