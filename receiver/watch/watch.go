@@ -107,7 +107,7 @@ func Alarms(s *Status, f Facts) alarm.List {
 		add("rollback", text, "%s (ecluse-receiver anchor says more)", text)
 	}
 	for _, who := range f.Stuck {
-		add("stuck", "", "%s stands still", who)
+		add("stuck", "", "%s stands still (systemd's watchdog starts the daemon again; journalctl -u ecluse-receiver)", who)
 	}
 	if n := s.Bundles[ledger.Missing]; n > 0 {
 		add("missing", "", "%d bundles were sent and nothing of them is here (list --state missing; ticket --all prints codes for the low side)", n)
@@ -124,13 +124,13 @@ func Alarms(s *Status, f Facts) alarm.List {
 		add("delivery", "", "%d approved bundles cannot be delivered (list --state approved says why)", f.Undone)
 	}
 	if s.Disk.Free >= 0 && s.Disk.Free < s.Disk.Reserve {
-		add("disk", "", "%s are free, below the %s kept back: nothing is admitted", config.FormatBytes(s.Disk.Free), config.FormatBytes(s.Disk.Reserve))
+		add("disk", "", "%s are free, below the %s kept back: nothing is admitted (release, reject, or make room)", config.FormatBytes(s.Disk.Free), config.FormatBytes(s.Disk.Reserve))
 	}
 	if f.Untrusted != "" {
 		add("trust", "", "configuration or allowed_signers were edited and cannot be read, the former trust stands: %s", f.Untrusted)
 	}
 	if f.Ahead > aheadMost {
-		add("clock", "", "the machine's clock is %v behind what it was: keys are judged by the later time", f.Ahead.Round(time.Second))
+		add("clock", "", "the machine's clock is %v behind what it was: keys are judged by the later time (set it right; doctor looks at what keeps it)", f.Ahead.Round(time.Second))
 	}
 	return alarms
 }
@@ -141,10 +141,10 @@ var suspicions = []struct {
 	text   string
 }{
 	{bundle.ReasonEpochNew, "%d bundles are held: their sender was installed anew or restored (ask there, then ecluse-receiver pair)"},
-	{bundle.ReasonSignerRevoked, "%d bundles are held: the key that signed them is not trusted any more"},
-	{bundle.ReasonSequenceFork, "%d bundles were refused within a day: their sender gave one sequence to two manifests (a clone, or a restored copy, is sending)"},
-	{bundle.ReasonSequenceRollback, "%d bundles were refused within a day: they are older than what was forgotten on purpose, or of a replaced epoch"},
-	{bundle.ReasonContentMismatch, "%d bundles were refused within a day: what stood in quarantine was not what had been signed"},
+	{bundle.ReasonSignerRevoked, "%d bundles are held: the key that signed them is not trusted any more (list --state quarantined; reject, or enrol it again)"},
+	{bundle.ReasonSequenceFork, "%d bundles were refused within a day: their sender gave one sequence to two manifests (a clone, or a restored copy, is sending: stop it; list --state refused)"},
+	{bundle.ReasonSequenceRollback, "%d bundles were refused within a day: they are older than what was forgotten on purpose, or of a replaced epoch (is an old copy of the sender running? list --state refused)"},
+	{bundle.ReasonContentMismatch, "%d bundles were refused within a day: what stood in quarantine was not what had been signed (look at the disk, and at who may write to it; list --state refused)"},
 }
 
 // Suspicions are the reasons that Facts.Suspect counts.

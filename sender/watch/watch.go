@@ -60,17 +60,17 @@ func Alarms(s *Status, f Facts) alarm.List {
 		add("stopped", "", "the daemon is not running: nothing is sent (systemctl status ecluse-sender)")
 	}
 	for _, who := range f.Stuck {
-		add("stuck", "", "%s stands still", who)
+		add("stuck", "", "%s stands still (systemd's watchdog starts the daemon again; journalctl -u ecluse-sender)", who)
 	}
 	for _, dir := range f.Gone {
-		add("outbox", dir, "%s: the outbox is not there", dir)
+		add("outbox", dir, "%s: the outbox is not there (is its disk mounted?)", dir)
 	}
 	for _, dir := range f.Full {
-		add("disk", dir, "%s: its disk has hardly room left, in bytes or in inodes: what is dropped may have to wait", dir)
+		add("disk", dir, "%s: its disk has hardly room left, in bytes or in inodes: what is dropped may have to wait (make room)", dir)
 	}
 	for _, l := range s.Links {
 		if l.RouteMTU != nil && *l.RouteMTU < l.MTU {
-			add("mtu", l.Name, "link %s: its mtu is %d, and the route to %s has %d: nothing leaves", l.Name, l.MTU, l.To, *l.RouteMTU)
+			add("mtu", l.Name, "link %s: its mtu is %d, and the route to %s has %d: nothing leaves (set both alike: ip link set IFACE mtu N, or mtu: of the link)", l.Name, l.MTU, l.To, *l.RouteMTU)
 		}
 		if f.Errors > 0 {
 			add("unsent", l.Name, "link %s: the system did not take %d batches in the last minute (is the interface up?)", l.Name, f.Errors)
