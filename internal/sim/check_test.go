@@ -56,6 +56,9 @@ func (w *world) check() {
 		}
 		w.account(it, r, high, imports[it])
 	}
+	if n := w.tally.total(); n < faultsLeast {
+		w.fail("%d faults have fired, and %d shall at least", n, faultsLeast)
+	}
 	for id, r := range highs {
 		w.fail("the high side has a bundle %s, %s, that the low side never had", id, r.State)
 	}

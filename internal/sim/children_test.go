@@ -210,7 +210,7 @@ func at(lines []string, i int) string {
 // runAll runs seeds from 1 on while more says so, every so many of them twice, and hands each outcome to take, one at a time, in any order.
 func runAll(more func(seed uint64) bool, twice uint64, take func(outcome)) {
 	var mu sync.Mutex
-	next := uint64(0)
+	next := *fromFlag - 1
 	draw := func() (uint64, bool) {
 		mu.Lock()
 		defer mu.Unlock()

@@ -133,6 +133,9 @@ func (t *tally) sum(k ...kind) (n int) {
 	return n
 }
 
+// total says how often any fired.
+func (t *tally) total() int { return t.sum(kinds...) }
+
 // has says whether one of some kinds fired.
 func (t *tally) has(k ...kind) bool { return t.sum(k...) > 0 }
 

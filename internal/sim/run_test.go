@@ -30,6 +30,7 @@ func (w *world) run() {
 		e.do()
 	}
 	time.Sleep(faultsUntil + 10*time.Second - time.Since(w.began))
+	w.strike()
 	w.calm()
 	w.settle("by itself")
 	for round := 0; round < 4 && w.repair(); round++ {
@@ -68,6 +69,22 @@ func (w *world) timeline() (list []event) {
 	}
 	slices.SortStableFunc(list, func(a, b event) int { return int(a.at - b.at) })
 	return list
+}
+
+// faultsLeast is how many faults have to fire in each run.
+const faultsLeast = 2
+
+// strike restarts the sides where what was planned has hardly come about: a kill after more acts than there were, a loss while nothing was sent.
+func (w *world) strike() {
+	for _, p := range []*process{w.low.process, w.high.process} {
+		if w.tally.total() >= faultsLeast {
+			return
+		}
+		f := fault{kind: p.kinds.restart}
+		w.log.note("%s, since hardly a fault has fired", f.kind)
+		p.suffer(f)
+		time.Sleep(restartAfter / 2)
+	}
 }
 
 // calm ends all faults.

@@ -16,9 +16,11 @@ import (
 	"time"
 )
 
-var firstFlag = flag.Bool("sim.first", false, "end with the first seed that fails")
-
-var seedFlag = flag.Uint64("sim.seed", 0, "run this seed alone, and print all of it")
+var (
+	seedFlag  = flag.Uint64("sim.seed", 0, "run this seed alone, and print all of it")
+	fromFlag  = flag.Uint64("sim.from", 1, "the first seed of many")
+	firstFlag = flag.Bool("sim.first", false, "end with the first seed that fails")
+)
 
 // logsVariable has the houses' logs, and all that is traced, kept.
 const logsVariable = "ECLUSE_SIM_LOGS"
@@ -156,7 +158,7 @@ func TestTransfers(t *testing.T) {
 		states = append(states, fmt.Sprintf("%10d  %s", n, s))
 	}
 	slices.Sort(states)
-	t.Logf("%d transfers in %d runs, %v; seeds from 1 on\nended as\n%s\nfaults fired\n%s", sum.Items, sum.Runs, time.Since(began).Round(time.Second), strings.Join(states, "\n"), table(sum.Fired))
+	t.Logf("%d transfers in %d runs, %v; seeds from %d on\nended as\n%s\nfaults fired\n%s", sum.Items, sum.Runs, time.Since(began).Round(time.Second), *fromFlag, strings.Join(states, "\n"), table(sum.Fired))
 	if wanted >= manyTransfers {
 		for _, k := range kinds {
 			if sum.Fired[k] < firedLeast {
