@@ -22,7 +22,7 @@ const bugTransfers = "16000"
 // Without a bug the same seeds hold: TestTransfers makes more of them.
 func TestTransfersFindBugs(t *testing.T) {
 	if os.Getenv(transfersVariable) == "" {
-		t.Skip("it builds the test four times; it is a part of make proof")
+		t.Skipf("not a soak: it builds the test four times, and %s asks for it", transfersVariable)
 	}
 	for _, bug := range bugs {
 		t.Run(bug.tag, func(t *testing.T) {
