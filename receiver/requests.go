@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 
 	"go.uber.org/zap"
 
@@ -48,12 +47,10 @@ type pairRequest struct {
 	Epoch  bundle.Epoch `json:"epoch"`
 }
 
-func isOwner(p control.Peer) bool { return p.UID == 0 || p.UID == uint32(os.Geteuid()) }
-
 // member allows the owner and the members of groups.
 func member(groups ...string) control.Allow {
 	return func(p control.Peer) bool {
-		if isOwner(p) {
+		if control.Owner(p) {
 			return true
 		}
 		for _, name := range groups {
@@ -121,14 +118,14 @@ func (d *daemon) handle(s *control.Server) {
 		}
 		return issued(ctx, d.State, in, issue.Peer{UID: p.UID, Name: p.Name()})
 	})
-	s.Handle("pair", isOwner, true, func(ctx context.Context, _ control.Peer, m json.RawMessage) (any, error) {
+	s.Handle("pair", control.Owner, true, func(ctx context.Context, _ control.Peer, m json.RawMessage) (any, error) {
 		var in pairRequest
 		if err := control.Decode(m, &in); err != nil {
 			return nil, err
 		}
 		return nil, d.pair(ctx, in)
 	})
-	s.Handle("reload", isOwner, true, func(ctx context.Context, _ control.Peer, _ json.RawMessage) (any, error) { return nil, d.reload(ctx) })
+	s.Handle("reload", control.Owner, true, func(ctx context.Context, _ control.Peer, _ json.RawMessage) (any, error) { return nil, d.reload(ctx) })
 }
 
 // bundleOf reads which bundle a request is about.

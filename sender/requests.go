@@ -43,8 +43,6 @@ type progressAnswer struct {
 	Passes int            `json:"passes"` // of each bundle
 }
 
-func isOwner(p control.Peer) bool { return p.UID == 0 || p.UID == uint32(os.Geteuid()) }
-
 // operates says whether a peer is an operator of a tenant: in its outbox's group.
 func (d *daemon) operates(p control.Peer, i int) bool {
 	info, err := os.Stat(d.c.Tenants[i].Outbox)
@@ -57,7 +55,7 @@ func (d *daemon) operates(p control.Peer, i int) bool {
 
 // looks allows whoever may look.
 func (d *daemon) looks(p control.Peer) bool {
-	if gid, ok := control.GroupID(viewGroup); isOwner(p) || ok && p.In(gid) {
+	if gid, ok := control.GroupID(viewGroup); control.Owner(p) || ok && p.In(gid) {
 		return true
 	}
 	for i := range d.c.Tenants {
@@ -74,7 +72,7 @@ func (d *daemon) tenantFor(p control.Peer, name string) (int, error) {
 		if t.Name != name {
 			continue
 		}
-		if !isOwner(p) && !d.operates(p, i) {
+		if !control.Owner(p) && !d.operates(p, i) {
 			return 0, &control.Error{Code: cli.Failed, Text: fmt.Sprintf("%s is not in the group of %s", p.Name(), t.Outbox)}
 		}
 		return i, nil

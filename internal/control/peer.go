@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"os/user"
 	"slices"
 	"strconv"
@@ -30,6 +31,9 @@ func (p Peer) Name() string {
 
 // In says whether the peer is in a group.
 func (p Peer) In(gid uint32) bool { return slices.Contains(p.Groups, gid) }
+
+// Owner allows root and the daemon's own user, who may do everything.
+func Owner(p Peer) bool { return p.UID == 0 || p.UID == uint32(os.Geteuid()) }
 
 // peerOf asks the kernel who is at the other end. The answer is of the time of connect(2).
 func peerOf(c net.Conn) (Peer, error) {
