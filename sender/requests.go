@@ -8,11 +8,7 @@ import (
 	"fmt"
 	"os"
 	"syscall"
-	"time"
 
-	"go.uber.org/zap"
-
-	"ecluse/internal/alarm"
 	"ecluse/internal/catalog"
 	"ecluse/internal/cli"
 	"ecluse/internal/control"
@@ -21,7 +17,6 @@ import (
 	"ecluse/sender/dispatch"
 	"ecluse/sender/ledger"
 	"ecluse/sender/outbox"
-	"ecluse/sender/watch"
 )
 
 // viewGroup may look at everything; operators of a tenant (the outbox's group) may look too, and send for it. root and the daemon's own user may do everything.
@@ -143,13 +138,7 @@ func (d *daemon) progress(ctx context.Context, m json.RawMessage) (*progressAnsw
 	if err != nil {
 		return nil, err
 	}
-	r, err := d.Ledger.Get(id)
-	if err != nil {
-		return nil, answerable(err)
-	}
-	a := &progressAnswer{Record: r, Passes: d.c.Passes.Count}
-	a.Bytes, a.Active = d.Dispatch.Progress(id)
-	return a, nil
+	return d.progressOf(id)
 }
 
 // current is how far the oldest pass under way is; null where none is.
@@ -158,6 +147,10 @@ func (d *daemon) current() (*progressAnswer, error) {
 	if !ok {
 		return nil, nil
 	}
+	return d.progressOf(id)
+}
+
+func (d *daemon) progressOf(id bundle.ID) (*progressAnswer, error) {
 	r, err := d.Ledger.Get(id)
 	if err != nil {
 		return nil, answerable(err)
@@ -242,98 +235,3 @@ func (d *daemon) dismiss(ctx context.Context, p control.Peer, m json.RawMessage)
 	}
 	return r, answerable(d.Outboxes[tenant].Dismiss(r.Bundle))
 }
-
-// status gathers what all rooms know.
-func (d *daemon) status(ctx context.Context) (*watch.Status, error) {
-	since := d.since.UTC()
-	l, e := d.c.Links[0], d.Engine.Status()
-	link := watch.Link{
-		Name: l.Name, To: l.To.String(), Mode: d.socket.Mode(), MTU: l.MTU, Session: e.Session, Packets: e.Packets, Bytes: e.Bytes, Errors: e.Errors,
-		Rate: int64(l.Rate), K: d.plan.K, M: d.plan.M, Window: d.plan.Window,
-	}
-	if mtu, err := d.socket.MTU(); err == nil {
-		link.RouteMTU = &mtu
-	}
-	d.mu.Lock()
-	link.BitRate = 8 * d.meter.Rate()
-	d.mu.Unlock()
-	s := &watch.Status{Version: version, Running: true, Since: &since, Sender: string(d.name), Epoch: d.Epoch.String(), Links: []watch.Link{link}}
-	var err error
-	if s.Bundles, err = d.Ledger.Counts(ctx); err != nil {
-		return nil, err
-	}
-	s.Waiting, s.Bytes = d.Dispatch.Waiting()
-	s.Alarms = watch.Alarms(s, d.facts())
-	return s, nil
-}
-
-// facts looks at what alarms are made of.
-func (d *daemon) facts() watch.Facts {
-	var f watch.Facts
-	if who := d.stalled(5 * time.Second); who != "" {
-		f.Stuck = append(f.Stuck, who)
-	}
-	for _, t := range d.c.Tenants {
-		if _, err := os.Stat(t.Outbox); err != nil {
-			f.Gone = append(f.Gone, t.Outbox)
-			continue
-		}
-		if outbox.Unseen(d.Disk, t.Outbox) {
-			f.Failed = append(f.Failed, t.Name)
-		}
-	}
-	if free, err := d.Disk.Space(d.Dir); err == nil && free.Full() {
-		f.Full = append(f.Full, d.Dir)
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	f.Errors = d.recent.lastMinute(d.errors.Load())
-	return f
-}
-
-// watch looks every second, and logs alarms that begin and end.
-func (d *daemon) watch(ctx context.Context) error {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil
-		}
-		d.mu.Lock()
-		d.meter.Note(time.Now(), int64(d.Engine.Status().Bytes))
-		d.recent.note(d.errors.Load())
-		d.mu.Unlock()
-		s, err := d.status(ctx)
-		if err != nil {
-			if ctx.Err() == nil {
-				d.log.Error("look at the state", zap.Error(err))
-			}
-			continue
-		}
-		d.mu.Lock()
-		began, ended := alarm.Changes(d.alarms, s.Alarms)
-		d.alarms = s.Alarms
-		d.mu.Unlock()
-		for _, a := range began {
-			d.log.Error("alarm", zap.String("alarm", a.Name), zap.String("text", a.Text))
-		}
-		for _, a := range ended {
-			d.log.Info("alarm is over", zap.String("alarm", a.Name), zap.String("text", a.Text))
-		}
-	}
-}
-
-// minute remembers a count of each of the last sixty seconds.
-type minute struct {
-	counts [60]uint64
-	next   int
-}
-
-func (m *minute) note(count uint64) {
-	m.counts[m.next] = count
-	m.next = (m.next + 1) % len(m.counts)
-}
-
-func (m *minute) lastMinute(count uint64) uint64 { return count - m.counts[m.next] }

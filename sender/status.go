@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"go.uber.org/zap"
+
+	"ecluse/internal/alarm"
+	"ecluse/sender/outbox"
+	"ecluse/sender/watch"
+)
+
+// status gathers what all rooms know.
+func (d *daemon) status(ctx context.Context) (*watch.Status, error) {
+	since := d.since.UTC()
+	l, e := d.c.Links[0], d.Engine.Status()
+	link := watch.Link{
+		Name: l.Name, To: l.To.String(), Mode: d.socket.Mode(), MTU: l.MTU, Session: e.Session, Packets: e.Packets, Bytes: e.Bytes, Errors: e.Errors,
+		Rate: int64(l.Rate), K: d.plan.K, M: d.plan.M, Window: d.plan.Window,
+	}
+	if mtu, err := d.socket.MTU(); err == nil {
+		link.RouteMTU = &mtu
+	}
+	d.mu.Lock()
+	link.BitRate = 8 * d.meter.Rate()
+	d.mu.Unlock()
+	s := &watch.Status{Version: version, Running: true, Since: &since, Sender: string(d.name), Epoch: d.Epoch.String(), Links: []watch.Link{link}}
+	var err error
+	if s.Bundles, err = d.Ledger.Counts(ctx); err != nil {
+		return nil, err
+	}
+	s.Waiting, s.Bytes = d.Dispatch.Waiting()
+	s.Alarms = watch.Alarms(s, d.facts())
+	return s, nil
+}
+
+// facts looks at what alarms are made of.
+func (d *daemon) facts() watch.Facts {
+	var f watch.Facts
+	if who := d.stalled(5 * time.Second); who != "" {
+		f.Stuck = append(f.Stuck, who)
+	}
+	for _, t := range d.c.Tenants {
+		if _, err := os.Stat(t.Outbox); err != nil {
+			f.Gone = append(f.Gone, t.Outbox)
+			continue
+		}
+		if outbox.Unseen(d.Disk, t.Outbox) {
+			f.Failed = append(f.Failed, t.Name)
+		}
+	}
+	if free, err := d.Disk.Space(d.Dir); err == nil && free.Full() {
+		f.Full = append(f.Full, d.Dir)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	f.Errors = d.recent.lastMinute(d.errors.Load())
+	return f
+}
+
+// watch looks every second, and logs alarms that begin and end.
+func (d *daemon) watch(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+		d.mu.Lock()
+		d.meter.Note(time.Now(), int64(d.Engine.Status().Bytes))
+		d.recent.note(d.errors.Load())
+		d.mu.Unlock()
+		s, err := d.status(ctx)
+		if err != nil {
+			if ctx.Err() == nil {
+				d.log.Error("look at the state", zap.Error(err))
+			}
+			continue
+		}
+		d.mu.Lock()
+		began, ended := alarm.Changes(d.alarms, s.Alarms)
+		d.alarms = s.Alarms
+		d.mu.Unlock()
+		for _, a := range began {
+			d.log.Error("alarm", zap.String("alarm", a.Name), zap.String("text", a.Text))
+		}
+		for _, a := range ended {
+			d.log.Info("alarm is over", zap.String("alarm", a.Name), zap.String("text", a.Text))
+		}
+	}
+}
+
+// minute remembers a count of each of the last sixty seconds.
+type minute struct {
+	counts [60]uint64
+	next   int
+}
+
+func (m *minute) note(count uint64) {
+	m.counts[m.next] = count
+	m.next = (m.next + 1) % len(m.counts)
+}
+
+func (m *minute) lastMinute(count uint64) uint64 { return count - m.counts[m.next] }
