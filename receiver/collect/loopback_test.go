@@ -74,7 +74,9 @@ func TestBlocksComeThroughARealSocketAmongGarbage(t *testing.T) {
 			send(garbage)
 		}
 	}
-	snap := r.until("all blocks come", func(s Snapshot) bool { return s.Links[0].Blocks.Delivered == blocks && s.Links[0].Packets.Received == sent })
+	snap := r.until("all blocks come", func(s Snapshot) bool {
+		return s.Links[0].Blocks.Delivered == blocks && s.Links[0].Packets.Received == sent
+	})
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
 	}
