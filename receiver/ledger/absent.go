@@ -25,7 +25,7 @@ type Absence struct {
 const sameRun = time.Minute
 
 // cut takes the sequences from first to last out of the runs of a chain.
-func cut(tx *sql.Tx, p place, first, last uint64) error {
+func cut(tx *sql.Tx, p Chain, first, last uint64) error {
 	const overlapping = `SELECT first, last, since FROM absent WHERE sender = ? AND tenant = ? AND epoch = ? AND first <= ? AND last >= ?`
 	runs, err := absences(tx, p, overlapping, int64(last), int64(first))
 	if err != nil {
@@ -50,7 +50,7 @@ func cut(tx *sql.Tx, p place, first, last uint64) error {
 }
 
 // recount finds anew what is missing of a chain between two sequences. since says of a run since when it has been known.
-func recount(tx *sql.Tx, p place, first, last uint64, since func(Absence) time.Time) error {
+func recount(tx *sql.Tx, p Chain, first, last uint64, since func(Absence) time.Time) error {
 	if first > last {
 		return nil
 	}
@@ -71,7 +71,7 @@ func recount(tx *sql.Tx, p place, first, last uint64, since func(Absence) time.T
 }
 
 // gaps are the runs between two sequences of which no bundle is on record.
-func gaps(tx *sql.Tx, p place, first, last uint64) (runs []Absence, err error) {
+func gaps(tx *sql.Tx, p Chain, first, last uint64) (runs []Absence, err error) {
 	const present = `SELECT DISTINCT sequence FROM bundles WHERE sender = ? AND tenant = ? AND epoch = ? AND sequence BETWEEN ? AND ? ORDER BY sequence`
 	rows, err := tx.Query(present, string(p.Sender), string(p.Tenant), p.Epoch.String(), int64(first), int64(last))
 	if err != nil {
@@ -96,7 +96,7 @@ func gaps(tx *sql.Tx, p place, first, last uint64) (runs []Absence, err error) {
 }
 
 // putRun adds a run, to the one before it where both became known together.
-func putRun(tx *sql.Tx, p place, r Absence) error {
+func putRun(tx *sql.Tx, p Chain, r Absence) error {
 	const before = `SELECT first, last, since FROM absent WHERE sender = ? AND tenant = ? AND epoch = ? AND first < ? ORDER BY first DESC LIMIT 1`
 	near, err := absences(tx, p, before, int64(r.First))
 	if err != nil {
@@ -112,7 +112,7 @@ func putRun(tx *sql.Tx, p place, r Absence) error {
 }
 
 // absences reads first, last and since of runs of a chain.
-func absences(tx *sql.Tx, p place, query string, args ...any) (runs []Absence, err error) {
+func absences(tx *sql.Tx, p Chain, query string, args ...any) (runs []Absence, err error) {
 	rows, err := tx.Query(query, append([]any{string(p.Sender), string(p.Tenant), p.Epoch.String()}, args...)...)
 	if err != nil {
 		return nil, err
@@ -140,7 +140,7 @@ func (l *Ledger) cutShown(tx *sql.Tx, records map[bundle.ID]*Record) error {
 		if r.Sequence == nil {
 			continue
 		}
-		p := place{r.Sender, r.Tenant, r.Epoch}
+		p := Chain{r.Sender, r.Tenant, r.Epoch}
 		if any {
 			if err := cut(tx, p, *r.Sequence, *r.Sequence); err != nil {
 				return err
@@ -184,7 +184,7 @@ func (l *Ledger) recountAll(ctx context.Context) error {
 				continue
 			}
 			err := recount(tx, p, l.floor(p)+1, h.Sequence, func(r Absence) time.Time {
-				for _, o := range old[Chain(p)] {
+				for _, o := range old[p] {
 					if o.First <= r.Last && o.Last >= r.First {
 						return o.Since // the first of several is the oldest, or nearly
 					}

@@ -37,7 +37,7 @@ type anchor struct {
 	size    int        // of the last text
 
 	content anchorText
-	marks   map[place]*Mark
+	marks   map[Chain]*Mark
 }
 
 // anchorText is the file.
@@ -46,7 +46,7 @@ type anchorText struct {
 	Counter  uint64       `json:"counter"`
 	Commit   uint64       `json:"commit"`
 	Rebase   bool         `json:"rebase,omitempty"` // a person has accepted a loss: the marks are taken from what is on record
-	Chains   []*chain     `json:"chains"`
+	Chains   []*chains    `json:"chains"`
 	Sessions []Session    `json:"sessions"`
 	Marks    []Mark       `json:"marks"`
 	Doubts   []Doubt      `json:"doubts"`
@@ -111,7 +111,7 @@ const AnchorHint = "put it back from a backup; or, with the daemon stopped, `ecl
 
 // readAnchor reads both copies; found is how many are there, whole or not, and good how many are whole.
 func readAnchor(disk Disk, dir string) (a *anchor, found, good int, err error) {
-	a = &anchor{disk: disk, dir: dir, behind: 2, marks: make(map[place]*Mark), content: anchorText{Format: anchorFormat}}
+	a = &anchor{disk: disk, dir: dir, behind: 2, marks: make(map[Chain]*Mark), content: anchorText{Format: anchorFormat}}
 	var texts [2]*anchorText
 	for i, name := range copies {
 		file, err := disk.ReadFile(filepath.Join(dir, name), anchorLimit)
@@ -139,12 +139,12 @@ func readAnchor(disk Disk, dir string) (a *anchor, found, good int, err error) {
 		a.behind = 0
 	}
 	for _, m := range newest.Marks {
-		a.marks[m.place()] = &m
+		a.marks[m.chain()] = &m
 	}
 	return a, found, good, nil
 }
 
-func (m *Mark) place() place { return place{m.Sender, m.Tenant, m.Epoch} }
+func (m *Mark) chain() Chain { return Chain{m.Sender, m.Tenant, m.Epoch} }
 
 // parseAnchor returns nil for what is no whole copy.
 func parseAnchor(file []byte) *anchorText {
@@ -157,7 +157,7 @@ func parseAnchor(file []byte) *anchorText {
 }
 
 // text gives what the older copy shall say, under the lock. heads are the ones that were heard of.
-func (a *anchor) text(heads map[place]Head) ([]byte, error) {
+func (a *anchor) text(heads map[Chain]Head) ([]byte, error) {
 	for p, h := range heads {
 		if m := a.mark(p); m.Head.Sequence < h.Sequence {
 			m.Head = h
@@ -168,7 +168,7 @@ func (a *anchor) text(heads map[place]Head) ([]byte, error) {
 	for _, m := range a.marks {
 		a.content.Marks = append(a.content.Marks, *m)
 	}
-	slices.SortFunc(a.content.Marks, byPlace)
+	slices.SortFunc(a.content.Marks, byChain)
 	text, err := json.Marshal(&a.content)
 	if err != nil {
 		return nil, fmt.Errorf("write the anchor: %w", err)
@@ -180,7 +180,7 @@ func (a *anchor) text(heads map[place]Head) ([]byte, error) {
 func (a *anchor) path() string { return filepath.Join(a.dir, copies[a.next]) }
 
 // prepare writes the older copy beside its place.
-func (a *anchor) prepare(heads map[place]Head) error {
+func (a *anchor) prepare(heads map[Chain]Head) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	text, err := a.text(heads)
@@ -207,13 +207,13 @@ func (a *anchor) written() {
 }
 
 // replace writes the older copy durably.
-func (a *anchor) replace(heads map[place]Head) error {
+func (a *anchor) replace(heads map[Chain]Head) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.replaceLocked(heads)
 }
 
-func (a *anchor) replaceLocked(heads map[place]Head) error {
+func (a *anchor) replaceLocked(heads map[Chain]Head) error {
 	text, err := a.text(heads)
 	if err != nil {
 		return err
@@ -226,7 +226,7 @@ func (a *anchor) replaceLocked(heads map[place]Head) error {
 }
 
 // both writes both copies alike, one after the other: a cut in between leaves one of them whole.
-func (a *anchor) both(heads map[place]Head) error {
+func (a *anchor) both(heads map[Chain]Head) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for range copies {
@@ -239,11 +239,11 @@ func (a *anchor) both(heads map[place]Head) error {
 	return nil
 }
 
-func byPlace(x, y Mark) int {
+func byChain(x, y Mark) int {
 	return cmp.Or(cmp.Compare(x.Sender, y.Sender), cmp.Compare(x.Tenant, y.Tenant), slices.Compare(x.Epoch[:], y.Epoch[:]))
 }
 
-func (a *anchor) mark(p place) *Mark {
+func (a *anchor) mark(p Chain) *Mark {
 	m := a.marks[p]
 	if m == nil {
 		m = &Mark{Sender: p.Sender, Tenant: p.Tenant, Epoch: p.Epoch}
@@ -253,7 +253,7 @@ func (a *anchor) mark(p place) *Mark {
 }
 
 // at gives a copy of a chain's mark.
-func (a *anchor) at(p place) Mark {
+func (a *anchor) at(p Chain) Mark {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if m := a.marks[p]; m != nil {
@@ -268,11 +268,11 @@ func (a *anchor) touch() {
 	a.mu.Unlock()
 }
 
-// strangePlaces bounds the chains of a sender in epochs that nobody has paired: all that comes of those is held anyway, and pairing one reads its mark from the records.
-const strangePlaces = 64
+// strangeChains bounds the chains of a sender in epochs that nobody has paired: all that comes of those is held anyway, and pairing one reads its mark from the records.
+const strangeChains = 64
 
 // committed takes in what a group of records has made durable. Nothing goes down.
-func (a *anchor) committed(commit uint64, before, after map[bundle.ID]*Record, chains []*chain) {
+func (a *anchor) committed(commit uint64, before, after map[bundle.ID]*Record, chains []*chains) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.content.Commit = max(a.content.Commit, commit)
@@ -280,8 +280,8 @@ func (a *anchor) committed(commit uint64, before, after map[bundle.ID]*Record, c
 		a.chain(c)
 	}
 	for id, r := range after {
-		if r.Held() && r.Sequence != nil && a.takes(place{r.Sender, r.Tenant, r.Epoch}) {
-			m := a.mark(place{r.Sender, r.Tenant, r.Epoch})
+		if r.Held() && r.Sequence != nil && a.takes(Chain{r.Sender, r.Tenant, r.Epoch}) {
+			m := a.mark(Chain{r.Sender, r.Tenant, r.Epoch})
 			if b := before[id]; b == nil || !b.Held() {
 				m.Records++
 			}
@@ -292,12 +292,12 @@ func (a *anchor) committed(commit uint64, before, after map[bundle.ID]*Record, c
 }
 
 // takes says whether a mark is kept of a chain, under the lock.
-func (a *anchor) takes(p place) bool {
+func (a *anchor) takes(p Chain) bool {
 	if a.marks[p] != nil {
 		return true
 	}
-	var known *chain
-	if i := slices.IndexFunc(a.content.Chains, func(c *chain) bool { return c.Sender == p.Sender }); i >= 0 {
+	var known *chains
+	if i := slices.IndexFunc(a.content.Chains, func(c *chains) bool { return c.Sender == p.Sender }); i >= 0 {
 		known = a.content.Chains[i]
 	}
 	if known.status(p.Epoch) != bundle.EpochUnknown {
@@ -309,7 +309,7 @@ func (a *anchor) takes(p place) bool {
 			n++
 		}
 	}
-	return n < strangePlaces
+	return n < strangeChains
 }
 
 func (m *Mark) raise(sequence uint64, digest, previous bundle.Digest, id bundle.ID) {
@@ -319,8 +319,8 @@ func (m *Mark) raise(sequence uint64, digest, previous bundle.Digest, id bundle.
 }
 
 // chain replaces what is remembered of one sender, under the lock.
-func (a *anchor) chain(c *chain) {
-	i := slices.IndexFunc(a.content.Chains, func(o *chain) bool { return o.Sender == c.Sender })
+func (a *anchor) chain(c *chains) {
+	i := slices.IndexFunc(a.content.Chains, func(o *chains) bool { return o.Sender == c.Sender })
 	if i < 0 {
 		a.content.Chains = append(a.content.Chains, c)
 		return
@@ -334,7 +334,7 @@ func (a *anchor) lower(records []*Record) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, r := range records {
-		if m := a.marks[place{r.Sender, r.Tenant, r.Epoch}]; m != nil && r.Held() && m.Records > 0 {
+		if m := a.marks[Chain{r.Sender, r.Tenant, r.Epoch}]; m != nil && r.Held() && m.Records > 0 {
 			m.Records--
 		}
 	}
@@ -352,7 +352,7 @@ func (a *anchor) doubt(d Doubt) {
 }
 
 // doubted is the highest sequence of a chain that is in doubt, and since when.
-func (a *anchor) doubted(p place) (sequence uint64, since time.Time) {
+func (a *anchor) doubted(p Chain) (sequence uint64, since time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, d := range a.content.Doubts {
@@ -370,7 +370,7 @@ func (a *anchor) needs() (behind int, small bool) {
 	return a.behind, a.size < anchorLarge
 }
 
-func (l *Ledger) heardOf() map[place]Head {
+func (l *Ledger) heardOf() map[Chain]Head {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return maps.Clone(l.heads)
@@ -408,7 +408,7 @@ func (l *Ledger) Doubts() []Doubt {
 // Doubted says why a bundle that stands at or below a doubted mark is not released: what was decided of it, or whether it has been here before, is not known any more. changed
 // is when its record last changed, zero for one that arrives.
 func (l *Ledger) Doubted(sender, tenant bundle.Name, epoch bundle.Epoch, sequence uint64, changed time.Time) error {
-	mark, since := l.anchor.doubted(place{sender, tenant, epoch})
+	mark, since := l.anchor.doubted(Chain{sender, tenant, epoch})
 	if sequence > mark || !changed.IsZero() && changed.After(since) {
 		return nil
 	}

@@ -211,7 +211,7 @@ func TestWhatAnOlderRecordSaysIsDoubted(t *testing.T) {
 
 // opened is a book without its catalog: anchor and chains, as Open takes them.
 func opened(dir string) (*Ledger, error) {
-	l := &Ledger{dir: dir, disk: disk.New(), now: func() time.Time { return start }, chains: make(map[bundle.Name]*chain), heads: make(map[place]Head)}
+	l := &Ledger{dir: dir, disk: disk.New(), now: func() time.Time { return start }, chains: make(map[bundle.Name]*chains), heads: make(map[Chain]Head)}
 	err := l.takeAnchor()
 	if err == nil {
 		err = l.loadChains()
@@ -266,7 +266,7 @@ func TestADamagedSmallFileIsNamedOrMadeAgainAndNoMarkGoesDown(t *testing.T) {
 			}
 			return
 		}
-		c, m := l.chains["s"], l.anchor.at(place{"s", "t", paired})
+		c, m := l.chains["s"], l.anchor.at(Chain{"s", "t", paired})
 		if c == nil || c.Epoch != paired || !slices.Contains(c.Replaced, bundle.Epoch{9}) || c.Floors[paired]["t"] != 2 {
 			t.Errorf("%s: the chain is %+v", how, c)
 		}
@@ -323,7 +323,7 @@ func TestALostAnchorIsNeverForgottenInSilence(t *testing.T) {
 	}
 	b := open(t, dir)
 	defer b.end(true)
-	if m := b.anchor.at(place{"s", "t", paired}); m.Sequence != 5 || m.Records != 3 || len(b.Doubts()) > 0 {
+	if m := b.anchor.at(Chain{"s", "t", paired}); m.Sequence != 5 || m.Records != 3 || len(b.Doubts()) > 0 {
 		t.Errorf("after the loss was accepted the mark is %+v, the doubts %v", m, b.Doubts())
 	}
 	a, err := ReadAnchored(disk.New(), dir)
@@ -475,7 +475,7 @@ func TestAPowerCutRaisesNoDoubtAndLowersNoMark(t *testing.T) {
 			if doubts := l.Doubts(); len(doubts) > 0 {
 				t.Fatalf("seed %d, life %d: %v", seed, life, doubts)
 			}
-			if m := l.anchor.at(place{"s", "t", paired}); m.Sequence < acknowledged {
+			if m := l.anchor.at(Chain{"s", "t", paired}); m.Sequence < acknowledged {
 				t.Fatalf("seed %d, life %d: the mark is %d, and %d was held", seed, life, m.Sequence, acknowledged)
 			}
 			commit := func(n int, change func(*Record) error) {
@@ -488,7 +488,7 @@ func TestAPowerCutRaisesNoDoubtAndLowersNoMark(t *testing.T) {
 				}
 			}
 			if life == 0 {
-				c := (*chain)(nil).clone("s")
+				c := (*chains)(nil).clone("s")
 				c.Epoch = paired
 				if err := l.putChain(c); err != nil {
 					t.Fatal(err)

@@ -22,7 +22,7 @@ func TestASenderOfManyEpochsFillsNothing(t *testing.T) {
 	if n := len(l.heads); n > strangeEpochs+2 {
 		t.Errorf("%d heads are kept", n)
 	}
-	if l.heads[place{"low", "t", bundle.Epoch{2}}].Sequence != 7 {
+	if l.heads[Chain{"low", "t", bundle.Epoch{2}}].Sequence != 7 {
 		t.Error("another sender has lost its head by it")
 	}
 }

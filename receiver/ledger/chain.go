@@ -15,17 +15,17 @@ import (
 	"ecluse/protocol/bundle"
 )
 
-// chain is what is remembered of one sender: chains/<sender>.json.
-type chain struct {
-	Sender   bundle.Name                             `json:"sender"`
-	Epoch    bundle.Epoch                            `json:"epoch,omitzero"` // the paired one
-	Replaced []bundle.Epoch                          `json:"replaced"`       // paired once
-	Floors   map[bundle.Epoch]map[bundle.Name]uint64 `json:"floors"`         // by tenant: sequences at or below it are forgotten on purpose
-	Safe     map[bundle.Epoch]map[bundle.Name]mark   `json:"safe,omitempty"` // by tenant
+// chains is what is remembered of one sender: chains/<sender>.json.
+type chains struct {
+	Sender   bundle.Name                               `json:"sender"`
+	Epoch    bundle.Epoch                              `json:"epoch,omitzero"` // the paired one
+	Replaced []bundle.Epoch                            `json:"replaced"`       // paired once
+	Floors   map[bundle.Epoch]map[bundle.Name]uint64   `json:"floors"`         // by tenant: sequences at or below it are forgotten on purpose
+	Safe     map[bundle.Epoch]map[bundle.Name]safeMark `json:"safe,omitempty"` // by tenant
 }
 
-// status says what the chain knows of an epoch.
-func (c *chain) status(e bundle.Epoch) bundle.EpochStatus {
+// status says what is known of an epoch.
+func (c *chains) status(e bundle.Epoch) bundle.EpochStatus {
 	switch {
 	case c != nil && c.Epoch == e && !e.IsZero():
 		return bundle.EpochPaired
@@ -35,8 +35,8 @@ func (c *chain) status(e bundle.Epoch) bundle.EpochStatus {
 	return bundle.EpochUnknown
 }
 
-// place is one chain: a sender, a tenant and an epoch.
-type place struct {
+// Chain names one chain: the sequences that a sender gives out to a tenant in an epoch.
+type Chain struct {
 	Sender, Tenant bundle.Name
 	Epoch          bundle.Epoch
 }
@@ -65,7 +65,7 @@ func (l *Ledger) loadChains() error {
 		if err != nil {
 			return err
 		}
-		var c chain
+		var c chains
 		text, _, err = journal.Open(text)
 		if err == nil {
 			err = json.Unmarshal(text, &c)
@@ -100,7 +100,7 @@ func (l *Ledger) Pair(ctx context.Context, sender bundle.Name, epoch bundle.Epoc
 	}})
 }
 
-func (l *Ledger) putChain(c *chain) error {
+func (l *Ledger) putChain(c *chains) error {
 	text, err := json.Marshal(c)
 	if err == nil {
 		err = l.disk.Replace(l.chainPath(c.Sender), journal.Seal(text))
@@ -128,7 +128,7 @@ func (l *Ledger) Paired(sender bundle.Name) (bundle.Epoch, bool) {
 
 // Judge holds a verified manifest against the chain (rules Q-1 to Q-5). It is called from within Change, so that bundles of one batch are judged against each other.
 func (l *Ledger) Judge(sender, tenant bundle.Name, p bundle.Place) error {
-	h := &history{l: l, sender: sender, tenant: tenant, mark: l.anchor.at(place{sender, tenant, p.Epoch})}
+	h := &history{l: l, sender: sender, tenant: tenant, mark: l.anchor.at(Chain{sender, tenant, p.Epoch})}
 	if h.mark.Sequence == p.Sequence && h.mark.Digest == p.Digest {
 		h.mark = Mark{} // it is the one that is remembered
 	}
@@ -216,7 +216,7 @@ func (h *history) query(q string, args []any, into ...any) bool {
 
 // Beat notes a chain's head. It never goes down. known is false for a head that is new.
 func (l *Ledger) Beat(sender, tenant bundle.Name, epoch bundle.Epoch, h Head) (known bool) {
-	p := place{sender, tenant, epoch}
+	p := Chain{sender, tenant, epoch}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.heads[p].Sequence >= h.Sequence || !l.mayHave(p) {
@@ -232,7 +232,7 @@ func (l *Ledger) Beat(sender, tenant bundle.Name, epoch bundle.Epoch, h Head) (k
 const strangeEpochs = 4
 
 // mayHave says whether a head of this chain is kept.
-func (l *Ledger) mayHave(p place) bool {
+func (l *Ledger) mayHave(p Chain) bool {
 	if _, ok := l.heads[p]; ok {
 		return true
 	}

@@ -332,7 +332,7 @@ func TestHeadsNeverGoDown(t *testing.T) {
 	b.end(true)
 	b = open(t, dir)
 	defer b.end(true)
-	if !beat(4) || b.heads[place{"s", "t", paired}].Digest != digest(4) || beat(5) {
+	if !beat(4) || b.heads[Chain{"s", "t", paired}].Digest != digest(4) || beat(5) {
 		t.Errorf("the heads are %v after a restart", b.heads)
 	}
 }

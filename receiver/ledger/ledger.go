@@ -63,9 +63,9 @@ type Ledger struct {
 	mu     sync.Mutex // guards what follows: Run writes, all may read
 	live   map[bundle.ID]*Record
 	hidden map[bundle.ID]*Record // what Get says of the bundles whose record files are being replaced; nil: nothing is known
-	chains map[bundle.Name]*chain
-	heads  map[place]Head
-	moved  map[place]bool // heads that the catalog does not show yet
+	chains map[bundle.Name]*chains
+	heads  map[Chain]Head
+	moved  map[Chain]bool // heads that the catalog does not show yet
 
 	anchor   *anchor
 	findings []string // of Open
@@ -76,7 +76,7 @@ type Ledger struct {
 	staged map[bundle.ID]*Record
 	before map[bundle.ID]*Record // what they were; nil: nothing was known
 	texts  map[bundle.ID][]byte  // record files of those that have one
-	linked []*chain              // chains that were written
+	linked []*chains             // senders whose file was written
 
 	commits uint64 // groups of records that were made durable; Run's own
 }
@@ -119,9 +119,9 @@ func Open(ctx context.Context, dir string, disk Disk, now func() time.Time) (*Le
 		ended:    make(chan struct{}),
 		live:     make(map[bundle.ID]*Record),
 		hidden:   make(map[bundle.ID]*Record),
-		chains:   make(map[bundle.Name]*chain),
-		heads:    make(map[place]Head),
-		moved:    make(map[place]bool),
+		chains:   make(map[bundle.Name]*chains),
+		heads:    make(map[Chain]Head),
+		moved:    make(map[Chain]bool),
 		staged:   make(map[bundle.ID]*Record),
 		before:   make(map[bundle.ID]*Record),
 		texts:    make(map[bundle.ID][]byte),

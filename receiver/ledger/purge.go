@@ -57,7 +57,7 @@ func (l *Ledger) purge(ids []bundle.ID) error {
 
 // raiseFloors lifts the floors of chains to the highest sequences that are about to be forgotten, and notes how far all before them is safe. Epochs that nobody has paired have floors too: somebody may.
 func (l *Ledger) raiseFloors(records []*Record) error {
-	changed := make(map[bundle.Name]*chain)
+	changed := make(map[bundle.Name]*chains)
 	looked := make(map[Chain]bool)
 	for _, r := range records {
 		if !r.Held() || r.Sequence == nil {
@@ -88,18 +88,18 @@ func (l *Ledger) raiseFloors(records []*Record) error {
 	return nil
 }
 
-// clone copies a chain, or begins one.
-func (c *chain) clone(sender bundle.Name) *chain {
+// clone copies what is remembered of a sender, or begins it.
+func (c *chains) clone(sender bundle.Name) *chains {
 	if c == nil {
-		return &chain{Sender: sender, Floors: make(map[bundle.Epoch]map[bundle.Name]uint64)}
+		return &chains{Sender: sender, Floors: make(map[bundle.Epoch]map[bundle.Name]uint64)}
 	}
-	copied := &chain{Sender: c.Sender, Epoch: c.Epoch, Replaced: append([]bundle.Epoch(nil), c.Replaced...), Floors: make(map[bundle.Epoch]map[bundle.Name]uint64)}
+	copied := &chains{Sender: c.Sender, Epoch: c.Epoch, Replaced: append([]bundle.Epoch(nil), c.Replaced...), Floors: make(map[bundle.Epoch]map[bundle.Name]uint64)}
 	for e, floors := range c.Floors {
 		copied.Floors[e] = maps.Clone(floors)
 	}
 	for e, marks := range c.Safe {
 		if copied.Safe == nil {
-			copied.Safe = make(map[bundle.Epoch]map[bundle.Name]mark)
+			copied.Safe = make(map[bundle.Epoch]map[bundle.Name]safeMark)
 		}
 		copied.Safe[e] = maps.Clone(marks)
 	}
@@ -107,7 +107,7 @@ func (c *chain) clone(sender bundle.Name) *chain {
 }
 
 // raise lifts one floor, and says whether it was lower.
-func (c *chain) raise(e bundle.Epoch, tenant bundle.Name, sequence uint64) bool {
+func (c *chains) raise(e bundle.Epoch, tenant bundle.Name, sequence uint64) bool {
 	if c.status(e) == bundle.EpochReplaced || c.Floors[e][tenant] >= sequence {
 		return false // nothing of a replaced epoch is taken anyway
 	}
@@ -140,7 +140,7 @@ func (l *Ledger) showFloors(tx *sql.Tx) error {
 				_, err := tx.Exec(`INSERT INTO floors (sender, tenant, epoch, floor) VALUES (?, ?, ?, ?)
 					ON CONFLICT (sender, tenant, epoch) DO UPDATE SET floor = excluded.floor`, string(c.Sender), string(tenant), e.String(), int64(floor))
 				if err == nil {
-					err = cut(tx, place{c.Sender, tenant, e}, 1, floor)
+					err = cut(tx, Chain{c.Sender, tenant, e}, 1, floor)
 				}
 				if err != nil {
 					return err

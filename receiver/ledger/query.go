@@ -71,7 +71,7 @@ func List(ctx context.Context, db *sql.DB, q Query) ([]Row, error) {
 		where, args = append(where, "? BETWEEN sequence AND coalesce(through, sequence)"), append(args, int64(q.At))
 	}
 	if q.Before != nil {
-		where, args = append(where, before), append(args, q.Before.place()...)
+		where, args = append(where, before), append(args, q.Before.order()...)
 	}
 	with, from := runs, `(`+held+` UNION ALL `+missing+`)`
 	if q.State != "" && q.State != Missing {
@@ -107,7 +107,8 @@ func List(ctx context.Context, db *sql.DB, q Query) ([]Row, error) {
 // before is the condition of the rows that List puts before one.
 const before = `(coalesce(received, 9223372036854775807), coalesce(sequence, 0), coalesce(bundle, ''), sender, tenant, epoch) < (?, ?, ?, ?, ?, ?)`
 
-func (r *Row) place() []any {
+// order gives the values that before compares a row by.
+func (r *Row) order() []any {
 	at, sequence, id := int64(math.MaxInt64), uint64(0), ""
 	if r.Received != nil {
 		at = r.Received.UnixNano()

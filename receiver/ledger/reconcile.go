@@ -53,7 +53,7 @@ func (l *Ledger) takeAnchor() error {
 // restoreChains gives every sender the epoch, the epochs before it and the floors that the anchor remembers, where its file knows less. The doubts are durable before a file is
 // written, so that a crash in between hides nothing.
 func (l *Ledger) restoreChains() error {
-	var restored []*chain
+	var restored []*chains
 	for _, remembered := range l.anchor.content.Chains {
 		have := l.chains[remembered.Sender]
 		c, behind := have.clone(remembered.Sender).merge(remembered)
@@ -80,8 +80,8 @@ func (l *Ledger) restoreChains() error {
 	return nil
 }
 
-// merge raises a chain to what another remembers of the same sender, and says in what it was behind; "" where it was not.
-func (c *chain) merge(o *chain) (merged *chain, behind string) {
+// merge raises what is remembered of a sender to what another memory holds of the same one, and says in what it was behind; "" where it was not.
+func (c *chains) merge(o *chains) (merged *chains, behind string) {
 	if c.Epoch != o.Epoch && !o.Epoch.IsZero() && !slices.Contains(c.Replaced, o.Epoch) {
 		behind = "another epoch is in force since"
 		if !c.Epoch.IsZero() && !slices.Contains(o.Replaced, c.Epoch) {
@@ -175,7 +175,7 @@ func (l *Ledger) trusted(ctx context.Context) (bool, error) {
 // marksStand looks at the highest record of each chain.
 func (l *Ledger) marksStand() bool {
 	for _, m := range l.anchor.marks {
-		if m.Sequence > l.floor(m.place()) {
+		if m.Sequence > l.floor(m.chain()) {
 			if r, err := ReadRecord(l.disk, l.dir, m.Bundle); err != nil || !r.Held() || r.Manifest.Digest != m.Digest {
 				return false
 			}
@@ -185,7 +185,7 @@ func (l *Ledger) marksStand() bool {
 }
 
 // floor is the highest sequence of a chain that was forgotten on purpose.
-func (l *Ledger) floor(p place) uint64 {
+func (l *Ledger) floor(p Chain) uint64 {
 	if c := l.chains[p.Sender]; c != nil {
 		return c.Floors[p.Epoch][p.Tenant]
 	}
@@ -194,7 +194,7 @@ func (l *Ledger) floor(p place) uint64 {
 
 // doubtMark holds a chain up to its mark.
 func (l *Ledger) doubtMark(m *Mark) {
-	if m.Sequence == 0 || m.Sequence <= l.floor(m.place()) {
+	if m.Sequence == 0 || m.Sequence <= l.floor(m.chain()) {
 		return
 	}
 	l.anchor.doubt(Doubt{At: l.now().UTC(), Sender: m.Sender, Tenant: m.Tenant, Epoch: m.Epoch, Sequence: m.Sequence,
@@ -220,7 +220,7 @@ func (l *Ledger) holdMarks(ctx context.Context) error {
 			records = have.Records
 		}
 		lost := m.Records > records
-		if m.Sequence > l.floor(m.place()) && m.Sequence > 0 && !lost {
+		if m.Sequence > l.floor(m.chain()) && m.Sequence > 0 && !lost {
 			digest, err := l.digestAt(ctx, m)
 			if err != nil {
 				return err
@@ -237,7 +237,7 @@ func (l *Ledger) holdMarks(ctx context.Context) error {
 }
 
 // raise lifts marks to what is on record.
-func (a *anchor) raise(onRecord map[place]*Mark) {
+func (a *anchor) raise(onRecord map[Chain]*Mark) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for p, have := range onRecord {
@@ -272,7 +272,7 @@ func (l *Ledger) digestAt(ctx context.Context, m *Mark) (digest string, err erro
 }
 
 // marksOnRecord are the marks as the records give them, of one sender or of all.
-func (l *Ledger) marksOnRecord(ctx context.Context, sender bundle.Name) (map[place]*Mark, error) {
+func (l *Ledger) marksOnRecord(ctx context.Context, sender bundle.Name) (map[Chain]*Mark, error) {
 	const q = `SELECT sender, tenant, epoch, max(sequence), digest, previous, bundle, count(*) FROM bundles
 		WHERE held = 1 AND sequence IS NOT NULL AND (sender = ? OR ? = '') GROUP BY sender, tenant, epoch`
 	rows, err := l.catalog.DB().QueryContext(ctx, q, string(sender), string(sender))
@@ -280,7 +280,7 @@ func (l *Ledger) marksOnRecord(ctx context.Context, sender bundle.Name) (map[pla
 		return nil, fmt.Errorf("ask the catalog: %w", err)
 	}
 	defer rows.Close()
-	all := make(map[place]*Mark)
+	all := make(map[Chain]*Mark)
 	for rows.Next() {
 		var m Mark
 		var epoch, digest, previous, id string
@@ -300,7 +300,7 @@ func (l *Ledger) marksOnRecord(ctx context.Context, sender bundle.Name) (map[pla
 		if err != nil {
 			return nil, fmt.Errorf("ask the catalog: %w", err)
 		}
-		all[m.place()] = &m
+		all[m.chain()] = &m
 	}
 	return all, rows.Err()
 }
@@ -389,7 +389,7 @@ func (a *anchor) show() *Anchored {
 	for _, m := range a.marks {
 		s.Marks = append(s.Marks, *m)
 	}
-	slices.SortFunc(s.Marks, byPlace)
+	slices.SortFunc(s.Marks, byChain)
 	return s
 }
 

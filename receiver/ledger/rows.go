@@ -156,7 +156,7 @@ func (l *Ledger) loadHeads(ctx context.Context) error {
 		if h.Digest, err = bundle.ParseDigest(digest); err != nil {
 			return err
 		}
-		l.heads[place{bundle.Name(sender), bundle.Name(tenant), e}] = h
+		l.heads[Chain{bundle.Name(sender), bundle.Name(tenant), e}] = h
 	}
 	return rows.Err()
 }
@@ -164,8 +164,8 @@ func (l *Ledger) loadHeads(ctx context.Context) error {
 // flushHeads shows the heads that moved. Where it fails they have still moved.
 func (l *Ledger) flushHeads(ctx context.Context) (err error) {
 	l.mu.Lock()
-	moved := make(map[place]Head, len(l.moved))
-	floors := make(map[place]uint64, len(l.moved))
+	moved := make(map[Chain]Head, len(l.moved))
+	floors := make(map[Chain]uint64, len(l.moved))
 	for p := range maps.Keys(l.moved) {
 		if l.chains[p.Sender].status(p.Epoch) != bundle.EpochReplaced {
 			moved[p], floors[p] = l.heads[p], l.floor(p)

@@ -8,17 +8,11 @@ import (
 	"ecluse/protocol/ticket"
 )
 
-// mark is how far all of a chain was safe, without a gap, when rows of it were forgotten: nobody can tell any more from the rows. What is forgotten behind a gap is not known to
+// safeMark is how far all of a chain was safe, without a gap, when rows of it were forgotten: nobody can tell any more from the rows. What is forgotten behind a gap is not known to
 // be safe.
-type mark struct {
+type safeMark struct {
 	Sequence uint64        `json:"sequence"`
 	Digest   bundle.Digest `json:"digest"`
-}
-
-// Chain is one row of sequences.
-type Chain struct {
-	Sender, Tenant bundle.Name
-	Epoch          bundle.Epoch
 }
 
 // Status says what is known of a sender's epoch.
@@ -63,7 +57,7 @@ SELECT r.first, r.last, (SELECT b.digest FROM bundles b WHERE b.sender = ?1 AND 
 // Safe lists the first of the runs of a chain's sequences that are safe, at most so many: no run passes a gap, be it a bundle that is missing, damaged, coming in, or was refused or abandoned.
 func (l *Ledger) Safe(ctx context.Context, c Chain, most int) ([]ticket.Run, error) {
 	l.mu.Lock()
-	var from mark
+	var from safeMark
 	if known := l.chains[c.Sender]; known != nil {
 		from = known.Safe[c.Epoch][c.Tenant]
 	}
@@ -96,17 +90,17 @@ func (l *Ledger) Safe(ctx context.Context, c Chain, most int) ([]ticket.Run, err
 }
 
 // raiseMark notes how far a chain is safe, before rows of it go, and says whether that is farther than was known.
-func (l *Ledger) raiseMark(c *chain, tenant bundle.Name, e bundle.Epoch) (bool, error) {
+func (l *Ledger) raiseMark(c *chains, tenant bundle.Name, e bundle.Epoch) (bool, error) {
 	runs, err := l.Safe(context.Background(), Chain{c.Sender, tenant, e}, 1)
 	if err != nil || len(runs) == 0 || runs[0].From != 1 || runs[0].To <= c.Safe[e][tenant].Sequence {
 		return false, err
 	}
 	if c.Safe == nil {
-		c.Safe = make(map[bundle.Epoch]map[bundle.Name]mark)
+		c.Safe = make(map[bundle.Epoch]map[bundle.Name]safeMark)
 	}
 	if c.Safe[e] == nil {
-		c.Safe[e] = make(map[bundle.Name]mark)
+		c.Safe[e] = make(map[bundle.Name]safeMark)
 	}
-	c.Safe[e][tenant] = mark{runs[0].To, runs[0].Digest}
+	c.Safe[e][tenant] = safeMark{runs[0].To, runs[0].Digest}
 	return true, nil
 }
