@@ -29,13 +29,13 @@ type daemon struct {
 	since   time.Time
 	sockets []*socket
 
-	late   time.Time // up to when what is missing was told
-	stamps [2]stamp  // of configuration and allowed_signers, as they were read
+	alarms alarm.List        // that stood at the last look: like the three that follow it is watch's alone
+	late   time.Time         // up to when what is missing was told
+	stamps [2]stamp          // of configuration and allowed_signers, as they were read
+	told   map[string]uint64 // counts that were logged
 
 	mu        sync.Mutex
 	untrusted string // why an edited trust could not be read; "" when it was
-	alarms    alarm.List
-	told      map[string]uint64 // counts that were logged
 }
 
 // runDaemon runs until ctx ends or a promise cannot be kept.
@@ -148,7 +148,8 @@ func (d *daemon) watch(ctx context.Context) error {
 			}
 			continue
 		}
-		d.tellAlarms(s.Alarms)
+		cli.TellAlarms(d.log, d.alarms, s.Alarms)
+		d.alarms = s.Alarms
 		if n%5 == 4 {
 			d.follow(ctx)
 			d.tellMissing(ctx)
@@ -193,19 +194,6 @@ func (d *daemon) follow(ctx context.Context) {
 	d.mu.Lock()
 	d.untrusted = text
 	d.mu.Unlock()
-}
-
-func (d *daemon) tellAlarms(now alarm.List) {
-	d.mu.Lock()
-	began, ended := alarm.Changes(d.alarms, now)
-	d.alarms = now
-	d.mu.Unlock()
-	for _, a := range began {
-		d.log.Error("alarm", zap.String("alarm", a.Name), zap.String("text", a.Text))
-	}
-	for _, a := range ended {
-		d.log.Info("alarm is over", zap.String("alarm", a.Name), zap.String("text", a.Text))
-	}
 }
 
 const (

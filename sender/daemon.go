@@ -32,12 +32,12 @@ type daemon struct {
 
 	alive  sync.Map // goroutine -> *atomic.Int64, nanoseconds of the monotonic clock since start
 	errors atomic.Uint64
+	alarms alarm.List // that stood at the last look: watch's alone
 
 	mu     sync.Mutex
 	notice map[string]time.Time // when it was told last
-	alarms alarm.List
-	meter  cli.Meter // of the link
-	recent minute    // errors
+	meter  cli.Meter            // of the link
+	recent minute               // errors
 }
 
 // runDaemon runs until ctx ends or a promise cannot be kept.

@@ -7,7 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"ecluse/internal/alarm"
+	"ecluse/internal/cli"
 	"ecluse/sender/outbox"
 	"ecluse/sender/watch"
 )
@@ -81,16 +81,8 @@ func (d *daemon) watch(ctx context.Context) error {
 			}
 			continue
 		}
-		d.mu.Lock()
-		began, ended := alarm.Changes(d.alarms, s.Alarms)
+		cli.TellAlarms(d.log, d.alarms, s.Alarms)
 		d.alarms = s.Alarms
-		d.mu.Unlock()
-		for _, a := range began {
-			d.log.Error("alarm", zap.String("alarm", a.Name), zap.String("text", a.Text))
-		}
-		for _, a := range ended {
-			d.log.Info("alarm is over", zap.String("alarm", a.Name), zap.String("text", a.Text))
-		}
 	}
 }
 

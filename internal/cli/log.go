@@ -7,6 +7,8 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"ecluse/internal/alarm"
 )
 
 // NewLog makes the daemon's log: JSON, one object a line; on a terminal a form for people. level is debug, info, warn or error.
@@ -28,4 +30,15 @@ func NewLog(w io.Writer, level string) (*zap.Logger, error) {
 		encoder = zapcore.NewConsoleEncoder(c)
 	}
 	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), l)), nil
+}
+
+// TellAlarms logs what became of alarms from one look to the next: one line for each that began or is over.
+func TellAlarms(log *zap.Logger, before, now alarm.List) {
+	began, ended := alarm.Changes(before, now)
+	for _, a := range began {
+		log.Error("alarm", zap.String("alarm", a.Name), zap.String("text", a.Text))
+	}
+	for _, a := range ended {
+		log.Info("alarm is over", zap.String("alarm", a.Name), zap.String("text", a.Text))
+	}
 }
