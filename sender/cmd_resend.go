@@ -55,36 +55,6 @@ with or without hyphens; what was mistyped is named. A receipt (ecluse-receiver 
 	return c
 }
 
-func dismissCommand() *cobra.Command {
-	var path string
-	var asJSON bool
-	c := &cobra.Command{
-		Use: "dismiss [flags] BUNDLE...", Short: "End the alarm about items that failed", Args: cobra.MinimumNArgs(1), ValidArgsFunction: completeBundles(&path),
-		Long: `End the alarm about items that failed, after you have looked at them. They stay where they can be read (ecluse-sender show BUNDLE) as long as they would have (keep.failed). It
-takes a running daemon, and an operator of the tenant.`,
-		Example: `  ecluse-sender dismiss 3f7k2q`,
-		RunE: func(c *cobra.Command, args []string) error {
-			conf, err := cli.Load(path, defaults())
-			if err != nil {
-				return err
-			}
-			return cli.Each(c, args, asJSON, func(ctx context.Context, text string) (*ledger.Record, error) {
-				var r ledger.Record
-				err := control.Call(ctx, conf.State, "dismiss", cli.BundleRequest{Bundle: text}, &r)
-				if errors.Is(err, control.ErrNoDaemon) {
-					err = cli.WithHint(err, "systemctl start ecluse-sender")
-				}
-				return &r, err
-			}, func(w io.Writer, r *ledger.Record) {
-				fmt.Fprintf(w, "%s  dismissed  %s\n", r.Bundle, cli.Quote(r.Name))
-			})
-		},
-	}
-	configFlag(c, &path)
-	cli.JSONFlag(c, &asJSON)
-	return c
-}
-
 // resendBundle asks the daemon, or notes it for the daemon to do when it starts.
 func resendBundle(ctx context.Context, conf Config, text string) (*ledger.Record, error) {
 	var r ledger.Record
