@@ -76,24 +76,6 @@ func resendBundle(ctx context.Context, conf Config, text string) (*ledger.Record
 	return out, err
 }
 
-// atRest opens the state, does something in it, and closes it: what commands do where no daemon runs.
-func atRest(ctx context.Context, conf Config, do func(*house.State) error) error {
-	if err := cli.BecomeOwner(conf.State); err != nil {
-		return err
-	}
-	s, err := openState(ctx, conf)
-	if err != nil {
-		return err
-	}
-	book, end := context.WithCancel(context.WithoutCancel(ctx))
-	ended := make(chan error, 1)
-	go func() { ended <- s.Ledger.Run(book) }()
-	err = do(s)
-	end()
-	broken := <-ended
-	return errors.Join(err, broken, s.Close(broken == nil))
-}
-
 // resendAtRest notes that a bundle is to be sent again, whose item is here.
 func resendAtRest(ctx context.Context, conf Config, s *house.State, id bundle.ID, chunks []ticket.Range) error {
 	r, err := s.Ledger.Get(id)

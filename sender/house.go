@@ -31,6 +31,18 @@ func openState(ctx context.Context, c Config) (*house.State, error) {
 	return s, err
 }
 
+// atRest opens the state, does something in it, and closes it: what commands do where no daemon runs.
+func atRest(ctx context.Context, c Config, do func(*house.State) error) error {
+	if err := cli.BecomeOwner(c.State); err != nil {
+		return err
+	}
+	s, err := openState(ctx, c)
+	if err != nil {
+		return err
+	}
+	return s.AtRest(ctx, do)
+}
+
 // ring is the keys of a sender.
 type ring struct {
 	name     bundle.Name // its principal

@@ -83,6 +83,17 @@ func (s *State) open(ctx context.Context) (err error) {
 // Close gives the state free. clean says that everything that was begun has ended.
 func (s *State) Close(clean bool) error { return errors.Join(s.Ledger.Close(clean), s.lock.Release()) }
 
+// AtRest does something in an open state of which no house is joined, and closes it: what a command does where no daemon runs.
+func (s *State) AtRest(ctx context.Context, do func(*State) error) error {
+	book, end := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan error, 1)
+	go func() { ended <- s.Ledger.Run(book) }()
+	err := do(s)
+	end()
+	broken := <-ended
+	return errors.Join(err, broken, s.Close(broken == nil))
+}
+
 // Draw makes the small files of a new state: an epoch and a ticket key.
 func Draw(d *disk.Disk, dir string) (bundle.Epoch, error) {
 	var epoch bundle.Epoch
