@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -79,11 +78,11 @@ func printRecord(w io.Writer, conf Config, r *ledger.Record) {
 func place(box string, r *ledger.Record) string {
 	switch {
 	case r.State == ledger.Failed:
-		return outbox.FailedPath(disk.New(), box, r.Bundle)
+		return outbox.FailedDir(disk.New(), box, r.Bundle)
 	case r.Finished != nil && r.Sequence != nil:
-		return filepath.Join(box, ".ecluse", "sent", fmt.Sprint(*r.Sequence))
+		return outbox.SentDir(box, *r.Sequence)
 	}
-	return filepath.Join(box, ".ecluse", "sending", r.Bundle.String())
+	return outbox.SendingDir(box, r.Bundle)
 }
 
 // completeBundles completes bundles for a shell.

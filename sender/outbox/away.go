@@ -77,7 +77,7 @@ func (b *Outbox) Clear(item Item, sequence uint64) error {
 }
 
 func (b *Outbox) sentDir(sequence uint64) string {
-	return b.house(sentName, strconv.FormatUint(sequence, 10))
+	return SentDir(b.o.Dir, sequence)
 }
 
 // Failed puts an item away into failed/<id>/, with the reason in REASON.txt beside it, where its operators may read both. It may be called again after a crash.
@@ -128,8 +128,18 @@ func Unseen(d *disk.Disk, outbox string) bool {
 	return err == nil && slices.ContainsFunc(entries, func(e os.DirEntry) bool { return !strings.HasSuffix(e.Name(), seen) })
 }
 
-// FailedPath is where an item stands that has failed.
-func FailedPath(d *disk.Disk, outbox string, id bundle.ID) string {
+// SendingDir is where an item stands from its claim to its end, of an outbox that nobody needs to have open.
+func SendingDir(outbox string, id bundle.ID) string {
+	return filepath.Join(outbox, houseName, sendingName, id.String())
+}
+
+// SentDir is where an item stands that was sent in the present epoch.
+func SentDir(outbox string, sequence uint64) string {
+	return filepath.Join(outbox, houseName, sentName, strconv.FormatUint(sequence, 10))
+}
+
+// FailedDir is where an item stands that has failed.
+func FailedDir(d *disk.Disk, outbox string, id bundle.ID) string {
 	path := filepath.Join(outbox, houseName, failedName, id.String())
 	if _, err := d.Lstat(path + seen); err == nil {
 		return path + seen
@@ -146,12 +156,12 @@ func reasonFor(name string) string {
 }
 
 func (b *Outbox) sendingPath(item Item) string {
-	return b.house(sendingName, item.ID.String(), item.Name)
+	return filepath.Join(SendingDir(b.o.Dir, item.ID), item.Name)
 }
 
 // leave removes the empty sending/<id>/.
 func (b *Outbox) leave(item Item) error {
-	err := b.o.Disk.Remove(b.house(sendingName, item.ID.String()))
+	err := b.o.Disk.Remove(SendingDir(b.o.Dir, item.ID))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("leave sending: %w", err)
 	}

@@ -47,7 +47,7 @@ func (b *Outbox) claim(c Candidate, id bundle.ID) (Item, error) {
 	if err := b.same(c); err != nil {
 		return Item{}, err
 	}
-	dir := b.house(sendingName, id.String())
+	dir := SendingDir(b.o.Dir, id)
 	if err := b.o.Disk.Mkdir(dir, 0o700); err != nil {
 		return Item{}, fmt.Errorf("claim %q: %w", c.Name, err)
 	}

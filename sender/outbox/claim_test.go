@@ -234,7 +234,7 @@ func TestPurgeAsksAndReports(t *testing.T) {
 	for n, unseen := range []bool{true, true, false} {
 		must(t, y.Dismiss(id(n+11)))
 		must(t, y.Dismiss(id(n+11)))
-		if Unseen(y.o.Disk, y.o.Dir) != unseen || FailedPath(y.o.Disk, y.o.Dir, id(n+11)) != y.house(failedName, id(n+11).String()+seen) {
+		if Unseen(y.o.Disk, y.o.Dir) != unseen || FailedDir(y.o.Disk, y.o.Dir, id(n+11)) != y.house(failedName, id(n+11).String()+seen) {
 			t.Errorf("%d are dismissed, and of what failed something is unseen: %v", n+1, !unseen)
 		}
 	}
@@ -261,8 +261,8 @@ func TestPurgeAsksAndReports(t *testing.T) {
 		t.Fatalf("asked for %+v", failed)
 	}
 	absent(t, y.house(failedName, id(11).String()+seen))
-	holds(t, filepath.Join(FailedPath(y.o.Disk, y.o.Dir, id(12)), "bad"), "content of bad")
-	holds(t, filepath.Join(FailedPath(y.o.Disk, y.o.Dir, id(13)), "bad"), "content of bad")
+	holds(t, filepath.Join(FailedDir(y.o.Disk, y.o.Dir, id(12)), "bad"), "content of bad")
+	holds(t, filepath.Join(FailedDir(y.o.Disk, y.o.Dir, id(13)), "bad"), "content of bad")
 }
 
 func TestReasonNamesFit(t *testing.T) {
