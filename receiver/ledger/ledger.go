@@ -54,11 +54,14 @@ type Ledger struct {
 	disk    Disk
 	catalog *catalog.Catalog
 	now     func() time.Time
+	spare   Spare // may be nil
 
-	spare Spare // may be nil
+	anchor   *anchor  // it has a lock of its own
+	findings []string // of Open
 
 	requests chan *request // bounded: who asks waits when it is full
 	ended    chan struct{} // closed when Run has returned, and why is set
+	why      error         // of the end of Run
 
 	mu     sync.Mutex // guards what follows: Run writes, all may read
 	live   map[bundle.ID]*Record
@@ -66,11 +69,6 @@ type Ledger struct {
 	chains map[bundle.Name]*chains
 	heads  map[Chain]Head
 	moved  map[Chain]bool // heads that the catalog does not show yet
-
-	anchor   *anchor
-	findings []string // of Open
-
-	why error // of the end of Run
 
 	// The batch under way; Run's own.
 	staged map[bundle.ID]*Record
