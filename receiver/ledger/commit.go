@@ -119,40 +119,10 @@ func (l *Ledger) commit(sync bool) (failed map[bundle.ID]error, err error) {
 		l.hidden[id] = l.before[id]
 	}
 	l.mu.Unlock()
-	failed = make(map[bundle.ID]error)
-	var number error // of the group: bundles/ is never older than it says, and where there is no room for it there is none for a record
-	switch {
-	case len(l.texts) == 0:
-	case l.spare != nil && !l.spare.Ready():
-		number = syscall.ENOSPC // of a record that is durable the catalog has to hear, and there would be no room for that
-	default:
-		number = l.roomy(func() error { return l.prepareStamp(l.commits + 1) })
+	failed, commit, err := l.put()
+	if err != nil {
+		return nil, err
 	}
-	commit := l.commits
-	l.eachRecord(failed, func(path string, text []byte) error {
-		if number != nil {
-			return number
-		}
-		return l.roomy(func() error { return l.disk.Prepare(path, text) })
-	})
-	if len(l.texts) > len(failed) { // no record gets its name before all of it is durable, and with it what its change did on the disk
-		anchored := l.prepareAnchor() // of what was durable before; where the disk is full, a later one tells more
-		if err := l.disk.SyncAll(l.dir); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrFatal, err)
-		}
-		if number = l.disk.Place(l.stampPath()); number == nil {
-			commit++
-		}
-		if anchored {
-			l.anchor.place()
-		}
-	}
-	l.eachRecord(failed, func(path string, _ []byte) error {
-		if number != nil {
-			return number
-		}
-		return l.disk.Place(path)
-	})
 	if sync {
 		if err := l.disk.SyncAll(l.dir); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrFatal, err)
@@ -185,6 +155,45 @@ func (l *Ledger) commit(sync bool) (failed map[bundle.ID]error, err error) {
 	}
 	clear(l.hidden)
 	return failed, nil
+}
+
+// put writes the record files of the batch: all contents, a sync, then the names, which another sync makes durable. commit is the number of the group that they are, or that of the
+// last one where there is nothing new to number.
+func (l *Ledger) put() (failed map[bundle.ID]error, commit uint64, err error) {
+	failed, commit = make(map[bundle.ID]error), l.commits
+	var number error // of the group: bundles/ is never older than it says, and where there is no room for it there is none for a record
+	switch {
+	case len(l.texts) == 0:
+	case l.spare != nil && !l.spare.Ready():
+		number = syscall.ENOSPC // of a record that is durable the catalog has to hear, and there would be no room for that
+	default:
+		number = l.roomy(func() error { return l.prepareStamp(l.commits + 1) })
+	}
+	l.eachRecord(failed, func(path string, text []byte) error {
+		if number != nil {
+			return number
+		}
+		return l.roomy(func() error { return l.disk.Prepare(path, text) })
+	})
+	if len(l.texts) > len(failed) { // no record gets its name before all of it is durable, and with it what its change did on the disk
+		anchored := l.prepareAnchor() // of what was durable before; where the disk is full, a later one tells more
+		if err := l.disk.SyncAll(l.dir); err != nil {
+			return nil, 0, fmt.Errorf("%w: %w", ErrFatal, err)
+		}
+		if number = l.disk.Place(l.stampPath()); number == nil {
+			commit++
+		}
+		if anchored {
+			l.anchor.place()
+		}
+	}
+	l.eachRecord(failed, func(path string, _ []byte) error {
+		if number != nil {
+			return number
+		}
+		return l.disk.Place(path)
+	})
+	return failed, commit, nil
 }
 
 // eachRecord does one step for the record files of the batch, and takes those out of it for which it cannot be done.
