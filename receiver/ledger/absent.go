@@ -26,8 +26,8 @@ const sameRun = time.Minute
 
 // cut takes the sequences from first to last out of the runs of a chain.
 func cut(tx *sql.Tx, p Chain, first, last uint64) error {
-	const overlapping = `SELECT first, last, since FROM absent WHERE sender = ? AND tenant = ? AND epoch = ? AND first <= ? AND last >= ?`
-	runs, err := absences(tx, p, overlapping, int64(last), int64(first))
+	const overlapping = `WHERE sender = ? AND tenant = ? AND epoch = ? AND first <= ? AND last >= ?`
+	runs, err := readAbsent(context.Background(), tx, overlapping, string(p.Sender), string(p.Tenant), p.Epoch.String(), int64(last), int64(first))
 	if err != nil {
 		return err
 	}
@@ -97,8 +97,8 @@ func gaps(tx *sql.Tx, p Chain, first, last uint64) (runs []Absence, err error) {
 
 // putRun adds a run, to the one before it where both became known together.
 func putRun(tx *sql.Tx, p Chain, r Absence) error {
-	const before = `SELECT first, last, since FROM absent WHERE sender = ? AND tenant = ? AND epoch = ? AND first < ? ORDER BY first DESC LIMIT 1`
-	near, err := absences(tx, p, before, int64(r.First))
+	const before = `WHERE sender = ? AND tenant = ? AND epoch = ? AND first < ? ORDER BY first DESC LIMIT 1`
+	near, err := readAbsent(context.Background(), tx, before, string(p.Sender), string(p.Tenant), p.Epoch.String(), int64(r.First))
 	if err != nil {
 		return err
 	}
@@ -109,25 +109,6 @@ func putRun(tx *sql.Tx, p Chain, r Absence) error {
 		ON CONFLICT (sender, tenant, epoch, first) DO UPDATE SET last = excluded.last`,
 		string(p.Sender), string(p.Tenant), p.Epoch.String(), int64(r.First), int64(r.Last), r.Since.UnixNano())
 	return err
-}
-
-// absences reads first, last and since of runs of a chain.
-func absences(tx *sql.Tx, p Chain, query string, args ...any) (runs []Absence, err error) {
-	rows, err := tx.Query(query, append([]any{string(p.Sender), string(p.Tenant), p.Epoch.String()}, args...)...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var r Absence
-		var since int64
-		if err := rows.Scan(&r.First, &r.Last, &since); err != nil {
-			return nil, err
-		}
-		r.Since = time.Unix(0, since).UTC()
-		runs = append(runs, r)
-	}
-	return runs, rows.Err()
 }
 
 // cutShown takes the sequences of records that are shown out of the runs, and gives back one that a record has left for another.
@@ -168,7 +149,7 @@ func (l *Ledger) asOfNow(Absence) time.Time { return l.now().UTC() }
 // recountAll finds anew what is missing of every chain whose head is shown, and keeps since when that was known.
 func (l *Ledger) recountAll(ctx context.Context) error {
 	return l.catalog.Write(ctx, func(tx *sql.Tx) error {
-		known, err := readAbsent(ctx, tx, `SELECT sender, tenant, epoch, first, last, since FROM absent ORDER BY sender, tenant, epoch, first`)
+		known, err := readAbsent(ctx, tx, `ORDER BY sender, tenant, epoch, first`)
 		if err != nil {
 			return err
 		}
@@ -215,15 +196,14 @@ func (l *Ledger) giveUp(ctx context.Context) error {
 
 // Absences are runs that became known after one time and not after another, the oldest first, at most so many.
 func (l *Ledger) Absences(ctx context.Context, after, until time.Time, most int) ([]Absence, error) {
-	const q = `SELECT sender, tenant, epoch, first, last, since FROM absent WHERE since > ? AND since <= ? ORDER BY since, first LIMIT ?`
-	return readAbsent(ctx, l.catalog.DB(), q, after.UnixNano(), until.UnixNano(), most)
+	return readAbsent(ctx, l.catalog.DB(), `WHERE since > ? AND since <= ? ORDER BY since, first LIMIT ?`, after.UnixNano(), until.UnixNano(), most)
 }
 
-// readAbsent reads whole rows of the table.
+// readAbsent reads runs of the table, those that a condition selects.
 func readAbsent(ctx context.Context, db interface {
 	QueryContext(context.Context, string, ...any) (*sql.Rows, error)
-}, query string, args ...any) (list []Absence, err error) {
-	rows, err := db.QueryContext(ctx, query, args...)
+}, which string, args ...any) (list []Absence, err error) {
+	rows, err := db.QueryContext(ctx, `SELECT sender, tenant, epoch, first, last, since FROM absent `+which, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list what is missing: %w", err)
 	}
