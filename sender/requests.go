@@ -12,6 +12,7 @@ import (
 	"ecluse/internal/catalog"
 	"ecluse/internal/cli"
 	"ecluse/internal/control"
+	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
 	"ecluse/protocol/ticket"
 	"ecluse/sender/dispatch"
@@ -172,7 +173,7 @@ func (d *daemon) noted(ctx context.Context, id bundle.ID) error {
 		}
 		return nil
 	})
-	if errors.Is(err, errUnnoted) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	if errors.Is(err, errUnnoted) || disk.NoRoom(err) {
 		return nil
 	}
 	return err

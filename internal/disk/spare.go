@@ -94,11 +94,14 @@ func (s *Spare) Keep() error {
 		return nil
 	}
 	err = s.fill(size)
-	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+	if NoRoom(err) {
 		return nil
 	}
 	return err
 }
+
+// NoRoom says that something failed because a disk, or somebody's quota of it, is full: that passes.
+func NoRoom(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
 
 // fill makes it under another name first: one that is there is whole.
 func (s *Spare) fill(size int64) error {

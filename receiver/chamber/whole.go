@@ -9,8 +9,8 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/crypto/ssh"
-	"golang.org/x/sys/unix"
 
+	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/assemble"
 	"ecluse/receiver/ledger"
@@ -80,7 +80,7 @@ func (c *Chamber) again(b *assemble.Staged, attempt int, cause error) {
 	c.o.Ledger.Post(b.ID, func(r *ledger.Record) error {
 		none := int64(0)
 		r.State, r.Reason, r.MissingBytes = ledger.Damaged, nil, &none
-		if errors.Is(cause, unix.ENOSPC) || errors.Is(cause, unix.EDQUOT) {
+		if disk.NoRoom(cause) {
 			reason := string(bundle.ReasonDiskFull)
 			r.Reason = &reason
 		}

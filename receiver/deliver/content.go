@@ -117,7 +117,7 @@ func (c *content) copy(from, to *disk.File, want bundle.File, room func() error)
 		switch err := c.copyRange(from, to, want.Size); {
 		case err == nil:
 			return c.check(to, want)
-		case errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT):
+		case disk.NoRoom(err):
 			return fault(err, "write")
 		case c.ctx.Err() != nil:
 			return c.ctx.Err()
