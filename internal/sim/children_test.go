@@ -27,6 +27,7 @@ import (
 const (
 	childVariable   = "ECLUSE_SIM_CHILD"
 	dirVariable     = "ECLUSE_SIM_DIR"
+	mountVariable   = "ECLUSE_SIM_MOUNT" // whether it is to mount a file system there
 	threadsVariable = "ECLUSE_SIM_THREADS"
 )
 
@@ -44,6 +45,11 @@ func TestAsAChild(t *testing.T) {
 	}
 	o := outcome{Seed: seed, Threads: pprof.Lookup("threadcreate").Count()}
 	if os.Getenv(threadsVariable) == strconv.Itoa(o.Threads) {
+		if os.Getenv(mountVariable) == "1" {
+			if err := unix.Mount("tmpfs", os.Getenv(dirVariable), "tmpfs", 0, "size=1g"); err != nil {
+				t.Fatalf("mount a file system for a run: %v", err)
+			}
+		}
 		o = simulate(t, makePlan(seed), os.Getenv(dirVariable))
 	}
 	if err := json.NewEncoder(os.NewFile(3, "outcome")).Encode(o); err != nil {
@@ -122,6 +128,24 @@ var ownBinary = sync.OnceValues(func() (string, error) {
 	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), fd), nil
 })
 
+// ownMounts has a process see mounts of its own: on a file system of its own, numbers of inodes begin anew. They stand in records, and longer ones make longer records.
+func ownMounts() *syscall.SysProcAttr {
+	a := &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
+	if os.Geteuid() != 0 {
+		a.Unshareflags |= syscall.CLONE_NEWUSER
+		a.UidMappings = []syscall.SysProcIDMap{{HostID: os.Geteuid(), Size: 1}}
+		a.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getegid(), Size: 1}}
+	}
+	return a
+}
+
+// mayMount says whether this machine allows that. Where it does not, a run is the same on machines that have made about as many files.
+var mayMount = sync.OnceValue(func() bool {
+	c := exec.Command("/proc/self/exe", "-test.run=^$")
+	c.SysProcAttr = ownMounts()
+	return c.Run() == nil
+})
+
 // runIn starts the process and gives what it has to say.
 func runIn(dir string, seed uint64, where int, threads string, wordy bool, text *lastBytes) ([]byte, error) {
 	read, write, err := os.Pipe()
@@ -135,10 +159,16 @@ func runIn(dir string, seed uint64, where int, threads string, wordy bool, text 
 	}
 	c := exec.Command(binary, "-test.run=^TestAsAChild$", "-test.timeout=0")
 	c.Args[0] = "sim"
-	c.Env = append(calmVariables(), childVariable+"="+strconv.FormatUint(seed, 10), dirVariable+"="+dir, threadsVariable+"="+threads, logsVariable+"="+fmt.Sprintf("%-5v", wordy))
+	mount := "0"
+	if c.SysProcAttr = ownMounts(); mayMount() {
+		mount = "1"
+	} else {
+		c.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	c.SysProcAttr.Pdeathsig, c.SysProcAttr.Ptrace = syscall.SIGKILL, true
+	c.Env = append(calmVariables(), mountVariable+"="+mount, childVariable+"="+strconv.FormatUint(seed, 10), dirVariable+"="+dir, threadsVariable+"="+threads, logsVariable+"="+fmt.Sprintf("%-5v", wordy))
 	c.ExtraFiles = []*os.File{write}
 	c.Stdout, c.Stderr = text, text
-	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Ptrace: true}
 	runtime.LockOSThread() // only the thread that starts it may touch it
 	err = c.Start()
 	if err == nil {
