@@ -125,7 +125,7 @@ var ownBinary = sync.OnceValues(func() (string, error) {
 		}
 		content = content[n:]
 	}
-	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), fd), nil
+	return fmt.Sprintf("/proc/self/fd/%d", fd), nil
 })
 
 // ownMounts has a process see mounts of its own: on a file system of its own, numbers of inodes begin anew. They stand in records, and longer ones make longer records.
