@@ -114,3 +114,13 @@ func (a *Announcement) AppendPackets() [][]byte {
 	}
 	return packets
 }
+
+// AnnouncedSender reads the sender's key id from a datagram that holds a whole announcement; whole is false for a part of one, and for what is too short. Nothing of it is judged, and
+// nothing allocated: it is for whoever sorts what comes before anything is verified.
+func AnnouncedSender(datagram []byte) (keyID [32]byte, whole bool) {
+	const at = HeaderSize + 24
+	if len(datagram) < at+len(keyID) || datagram[4] != 0 || datagram[5] != 1 {
+		return keyID, false
+	}
+	return [32]byte(datagram[at:]), true
+}

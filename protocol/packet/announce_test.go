@@ -50,6 +50,26 @@ func TestAnnouncementHasTheExactBytesOfSection4(t *testing.T) {
 	}
 }
 
+func TestTheSenderOfAWholeAnnouncementIsReadFromItsDatagram(t *testing.T) {
+	a := testAnnouncement(184)
+	whole := a.AppendPackets()[0]
+	if id, ok := AnnouncedSender(whole); !ok || id != a.Sender {
+		t.Fatalf("%x, %v", id, ok)
+	}
+	end := HeaderSize + 56 // of the key id
+	for n := range end {
+		if _, ok := AnnouncedSender(whole[:n]); ok {
+			t.Fatalf("read from %d bytes", n)
+		}
+	}
+	larger := testAnnouncement(185 + PartSize)
+	for i, part := range larger.AppendPackets() {
+		if _, ok := AnnouncedSender(part); ok {
+			t.Errorf("read from part %d of several", i)
+		}
+	}
+}
+
 func TestAnnouncementsOfEverySizeComeBack(t *testing.T) {
 	for _, n := range []int{64, 183, 184, 185, 184 + PartSize, 185 + PartSize, 8191, 8192} {
 		a := testAnnouncement(n)

@@ -121,7 +121,7 @@ func (g *gate) take(a announcement) {
 	case body == nil:
 		return
 	}
-	_, single := senderOf(a.datagram) // it had a budget in the lobby
+	_, single := packet.AnnouncedSender(a.datagram) // it had a budget in the lobby
 	if reason := g.look(body, single); reason != "" && single {
 		g.lobby.judged(g.clock(), a.datagram, reason)
 	}

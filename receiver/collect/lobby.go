@@ -108,7 +108,7 @@ func newWaiting(places int) waiting {
 
 // arrive takes in a datagram that is no copy of an open session's announcement. It waits for nothing.
 func (l *lobby) arrive(now int64, link int, datagram []byte) {
-	id, whole := senderOf(datagram)
+	id, whole := packet.AnnouncedSender(datagram)
 	name, known := "", false
 	if whole {
 		name, known = l.enrolled(id)
@@ -138,15 +138,6 @@ func (l *lobby) arrive(now int64, link int, datagram []byte) {
 	case l.wake <- struct{}{}:
 	default: // the gate is told
 	}
-}
-
-// senderOf reads the key id of the sender from an announcement that is whole.
-func senderOf(datagram []byte) (id [32]byte, whole bool) {
-	const at = packet.HeaderSize + 8 + 16 // behind number and epoch
-	if len(datagram) < at+len(id) || datagram[4] != 0 || datagram[5] != 1 {
-		return id, false
-	}
-	return [32]byte(datagram[at:]), true
 }
 
 // queue finds the queue of an enrolled key id, or makes it.
