@@ -3,11 +3,13 @@ package catalog
 import (
 	"context"
 	"database/sql"
+	"encoding"
 	"errors"
 	"fmt"
 	"io/fs"
 	"strings"
 
+	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
 )
 
@@ -47,13 +49,8 @@ func IDs(ctx context.Context, db *sql.DB, query string, args ...any) (list []bun
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var text string
-		err := rows.Scan(&text)
 		var id bundle.ID
-		if err == nil {
-			id, err = bundle.ParseID(text)
-		}
-		if err != nil {
+		if err := rows.Scan(Text(&id)); err != nil {
 			return nil, fmt.Errorf("ask the catalog: %w", err)
 		}
 		list = append(list, id)
@@ -90,4 +87,23 @@ func Migrations(embedded fs.FS) fs.FS {
 		panic("catalog: internal error: " + err.Error())
 	}
 	return sub
+}
+
+// Text reads a column that holds the text of an id, an epoch, a digest: what is not one is an error of the row.
+func Text(into encoding.TextUnmarshaler) sql.Scanner { return text{into} }
+
+type text struct{ into encoding.TextUnmarshaler }
+
+// Scan implements sql.Scanner.
+func (t text) Scan(column any) error {
+	s, ok := column.(string)
+	if !ok {
+		return fmt.Errorf("%T stands there, and no text", column)
+	}
+	return t.into.UnmarshalText([]byte(s))
+}
+
+// NoRoom says that something failed because the disk is full, in the words of the system or of the database: that passes.
+func NoRoom(err error) bool {
+	return disk.NoRoom(err) || err != nil && strings.Contains(err.Error(), "database or disk is full")
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"ecluse/protocol/bundle"
 )
 
 var (
@@ -144,6 +146,20 @@ func TestOlder(t *testing.T) {
 	} {
 		if got := older(row.a, row.b); got != row.want {
 			t.Errorf("older(%s, %s) = %v", row.a, row.b, got)
+		}
+	}
+}
+
+func TestAColumnThatIsNotTheTextOfAValueIsAnError(t *testing.T) {
+	c := create(t, filepath.Join(t.TempDir(), "catalog.db"), first)
+	defer c.Close()
+	var id bundle.ID
+	if err := c.DB().QueryRow(`SELECT ?`, bundle.ID{7}.String()).Scan(Text(&id)); err != nil || id != (bundle.ID{7}) {
+		t.Errorf("%v, %v", id, err)
+	}
+	for name, query := range map[string]string{"of another alphabet": `SELECT 'AAAAAAAAAAAAAAAAAAAAAAAAAA'`, "a number": `SELECT 7`, "nothing": `SELECT NULL`} {
+		if err := c.DB().QueryRow(query).Scan(Text(&id)); err == nil {
+			t.Errorf("%s: taken as %v", name, id)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"ecluse/internal/catalog"
 	"ecluse/protocol/bundle"
 )
 
@@ -210,13 +211,8 @@ func readAbsent(ctx context.Context, db interface {
 	defer rows.Close()
 	for rows.Next() {
 		var r Absence
-		var epoch string
 		var since int64
-		err := rows.Scan(&r.Sender, &r.Tenant, &epoch, &r.First, &r.Last, &since)
-		if err == nil {
-			r.Epoch, err = bundle.ParseEpoch(epoch)
-		}
-		if err != nil {
+		if err := rows.Scan(&r.Sender, &r.Tenant, catalog.Text(&r.Epoch), &r.First, &r.Last, &since); err != nil {
 			return nil, fmt.Errorf("list what is missing: %w", err)
 		}
 		r.Since = time.Unix(0, since).UTC()

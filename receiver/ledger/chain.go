@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"ecluse/internal/catalog"
 	"ecluse/internal/journal"
 	"ecluse/protocol/bundle"
 )
@@ -181,18 +182,9 @@ func (h *history) At(e bundle.Epoch, sequence uint64) (digest, previous bundle.D
 			return r.Manifest.Digest, r.Manifest.Previous, true
 		}
 	}
-	var d, p string
 	const q = `SELECT digest, previous FROM bundles WHERE held = 1 AND sender = ? AND tenant = ? AND epoch = ? AND sequence = ?`
-	if !h.query(q, []any{string(h.sender), string(h.tenant), e.String(), int64(sequence)}, &d, &p) {
+	if !h.query(q, []any{string(h.sender), string(h.tenant), e.String(), int64(sequence)}, catalog.Text(&digest), catalog.Text(&previous)) {
 		return h.mark.Digest, h.mark.Previous, h.mark.Sequence == sequence && h.mark.Epoch == e
-	}
-	digest, err := bundle.ParseDigest(d)
-	if err != nil {
-		h.err = errors.Join(h.err, err)
-	}
-	previous, err = bundle.ParseDigest(p)
-	if err != nil {
-		h.err = errors.Join(h.err, err)
 	}
 	return digest, previous, true
 }

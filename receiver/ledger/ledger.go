@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"ecluse/internal/catalog"
@@ -143,7 +141,7 @@ func (l *Ledger) SetSpare(s Spare) { l.spare = s }
 // roomy does something once more with the spare room, where the disk is full.
 func (l *Ledger) roomy(do func() error) error {
 	err := do()
-	if full(err) && l.spare != nil && l.spare.Give() {
+	if catalog.NoRoom(err) && l.spare != nil && l.spare.Give() {
 		return do()
 	}
 	return err
@@ -162,12 +160,7 @@ func (l *Ledger) Run(ctx context.Context) error {
 	return err
 }
 
-// full says that the disk has no room: that passes, and nothing is lost meanwhile, since heads come again with each heartbeat.
-func full(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || err != nil && strings.Contains(err.Error(), "database or disk is full")
-}
-
-// flushMost is how often in a row, once a second, the heads may fail to be shown: a full disk may have room again, and nothing is lost meanwhile.
+// flushMost is how often in a row, once a second, the heads may fail to be shown: a full disk may have room again, and nothing is lost meanwhile, since heads come again with each heartbeat.
 const flushMost = 60
 
 func (l *Ledger) run(ctx context.Context) error {
@@ -191,7 +184,7 @@ func (l *Ledger) run(ctx context.Context) error {
 			if failures++; err == nil {
 				failures = 0
 			}
-			if failures > flushMost && !full(err) {
+			if failures > flushMost && !catalog.NoRoom(err) {
 				return err
 			}
 		case <-ctx.Done():

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ecluse/internal/catalog"
 	"ecluse/internal/disk"
 )
 
@@ -54,7 +55,7 @@ func TestAFullDiskEndsNoBook(t *testing.T) {
 			switch {
 			case err == nil:
 				made++
-			case full(err) && !errors.Is(err, ErrFatal):
+			case catalog.NoRoom(err) && !errors.Is(err, ErrFatal):
 				waited++
 			default:
 				t.Fatalf("change %d: %v", n, err)

@@ -174,12 +174,8 @@ func (l *Ledger) RefusedUnheld(ctx context.Context) (list []Refusal, err error) 
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var id string
 		var r Refusal
-		if err := rows.Scan(&id, &r.Sender, &r.Reason); err != nil {
-			return nil, fmt.Errorf("ask the catalog: %w", err)
-		}
-		if r.Bundle, err = bundle.ParseID(id); err != nil {
+		if err := rows.Scan(catalog.Text(&r.Bundle), &r.Sender, &r.Reason); err != nil {
 			return nil, fmt.Errorf("ask the catalog: %w", err)
 		}
 		list = append(list, r)

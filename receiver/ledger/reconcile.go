@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 
+	"ecluse/internal/catalog"
 	"ecluse/internal/journal"
 	"ecluse/protocol/bundle"
 )
@@ -150,7 +151,7 @@ func (l *Ledger) trusted(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	catalog, err := l.catalogCommit(ctx)
+	shown, err := l.catalogCommit(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -165,7 +166,7 @@ func (l *Ledger) trusted(ctx context.Context) (bool, error) {
 			l.doubtMark(m)
 		}
 	}
-	if !l.catalog.Dirty() && catalog != a.Commit&catalogBits {
+	if !l.catalog.Dirty() && shown != a.Commit&catalogBits {
 		l.findings = append(l.findings, "the catalog is not the one that was closed last: it is made again from the records")
 		return false, nil
 	}
@@ -262,6 +263,7 @@ func (l *Ledger) raiseMarks(ctx context.Context) error {
 	return nil
 }
 
+// digestAt is the digest on record of a mark's sequence, "" where there is none.
 func (l *Ledger) digestAt(ctx context.Context, m *Mark) (digest string, err error) {
 	err = l.catalog.DB().QueryRowContext(ctx, `SELECT digest FROM bundles WHERE held = 1 AND sender = ? AND tenant = ? AND epoch = ? AND sequence = ?`,
 		string(m.Sender), string(m.Tenant), m.Epoch.String(), int64(m.Sequence)).Scan(&digest)
@@ -283,20 +285,8 @@ func (l *Ledger) marksOnRecord(ctx context.Context, sender bundle.Name) (map[Cha
 	all := make(map[Chain]*Mark)
 	for rows.Next() {
 		var m Mark
-		var epoch, digest, previous, id string
-		err := rows.Scan(&m.Sender, &m.Tenant, &epoch, &m.Sequence, &digest, &previous, &id, &m.Records) // SQLite takes the bare columns from the row of the maximum
-		if err == nil {
-			m.Epoch, err = bundle.ParseEpoch(epoch)
-		}
-		if err == nil {
-			m.Digest, err = bundle.ParseDigest(digest)
-		}
-		if err == nil {
-			m.Previous, err = bundle.ParseDigest(previous)
-		}
-		if err == nil {
-			m.Bundle, err = bundle.ParseID(id)
-		}
+		// SQLite takes the bare columns from the row of the maximum.
+		err := rows.Scan(&m.Sender, &m.Tenant, catalog.Text(&m.Epoch), &m.Sequence, catalog.Text(&m.Digest), catalog.Text(&m.Previous), catalog.Text(&m.Bundle), &m.Records)
 		if err != nil {
 			return nil, fmt.Errorf("ask the catalog: %w", err)
 		}
@@ -349,7 +339,7 @@ func (l *Ledger) renumber(ctx context.Context) error {
 	}
 	l.commits++
 	err := l.disk.Replace(l.stampPath(), stampText(l.commits))
-	if full(err) {
+	if catalog.NoRoom(err) {
 		return nil // the next start reads the records again
 	}
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"ecluse/internal/catalog"
 	"ecluse/protocol/bundle"
 )
 
@@ -144,19 +145,12 @@ func (l *Ledger) loadHeads(ctx context.Context) error {
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var sender, tenant, epoch, digest string
+		var c Chain
 		var h Head
-		if err := rows.Scan(&sender, &tenant, &epoch, &h.Sequence, &digest); err != nil {
+		if err := rows.Scan(&c.Sender, &c.Tenant, catalog.Text(&c.Epoch), &h.Sequence, catalog.Text(&h.Digest)); err != nil {
 			return err
 		}
-		e, err := bundle.ParseEpoch(epoch)
-		if err != nil {
-			return err
-		}
-		if h.Digest, err = bundle.ParseDigest(digest); err != nil {
-			return err
-		}
-		l.heads[Chain{bundle.Name(sender), bundle.Name(tenant), e}] = h
+		l.heads[c] = h
 	}
 	return rows.Err()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"ecluse/internal/catalog"
 	"ecluse/protocol/bundle"
 	"ecluse/protocol/ticket"
 )
@@ -33,11 +34,7 @@ func (l *Ledger) Chains(ctx context.Context) ([]Chain, error) {
 	var list []Chain
 	for rows.Next() {
 		var c Chain
-		var epoch string
-		if err = rows.Scan(&c.Sender, &c.Tenant, &epoch); err == nil {
-			c.Epoch, err = bundle.ParseEpoch(epoch)
-		}
-		if err != nil {
+		if err := rows.Scan(&c.Sender, &c.Tenant, catalog.Text(&c.Epoch)); err != nil {
 			return nil, fmt.Errorf("ask the catalog: %w", err)
 		}
 		if l.Status(c.Sender, c.Epoch) == bundle.EpochPaired {
@@ -73,11 +70,7 @@ func (l *Ledger) Safe(ctx context.Context, c Chain, most int) ([]ticket.Run, err
 	defer rows.Close()
 	for rows.Next() {
 		var r ticket.Run
-		var digest string
-		if err = rows.Scan(&r.From, &r.To, &digest); err == nil {
-			r.Digest, err = bundle.ParseDigest(digest)
-		}
-		if err != nil {
+		if err := rows.Scan(&r.From, &r.To, catalog.Text(&r.Digest)); err != nil {
 			return nil, fmt.Errorf("ask the catalog: %w", err)
 		}
 		if last := len(runs) - 1; last >= 0 && runs[last].To+1 == r.From {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 
+	"ecluse/internal/catalog"
 	"ecluse/protocol/bundle"
 )
 
@@ -139,7 +140,7 @@ func (l *Ledger) catchUp() error {
 	switch {
 	case err == nil:
 		clear(l.behind)
-	case !full(err):
+	case !catalog.NoRoom(err):
 		return fmt.Errorf("%w: %w", ErrFatal, err)
 	}
 	return nil
@@ -148,15 +149,10 @@ func (l *Ledger) catchUp() error {
 // roomy does something once more with the spare room, where the disk is full.
 func (l *Ledger) roomy(do func() error) error {
 	err := do()
-	if full(err) && l.spare != nil && l.spare.Give() {
+	if catalog.NoRoom(err) && l.spare != nil && l.spare.Give() {
 		return do()
 	}
 	return err
-}
-
-// full says that the disk has no room, in the words of the system or of the database.
-func full(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || err != nil && strings.Contains(err.Error(), "database or disk is full")
 }
 
 func (l *Ledger) encode() error {

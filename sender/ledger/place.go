@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"ecluse/internal/catalog"
 	"ecluse/protocol/bundle"
 )
 
@@ -40,12 +41,8 @@ func (l *Ledger) Epochs(ctx context.Context) (list []bundle.Epoch, err error) {
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var text string
 		var e bundle.Epoch
-		if err = rows.Scan(&text); err == nil {
-			e, err = bundle.ParseEpoch(text)
-		}
-		if err != nil {
+		if err := rows.Scan(catalog.Text(&e)); err != nil {
 			return nil, fmt.Errorf("ask the catalog: %w", err)
 		}
 		list = append(list, e)

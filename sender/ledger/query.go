@@ -78,19 +78,9 @@ func List(ctx context.Context, db *sql.DB, q Query) ([]Record, error) {
 }
 
 func scanRecord(rows *sql.Rows) (r Record, err error) {
-	var id, epoch, priority string
 	var created int64
 	var finished *int64
-	err = rows.Scan(&id, &r.Tenant, &epoch, &r.Sequence, &r.Name, &r.State, &r.Reason, &priority, &r.Files, &r.Bytes, &r.SentBytes, &r.PassesDone, &created, &finished)
-	if err == nil {
-		r.Bundle, err = bundle.ParseID(id)
-	}
-	if err == nil {
-		r.Epoch, err = bundle.ParseEpoch(epoch)
-	}
-	if err == nil {
-		r.Priority, err = bundle.ParseClass(priority)
-	}
+	err = rows.Scan(catalog.Text(&r.Bundle), &r.Tenant, catalog.Text(&r.Epoch), &r.Sequence, &r.Name, &r.State, &r.Reason, catalog.Text(&r.Priority), &r.Files, &r.Bytes, &r.SentBytes, &r.PassesDone, &created, &finished)
 	r.Created = time.Unix(0, created).UTC()
 	if finished != nil {
 		t := time.Unix(0, *finished).UTC()
