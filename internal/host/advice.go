@@ -65,14 +65,6 @@ func Memory(wanted, available int64) (list []Advice) {
 	return list
 }
 
-// Disk advises on a disk that takes so many bytes a second, against links of so many bits a second in all; 0 is not known.
-func Disk(dir string, written float64, rate int64) (list []Advice) {
-	if rate > 0 && 8*written < float64(rate) {
-		list = append(list, Advice{"disk of " + dir, fmt.Sprintf("it takes %s, and the links bring up to %s: what it does not take in time is lost", config.FormatRate(8*written), config.FormatRate(float64(rate)))})
-	}
-	return list
-}
-
 // Thrown advises on what the machine has thrown away since it was started.
 func (i *Interface) Thrown(c Counters) (list []Advice) {
 	for _, x := range []struct {

@@ -6,6 +6,7 @@
 //	Written      how fast a directory's disk takes what a link brings
 //	Counters     what this kernel has thrown away, by cause
 //	Synchronised whether somebody keeps the clock right
+//	Advice       what of it is worth a word, and what to type: by pure functions, which doctor on either side tells
 //
-// It reads and judges nothing: doctor on either side says what to type. It changes nothing, but for Written, which makes one file and removes it.
+// It changes nothing, but for Written, which makes one file and removes it.
 package host
