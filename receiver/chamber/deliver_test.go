@@ -140,6 +140,8 @@ func TestContentThatChangedWhileItWaitedIsRefusedAtTheSecondGate(t *testing.T) {
 	eventually(t, "its reason is on record", func() bool { return reasonOf(h.record(i)) == bundle.ReasonDestination })
 	must(t, os.WriteFile(filepath.Join(p.quarantine(i), "files", "x", "a"), []byte("omega of x"), 0o600))
 	must(t, os.Mkdir(p.at(imports), 0o755))
+	left := filepath.Join(p.at(imports), ".x.ecluse-"+i.id().String()) // by an earlier life
+	must(t, os.WriteFile(left, nil, 0o600))
 	if h.Deliver(t.Context(), i.id()) == nil {
 		t.Error("Deliver says that it was delivered")
 	}
@@ -147,6 +149,9 @@ func TestContentThatChangedWhileItWaitedIsRefusedAtTheSecondGate(t *testing.T) {
 	refusedError(t, h.Deliver(t.Context(), i.id()), "refused")
 	if got := names(t, p.at(imports)); got != "" {
 		t.Errorf("delivered: %s", got)
+	}
+	if _, err := os.Lstat(left); err == nil {
+		t.Error("what an earlier attempt has left is still there")
 	}
 }
 

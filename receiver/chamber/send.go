@@ -92,6 +92,18 @@ func (c *Chamber) deliverTo(ways []*way, d deliver.Options, last bool) {
 	})
 }
 
+// discard removes what attempts of earlier lives have left where a bundle was to go: nobody else would.
+func (c *Chamber) discard(r *ledger.Record) {
+	if r.Name == nil {
+		return
+	}
+	for _, d := range c.o.Tenants[r.Tenant].Destinations {
+		if err := deliver.Discard(c.o.Disk, d.Directory, *r.Name, r.Bundle); err != nil {
+			c.o.Log.Warn("what an attempt to deliver has left could not be removed", zap.Stringer("bundle", r.Bundle), zap.String("from", d.Directory), zap.Error(err))
+		}
+	}
+}
+
 // imported ends a bundle well.
 func (c *Chamber) imported(r *ledger.Record) error {
 	lift(r) // a delivery that had failed leaves no reason behind
@@ -233,6 +245,7 @@ func (c *Chamber) undelivered(o *outlet, w *way) {
 		o.over(id, w.err)
 	case err == nil && after.State == ledger.Refused:
 		c.o.Log.Error("refused at the second gate", zap.Stringer("bundle", id), zap.Error(w.err))
+		c.discard(&after)
 		c.keepUntil(&after, c.o.Now())
 		o.over(id, w.err)
 	default:
