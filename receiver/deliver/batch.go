@@ -25,16 +25,8 @@ type batch struct {
 	parcels  []*parcel
 }
 
-// Deliver delivers one bundle, or finds that an earlier attempt has. intent makes durable what is about to be renamed to which name; called with "" and 0 it takes that back (see
-// Note for its errors). After a nil error the item stands under Outcome.Final, durably.
-func Deliver(ctx context.Context, disks *disk.Disk, job Job, o Options, intent func(final string, inode uint64) error) (Outcome, error) {
-	note := func(all []Intent) []error { return []error{intent(all[0].Final, all[0].Inode)} }
-	r := Batch(ctx, disks, []Job{job}, o, note)[0]
-	return r.Outcome, r.Err
-}
-
 // Batch delivers bundles to one destination, in their order, with one sync before the renames, one call of note for all intents, and one sync after. Each has its own result, in the
-// order of jobs: what becomes of one has no part in another.
+// order of jobs: what becomes of one has no part in another. Where its Err is nil the item stands under Outcome.Final, durably.
 func Batch(ctx context.Context, disks *disk.Disk, jobs []Job, o Options, note Note) []Result {
 	results := make([]Result, len(jobs))
 	o = o.withDefaults()

@@ -424,7 +424,7 @@ func TestStopped(t *testing.T) {
 			cancel()
 		}
 	}
-	_, err := Deliver(ctx, disk.New(), p.job, o, p.book.intent)
+	_, err := deliverOne(ctx, disk.New(), p.job, o, p.book.intent)
 	if !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
@@ -444,12 +444,12 @@ func TestAnIntentThatIsNotNoted(t *testing.T) {
 		p := here(t, tree())
 		o := p.options()
 		o.Keep = keep
-		_, err := Deliver(t.Context(), disk.New(), p.job, o, func(string, uint64) error { return fmt.Errorf("%w: it was rejected", ErrNotNoted) })
+		_, err := deliverOne(t.Context(), disk.New(), p.job, o, func(string, uint64) error { return fmt.Errorf("%w: it was rejected", ErrNotNoted) })
 		if !errors.Is(err, ErrNotNoted) || len(top(t, p.to)) > 0 {
 			t.Fatalf("refused: %v, and there are %v", err, top(t, p.to))
 		}
 		// The ledger ends after it has written the intent and before it could say so.
-		_, err = Deliver(t.Context(), disk.New(), p.job, o, func(final string, n uint64) error {
+		_, err = deliverOne(t.Context(), disk.New(), p.job, o, func(final string, n uint64) error {
 			if final != "" {
 				must(t, p.book.intent(final, n))
 			}
@@ -526,7 +526,7 @@ func TestAnIntentThatCannotBeTakenBackKeepsWhatItNames(t *testing.T) {
 		p := here(t, tree())
 		o := p.options()
 		o.Keep = keep
-		_, err := Deliver(t.Context(), disk.Watched(&full{}), p.job, o, func(final string, n uint64) error {
+		_, err := deliverOne(t.Context(), disk.Watched(&full{}), p.job, o, func(final string, n uint64) error {
 			if final == "" {
 				return fmt.Errorf("%w: %w", ErrNotNoted, unix.ENOSPC)
 			}
@@ -543,7 +543,7 @@ func TestAnIntentThatCannotBeTakenBackKeepsWhatItNames(t *testing.T) {
 
 		// A bundle that is rejected meanwhile has no next attempt: nothing of it stays.
 		p = here(t, tree())
-		_, err = Deliver(t.Context(), disk.Watched(&full{}), p.job, o, func(final string, n uint64) error {
+		_, err = deliverOne(t.Context(), disk.Watched(&full{}), p.job, o, func(final string, n uint64) error {
 			if final == "" {
 				return fmt.Errorf("%w: %w", ErrNotNoted, ErrOver)
 			}

@@ -190,7 +190,7 @@ func (p *place) options() Options { return Options{Directory: p.to} }
 
 func (p *place) deliver(o Options) (Outcome, error) {
 	p.job.Previous = p.book.read(p.t)
-	return Deliver(context.Background(), disk.New(), p.job, o, p.book.intent)
+	return deliverOne(context.Background(), disk.New(), p.job, o, p.book.intent)
 }
 
 // want is what the item looks like under a name of the destination.
@@ -340,4 +340,11 @@ func TestAlsoAsAPlainUser(t *testing.T) {
 	if err != nil || !strings.Contains(string(out), "--- PASS: TestDelivers") {
 		t.Fatalf("as a plain user: %v\n%s", err, out)
 	}
+}
+
+// deliverOne is Batch of one job. intent is its Note; called with "" and 0 it takes the intent back.
+func deliverOne(ctx context.Context, disks *disk.Disk, job Job, o Options, intent func(final string, inode uint64) error) (Outcome, error) {
+	note := func(all []Intent) []error { return []error{intent(all[0].Final, all[0].Inode)} }
+	r := Batch(ctx, disks, []Job{job}, o, note)[0]
+	return r.Outcome, r.Err
 }
