@@ -10,6 +10,7 @@ import (
 
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/ledger"
+	"ecluse/receiver/quarantine"
 	"ecluse/receiver/release"
 )
 
@@ -129,6 +130,28 @@ func TestARestartFinishesWhatWasApproved(t *testing.T) {
 	stands(t, p.at(imports), i)
 }
 
+func TestWhatIsRefusedAtTheSecondGateLeavesNothingThere(t *testing.T) {
+	t.Parallel()
+	p := newPlan(t, release.ModeOne)
+	must(t, os.Remove(p.at(imports)))
+	h := p.open(t)
+	i := p.lows[0].pack(t, "cssf", small("x"))
+	h.take(i, ledger.Quarantined)
+	must(t, h.approve(i, 1))
+	eventually(t, "its reason is on record", func() bool { return reasonOf(h.record(i)) == bundle.ReasonDestination })
+	must(t, os.WriteFile(filepath.Join(p.quarantine(i), quarantine.SumsName), []byte("other"), 0o600)) // it is found out before any attempt to deliver
+	must(t, os.Mkdir(p.at(imports), 0o755))
+	left := filepath.Join(p.at(imports), ".x.ecluse-"+i.id().String()) // by an earlier life
+	must(t, os.WriteFile(left, nil, 0o600))
+	if h.Deliver(t.Context(), i.id()) == nil {
+		t.Error("Deliver says that it was delivered")
+	}
+	h.is(i, ledger.Refused, bundle.ReasonContentMismatch)
+	if _, err := os.Lstat(left); err == nil {
+		t.Error("what an earlier attempt has left is still there")
+	}
+}
+
 func TestContentThatChangedWhileItWaitedIsRefusedAtTheSecondGate(t *testing.T) {
 	t.Parallel()
 	p := newPlan(t, release.ModeOne)
@@ -140,8 +163,6 @@ func TestContentThatChangedWhileItWaitedIsRefusedAtTheSecondGate(t *testing.T) {
 	eventually(t, "its reason is on record", func() bool { return reasonOf(h.record(i)) == bundle.ReasonDestination })
 	must(t, os.WriteFile(filepath.Join(p.quarantine(i), "files", "x", "a"), []byte("omega of x"), 0o600))
 	must(t, os.Mkdir(p.at(imports), 0o755))
-	left := filepath.Join(p.at(imports), ".x.ecluse-"+i.id().String()) // by an earlier life
-	must(t, os.WriteFile(left, nil, 0o600))
 	if h.Deliver(t.Context(), i.id()) == nil {
 		t.Error("Deliver says that it was delivered")
 	}
@@ -150,9 +171,7 @@ func TestContentThatChangedWhileItWaitedIsRefusedAtTheSecondGate(t *testing.T) {
 	if got := names(t, p.at(imports)); got != "" {
 		t.Errorf("delivered: %s", got)
 	}
-	if _, err := os.Lstat(left); err == nil {
-		t.Error("what an earlier attempt has left is still there")
-	}
+
 }
 
 func TestContentIsMovedOrKept(t *testing.T) {
