@@ -36,6 +36,10 @@ func (w *world) run() {
 	for round := 0; round < 4 && w.repair(); round++ {
 		w.settle("after a repair")
 	}
+	if w.tally.has(lowError, lowSync) { // what an error has kept from being put away is put away by the next start
+		w.low.suffer(fault{kind: lowRestart})
+		w.settle("after a start")
+	}
 	cancel()
 	<-officer
 	w.low.stop()
