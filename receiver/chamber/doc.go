@@ -9,4 +9,11 @@
 //
 // Every arrow is one durable change of the ledger. The chamber holds no state of its own that a restart would miss: what was approved and not delivered is found in
 // the ledger, what was whole and not quarantined in the staging directory.
+//
+// It promises that nothing is released that was not verified as it stands, by fewer people than its tenant asks for, or while the state cannot vouch for it; that what our own disk
+// keeps from being done is done later, and refuses nobody's bundle; and that one bundle's fault holds up no other.
+//
+// It refuses, each with its reason, what a sender may not send or there is no room for, what fails a check, and decisions on what is not in quarantine.
+//
+// It keeps rules R-9, G-2 and Q-6 of SPEC.md for what has to be decided.
 package chamber

@@ -8,4 +8,8 @@
 //
 // It promises that an item is put away only when its bundle's state says so durably, that one item's failure holds up no other, and that a restart goes on with
 // what was claimed: a bundle that was signed sends the same bytes, one that was not begins again.
+//
+// It refuses to send again what was never sent, or is no longer here, and content that is no longer what was signed or offered.
+//
+// It keeps section 7 of SPEC.md for the side that writes: what is offered, closed, abandoned and repeated.
 package dispatch
