@@ -63,13 +63,6 @@ func listBundles(c *cobra.Command, f listFlags) error {
 	return printRows(c.OutOrStdout(), rows)
 }
 
-func (c *Config) tenantNames() (names []string) {
-	for _, t := range c.Tenants {
-		names = append(names, t.Name)
-	}
-	return names
-}
-
 // reader reads a state, or asks its daemon.
 func reader(state string) cli.Reader { return cli.Reader{State: state, Program: "ecluse-receiver"} }
 

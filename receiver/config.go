@@ -222,3 +222,11 @@ func (t *TenantConfig) validate(f *config.Faults) {
 		}
 	}
 }
+
+// tenantNames are those of all tenants, in the order of the configuration.
+func (c *Config) tenantNames() (names []string) {
+	for _, t := range c.Tenants {
+		names = append(names, t.Name)
+	}
+	return names
+}

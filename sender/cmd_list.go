@@ -67,23 +67,6 @@ func listBundles(c *cobra.Command, f listFlags) error {
 	return printRows(c.OutOrStdout(), rows)
 }
 
-func (c *Config) tenantNames() (names []string) {
-	for _, t := range c.Tenants {
-		names = append(names, t.Name)
-	}
-	return names
-}
-
-// tenant is the index of a tenant, or -1.
-func (c *Config) tenant(name string) int {
-	for i, t := range c.Tenants {
-		if t.Name == name {
-			return i
-		}
-	}
-	return -1
-}
-
 // reader reads a state, or asks its daemon.
 func reader(state string) cli.Reader { return cli.Reader{State: state, Program: "ecluse-sender"} }
 

@@ -93,11 +93,7 @@ func newSubmission(c *cobra.Command, conf Config, f sendFlags) (*submission, err
 		return nil, &cli.Error{Code: cli.Usage, Err: err}
 	}
 	if f.tenant == "" && len(conf.Tenants) > 1 {
-		var names []string
-		for _, t := range conf.Tenants {
-			names = append(names, t.Name)
-		}
-		return nil, &cli.Error{Code: cli.Usage, Err: errors.New("for which tenant?"), Hint: "--tenant, one of: " + strings.Join(names, ", ")}
+		return nil, &cli.Error{Code: cli.Usage, Err: errors.New("for which tenant?"), Hint: "--tenant, one of: " + strings.Join(conf.tenantNames(), ", ")}
 	}
 	i := 0
 	if f.tenant != "" {

@@ -64,16 +64,14 @@ func (d *daemon) looks(p control.Peer) bool {
 
 // tenantFor finds a tenant that a peer may act for.
 func (d *daemon) tenantFor(p control.Peer, name string) (int, error) {
-	for i, t := range d.c.Tenants {
-		if t.Name != name {
-			continue
-		}
-		if !control.Owner(p) && !d.operates(p, i) {
-			return 0, &control.Error{Code: cli.Failed, Text: fmt.Sprintf("%s is not in the group of %s", p.Name(), t.Outbox)}
-		}
-		return i, nil
+	i := d.c.tenant(name)
+	if i < 0 {
+		return 0, &control.Error{Code: cli.NotFound, Text: fmt.Sprintf("there is no tenant %q", name)}
 	}
-	return 0, &control.Error{Code: cli.NotFound, Text: fmt.Sprintf("there is no tenant %q", name)}
+	if !control.Owner(p) && !d.operates(p, i) {
+		return 0, &control.Error{Code: cli.Failed, Text: fmt.Sprintf("%s is not in the group of %s", p.Name(), d.c.Tenants[i].Outbox)}
+	}
+	return i, nil
 }
 
 // handle registers what commands may ask for.
