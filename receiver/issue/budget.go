@@ -46,7 +46,7 @@ func (d *Desk) today() (issuedFile, error) {
 	var f issuedFile
 	err := readSealed(d.o.Disk, d.issuedPath(), &f)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return f, fmt.Errorf("nobody knows how many codes were issued today: read %s: %w", d.issuedPath(), err)
+		return f, fmt.Errorf("nobody knows how many codes were issued today: read %s: %w; restore it from a backup, or remove it and the count begins anew", d.issuedPath(), err)
 	}
 	if f.Day < day {
 		f = issuedFile{Day: day}

@@ -70,7 +70,7 @@ func (s *Secrets) NextNumber() (uint64, error) {
 		return 0, fmt.Errorf("read the session number: %w", err)
 	default:
 		if last, err = strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64); err != nil {
-			return 0, fmt.Errorf("read the session number: %s is damaged", sessionFile)
+			return 0, fmt.Errorf("read the session number: %s is damaged; with the right time set, remove it", s.path)
 		}
 	}
 	next := max(last+1, uint64(max(0, s.now().UnixMilli())))

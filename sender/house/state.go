@@ -30,6 +30,9 @@ const (
 // ErrNoEpoch is returned for a state that nobody has drawn.
 var ErrNoEpoch = errors.New("it has no epoch")
 
+// newLife is what a person can do about small files that are damaged.
+const newLife = "restore it from a backup, or begin a new life: ecluse-sender renew --epoch"
+
 // State is an open state directory.
 type State struct {
 	Dir    string
@@ -74,7 +77,7 @@ func (s *State) open(ctx context.Context) (err error) {
 		return fmt.Errorf("read the ticket key: %w", err)
 	}
 	if n, err := hex.Decode(s.Ticket[:], []byte(strings.TrimSpace(string(text)))); err != nil || n != len(s.Ticket) {
-		return fmt.Errorf("read the ticket key: %s is damaged", ticketKeyFile)
+		return fmt.Errorf("read the ticket key: %s is damaged; %s", filepath.Join(s.Dir, ticketKeyFile), newLife)
 	}
 	s.Ledger, err = ledger.Open(ctx, s.Dir, s.Disk, s.Epoch, s.Now)
 	return err
@@ -132,7 +135,7 @@ func ReadEpoch(d *disk.Disk, dir string) (bundle.Epoch, error) {
 	}
 	epoch, err := bundle.ParseEpoch(strings.TrimSpace(string(text)))
 	if err != nil {
-		return epoch, fmt.Errorf("read the epoch: %w", err)
+		return epoch, fmt.Errorf("read the epoch: %s is damaged: %w; %s", filepath.Join(dir, EpochFile), err, newLife)
 	}
 	return epoch, nil
 }

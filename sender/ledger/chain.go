@@ -74,7 +74,7 @@ func (l *Ledger) loadChains() (lost []bundle.Name, err error) {
 			err = fmt.Errorf("it is the chain of %q", c.Tenant)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("chain/%s is damaged: a sequence could be used twice; run init in a new place and pair anew: %w", n, err)
+			return nil, fmt.Errorf("chain/%s is damaged: a sequence could be used twice; restore it from a backup, or move it away and begin a new life (ecluse-sender renew --epoch): %w", n, err)
 		}
 		l.chains[tenant] = c
 	}

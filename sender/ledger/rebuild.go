@@ -90,7 +90,7 @@ func (l *Ledger) settle(r *Record) error {
 	case r.Sequence == nil:
 		return l.unsign(r)
 	case *r.Sequence > head.Sequence && (r.State.Final() || r.PassesDone > 0):
-		return fmt.Errorf("the chain of %s ends at %d, but %d was sent: the state is from several times, and a sequence could be used twice; run init in a new place and pair anew",
+		return fmt.Errorf("the chain of %s ends at %d, but %d was sent: the state is from several times, and a sequence could be used twice; begin a new life (ecluse-sender renew --epoch)",
 			r.Tenant, head.Sequence, *r.Sequence)
 	case r.State.Final():
 		return nil

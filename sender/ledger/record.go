@@ -96,12 +96,17 @@ func ReadRecord(disk Disk, state string, id bundle.ID) (*Record, error) {
 	}
 	var r Record
 	if err := json.Unmarshal(text, &r); err != nil {
-		return nil, fmt.Errorf("the record of %s is damaged: %w", id, err)
+		return nil, damagedRecord(state, id, err)
 	}
 	if _, err := ParseState(string(r.State)); err != nil || r.Bundle != id {
-		return nil, fmt.Errorf("the record of %s is damaged: it is of bundle %s, state %q", id, r.Bundle, r.State)
+		return nil, damagedRecord(state, id, fmt.Errorf("it is of bundle %s, state %q", r.Bundle, r.State))
 	}
 	return &r, nil
+}
+
+// damagedRecord says what a person can do about a record that holds something else.
+func damagedRecord(state string, id bundle.ID, why error) error {
+	return fmt.Errorf("the record of %s is damaged: %w; restore %s from a backup, or move it away, and the bundle is forgotten here", id, why, BundleDir(state, id))
 }
 
 // Get returns a copy of a bundle's record, or ErrNotFound.
