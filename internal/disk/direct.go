@@ -40,7 +40,7 @@ func (f *File) WriteThrough(b []byte, at int64) (n int, err error) {
 	if past == nil {
 		return f.WriteAt(b, at)
 	}
-	n, err = past.WriteAt(b[head:head+pages], at+int64(head))
+	_, err = past.WriteAt(b[head:head+pages], at+int64(head))
 	if err != nil && !errors.Is(err, unix.EINVAL) {
 		return 0, err
 	}

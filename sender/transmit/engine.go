@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"ecluse/protocol/bundle"
@@ -45,7 +44,6 @@ type Engine struct {
 	feeds    *feedSet
 	sessions sessions
 	stats    linkStats
-	started  atomic.Pointer[time.Time]
 }
 
 // New checks the options: all but Alive and Failed are needed.
