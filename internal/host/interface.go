@@ -34,14 +34,14 @@ func Toward(to netip.Addr) (*Interface, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the route to %s: %w", to, err)
 	}
-	for _, r := range routes {
-		l, err := netlink.LinkByIndex(r.LinkIndex)
-		if err != nil {
-			return nil, fmt.Errorf("look at the interface towards %s: %w", to, err)
-		}
-		return look(l)
+	if len(routes) == 0 {
+		return nil, fmt.Errorf("find the route to %s: there is none", to)
 	}
-	return nil, fmt.Errorf("find the route to %s: there is none", to)
+	l, err := netlink.LinkByIndex(routes[0].LinkIndex)
+	if err != nil {
+		return nil, fmt.Errorf("look at the interface towards %s: %w", to, err)
+	}
+	return look(l)
 }
 
 // At gives the interface that has an address; ErrNoInterface where none has, as for an address that stands for any.
