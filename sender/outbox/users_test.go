@@ -67,7 +67,10 @@ func newStage(t *testing.T) *stage {
 	must(t, err)
 	text, err := os.ReadFile(self)
 	must(t, err)
-	must(t, os.WriteFile(s.exe, text, 0o755)) // the one that runs stands where other users may not go
+	syscall.ForkLock.RLock()               // a process that is started meanwhile would hold the file open for writing, and nobody could run it
+	err = os.WriteFile(s.exe, text, 0o755) // the one that runs stands where other users may not go
+	syscall.ForkLock.RUnlock()
+	must(t, err)
 	must(t, os.Chmod(s.exe, 0o755))
 	must(t, os.Mkdir(s.dir, 0o700))
 	must(t, os.Chown(s.dir, daemonID, groupID))
