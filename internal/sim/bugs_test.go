@@ -9,11 +9,11 @@ import (
 )
 
 // bugs are builds with one bug each: a harness that cannot fail proves nothing.
-var bugs = []struct{ tag, what string }{
-	{"bug_skiphash", "the SHA-256 of content is not looked at"},
-	{"bug_replay", "packets are taken again and again"},
-	{"bug_fsync", "a delivery has its name before its content is durable"},
-	{"bug_shortblock", "a block is taken for complete with a shard too few"},
+var bugs = []struct{ tag, what, sign string }{
+	{"bug_skiphash", "the SHA-256 of content is not looked at", `I1: import/\S+ ".*" has \d+ bytes that are not the \d+ that were dropped`},
+	{"bug_replay", "packets are taken again and again", `I5: \d+ packets were accepted of \d+ different ones`},
+	{"bug_fsync", "a delivery has its name before its content is durable", `I1: import/\S+ ".*" has \d+ bytes that are not the \d+ that were dropped`},
+	{"bug_shortblock", "a block is taken for complete with a shard too few", `I1: \d+ blocks were taken for complete and did not hold`},
 }
 
 // bugTransfers is after how many transfers a bug has to be found: about 400 seeds.
@@ -33,9 +33,9 @@ func TestTransfersFindBugs(t *testing.T) {
 			c := exec.Command(binary, "-test.run=^TestTransfers$", "-test.v", "-sim.first")
 			c.Env = append(os.Environ(), transfersVariable+"="+bugTransfers)
 			out, err := c.CombinedOutput()
-			found := regexp.MustCompile(`(?s)seed (\d+) does not hold:\s+(.*?)\n`).FindSubmatch(out)
+			found := regexp.MustCompile(`seed (\d+) does not hold:\n\s*(` + bug.sign + `)`).FindSubmatch(out)
 			if err == nil || found == nil {
-				t.Fatalf("%s, and %s transfers hold all the same (%v)", bug.what, bugTransfers, err)
+				t.Fatalf("%s, and %s transfers do not show it (%v):\n%s", bug.what, bugTransfers, err, out[max(0, len(out)-4<<10):])
 			}
 			t.Logf("%s: found by seed %s: %s", bug.what, found[1], found[2])
 		})

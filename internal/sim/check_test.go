@@ -41,7 +41,13 @@ func (w *world) check() {
 			w.fail("the low side has a bundle %s/%s that nobody dropped", r.Tenant, r.Name)
 			continue
 		}
-		if byName[it] != nil {
+		other := byName[it]
+		if other != nil && w.putBack(other, highs) {
+			other = nil
+		} else if other != nil && w.putBack(&r, highs) {
+			continue
+		}
+		if other != nil {
 			w.fail("I2: %s/%s was sent as two bundles", r.Tenant, r.Name)
 		}
 		byName[it] = &r
@@ -62,6 +68,12 @@ func (w *world) check() {
 	for id, r := range highs {
 		w.fail("the high side has a bundle %s, %s, that the low side never had", id, r.State)
 	}
+}
+
+// putBack says whether a bundle came to nothing because a power cut has put its item back into the outbox: the claim was on record, and its rename was not durable yet. The item is
+// claimed anew, under another id. Nothing of the first may have reached the other side.
+func (w *world) putBack(r *lowledger.Record, highs map[bundle.ID]*ledger.Record) bool {
+	return w.tally.has(lowPower) && r.State == lowledger.Failed && r.Sequence == nil && highs[r.Bundle] == nil
 }
 
 // account holds one item's fate against what may become of it.

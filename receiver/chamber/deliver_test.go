@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -128,6 +129,40 @@ func TestARestartFinishesWhatWasApproved(t *testing.T) {
 	h = p.open(t)
 	h.becomes(i, ledger.Imported)
 	stands(t, p.at(imports), i)
+}
+
+// A life that ended between the last rename and its note has delivered: what is altered in quarantine since takes nothing back.
+func TestWhatHasLandedIsImportedWhateverBecameOfItInQuarantine(t *testing.T) {
+	t.Parallel()
+	p := newPlan(t, release.ModeOne)
+	must(t, os.Remove(p.at(imports)))
+	h := p.open(t)
+	i, j := p.lows[0].pack(t, "cssf", small("x")), p.lows[0].pack(t, "cssf", small("y"))
+	for _, k := range []*item{i, j} {
+		h.take(k, ledger.Quarantined)
+		must(t, h.approve(k, 1))
+		eventually(t, "its reason is on record", func() bool { return reasonOf(h.record(k)) == bundle.ReasonDestination })
+		must(t, os.WriteFile(filepath.Join(p.quarantine(k), quarantine.SumsName), []byte("other"), 0o600))
+	}
+	must(t, os.Mkdir(p.at(imports), 0o755))
+	must(t, os.CopyFS(filepath.Join(p.at(imports), "x"), os.DirFS(filepath.Join(p.quarantine(i), "files", "x"))))
+	info, err := os.Lstat(filepath.Join(p.at(imports), "x"))
+	must(t, err)
+	for k, name := range map[*item]string{i: "x", j: "y"} {
+		must(t, h.ledger.Change(t.Context(), k.id(), func(r *ledger.Record) error {
+			r.Deliveries = []ledger.Delivery{{Destination: p.at(imports), Name: name, Inode: info.Sys().(*syscall.Stat_t).Ino}}
+			return nil
+		}))
+	}
+	must(t, h.Deliver(t.Context(), i.id()))
+	h.is(i, ledger.Imported, bundle.ReasonNotInspected)
+	if r := h.record(i); r.Deliveries[0].Done == nil {
+		t.Error("it is not noted where it stands")
+	}
+	if h.Deliver(t.Context(), j.id()) == nil {
+		t.Error("what stands nowhere is imported")
+	}
+	h.is(j, ledger.Refused, bundle.ReasonContentMismatch)
 }
 
 func TestWhatIsRefusedAtTheSecondGateLeavesNothingThere(t *testing.T) {

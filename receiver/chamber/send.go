@@ -23,6 +23,7 @@ const (
 type way struct {
 	record *ledger.Record
 	signed *quarantine.Signed
+	landed bool // an earlier life has delivered it everywhere, and did not come to note it
 	err    error
 }
 
@@ -34,6 +35,9 @@ func (c *Chamber) deliverBatch(o *outlet, records []*ledger.Record) {
 		w.signed, w.err = quarantine.ReadSigned(c.o.Disk, Dir(c.o.State, r.Tenant, r.Bundle), c.expectOf(r))
 		if trustReason(w.err) {
 			w.err = bundle.Reject(bundle.ReasonSignerRevoked, "G-2", "%v", w.err)
+		}
+		if isRejection(w.err) && c.landed(o, r) { // that was whole when it left, whatever became of it in quarantine since
+			w.landed, w.err = true, nil
 		}
 		ways[i] = w
 	}
@@ -50,16 +54,41 @@ func (c *Chamber) deliverBatch(o *outlet, records []*ledger.Record) {
 	}
 }
 
+// landed says whether a bundle stands at each of its destinations, or has stood there.
+func (c *Chamber) landed(o *outlet, r *ledger.Record) bool {
+	for _, d := range o.tenant.Destinations {
+		e := delivery(r, d.Directory)
+		switch {
+		case e == nil || e.Name == "":
+			return false
+		case e.Done != nil:
+			continue
+		}
+		if stands, err := deliver.Landed(c.o.Disk, d.Directory, e.Name, e.Inode); err != nil || !stands {
+			return false // an error of its own will be told when it is delivered
+		}
+	}
+	return len(o.tenant.Destinations) > 0
+}
+
 // deliverTo is one destination's part of a batch.
 func (c *Chamber) deliverTo(ways []*way, d deliver.Options, last bool) {
 	var going []*way
 	var jobs []deliver.Job
 	for _, w := range ways {
-		if w.err != nil || done(w.record, d.Directory) && !last {
+		if w.err != nil || (w.landed || done(w.record, d.Directory)) && !last {
 			continue
 		}
-		if done(w.record, d.Directory) {
-			c.noteAll([]*way{w}, func(_ *way, r *ledger.Record) error { return c.imported(r) })
+		if w.landed || done(w.record, d.Directory) {
+			c.noteAll([]*way{w}, func(_ *way, r *ledger.Record) error {
+				now := c.o.Now().UTC()
+				for i := range r.Deliveries {
+					if e := &r.Deliveries[i]; e.Done == nil {
+						e.Done, e.Error = &now, ""
+					}
+				}
+				return c.imported(r)
+			})
 			continue
 		}
 		r := w.record

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ecluse/internal/disk"
+	"ecluse/protocol/bundle"
 )
 
 // destination is a directory, opened once for a batch. One goroutine owns it.
@@ -99,4 +100,31 @@ func (d *destination) free(name string) (bool, error) {
 		return false, fault(err, "look at %q", name)
 	}
 	return false, nil
+}
+
+// Landed says whether what an intent names stands under its final name in a directory, durably.
+func Landed(d *disk.Disk, directory, final string, of uint64) (bool, error) {
+	to, err := openDestination(d, directory)
+	if err != nil {
+		return false, err
+	}
+	defer to.close()
+	info, err := to.root.Lstat(final)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && inode(info) != of {
+		return false, nil
+	}
+	if err != nil {
+		return false, fault(err, "look at %q", final)
+	}
+	return true, fault(to.dir.Sync(), "sync")
+}
+
+// Discard removes what attempts to deliver a bundle have left in a directory.
+func Discard(d *disk.Disk, directory, name string, id bundle.ID) error {
+	root, err := d.OpenRoot(directory)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return discard(root, temporary(name, id))
 }

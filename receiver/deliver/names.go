@@ -5,7 +5,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
 )
 
@@ -56,14 +55,4 @@ func cut(s string, n int) string {
 		n--
 	}
 	return strings.Clone(s[:n])
-}
-
-// Discard removes what attempts to deliver a bundle have left in a directory.
-func Discard(d *disk.Disk, directory, name string, id bundle.ID) error {
-	root, err := d.OpenRoot(directory)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	return discard(root, temporary(name, id))
 }
