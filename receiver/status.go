@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
-	"os"
+	"database/sql"
 	"time"
 
-	"ecluse/internal/control"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/collect"
 	"ecluse/receiver/ledger"
@@ -109,15 +107,12 @@ func (d *daemon) senderNames() []bundle.Name {
 func statusAtRest(ctx context.Context, c Config) (*watch.Status, error) {
 	s := &watch.Status{Version: version, Clock: time.Now().UTC(), Links: []watch.Link{}, Senders: []watch.Sender{}, Bundles: map[ledger.State]int64{}, Disk: watch.Disk{Free: -1, Inodes: -1}}
 	s.Sessions = []collect.SessionRow{}
-	db, err := reader(c.State).Open()
-	if errors.Is(err, os.ErrPermission) {
-		return nil, reader(c.State).NoDaemon(control.ErrNoDaemon)
-	}
-	if err == nil {
-		defer db.Close()
-		if s.Bundles, err = ledger.CountAll(ctx, db); err != nil {
-			return nil, err
-		}
+	err := reader(c.State).AtRest(func(db *sql.DB) (err error) {
+		s.Bundles, err = ledger.CountAll(ctx, db)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	s.Alarms = watch.Alarms(s, watch.Facts{})
 	return s, nil

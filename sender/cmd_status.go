@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -60,11 +61,12 @@ func readStatus(ctx context.Context, conf Config) (*watch.Status, error) {
 	if epoch, err := house.ReadEpoch(disk.New(), conf.State); err == nil {
 		s.Epoch = epoch.String()
 	}
-	if db, err := reader(conf.State).Open(); err == nil {
-		defer db.Close()
-		if s.Bundles, err = catalog.Counts[ledger.State](ctx, db); err != nil {
-			return nil, err
-		}
+	err = reader(conf.State).AtRest(func(db *sql.DB) (err error) {
+		s.Bundles, err = catalog.Counts[ledger.State](ctx, db)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	s.Alarms = watch.Alarms(&s, watch.Facts{})
 	return &s, nil

@@ -127,7 +127,7 @@ func answerable(err error) error {
 	case errors.Is(err, catalog.ErrAmbiguous), errors.As(err, &typo):
 		return &control.Error{Code: cli.Usage, Text: err.Error()}
 	case reason.Where() == "ticket":
-		return &control.Error{Code: cli.Refused, Text: err.Error()}
+		return &control.Error{Code: cli.Refused, Text: err.Error(), Reason: string(reason)}
 	}
 	return &control.Error{Code: cli.Failed, Text: err.Error()}
 }

@@ -37,6 +37,21 @@ func (r Reader) NoDaemon(err error) error {
 	return err
 }
 
+// AtRest reads the catalog for somebody who was told already that no daemon runs. Where there is none yet, nothing is read.
+func (r Reader) AtRest(read func(*sql.DB) error) error {
+	db, err := r.Open()
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case errors.Is(err, fs.ErrPermission):
+		return r.NoDaemon(control.ErrNoDaemon)
+	case err != nil:
+		return err
+	}
+	defer db.Close()
+	return read(db)
+}
+
 // PageMost is how many rows the daemon gives at once.
 const PageMost = 1000
 

@@ -89,11 +89,22 @@ func (s *State) Close(clean bool) error { return errors.Join(s.Ledger.Close(clea
 // AtRest does something in an open state of which no house is joined, and closes it: what a command does where no daemon runs.
 func (s *State) AtRest(ctx context.Context, do func(*State) error) error {
 	book, end := context.WithCancel(context.WithoutCancel(ctx))
-	ended := make(chan error, 1)
+	ended, lost := make(chan error, 1), make(chan error, 1)
+	s.Disk.Guard(s.Dir, func(err error) {
+		select {
+		case lost <- fmt.Errorf("%w: %w", ledger.ErrFatal, err):
+		default: // one is enough
+		}
+	})
 	go func() { ended <- s.Ledger.Run(book) }()
 	err := do(s)
 	end()
 	broken := <-ended
+	select {
+	case failed := <-lost: // whoever asked for the sync may have made do without it: the next start looks at the files
+		broken = errors.Join(broken, failed)
+	default:
+	}
 	return errors.Join(err, broken, s.Close(broken == nil))
 }
 

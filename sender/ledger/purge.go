@@ -11,27 +11,24 @@ import (
 )
 
 // Older returns some of the bundles in a state that ended before a time, the oldest first. The ends of the chains are not among them: they stay. What a purge that was cut short has
-// left without a record is: else it would stay on the list for good.
+// left without a record is: else it would stay on the list for good. An error is about records that cannot be read; the others are returned all the same.
 func (l *Ledger) Older(ctx context.Context, s State, before time.Time) ([]bundle.ID, error) {
 	all, err := l.ids(ctx, `SELECT bundle FROM bundles WHERE state = ? AND finished < ? ORDER BY finished, bundle LIMIT 1000`, string(s), before.UnixNano())
 	if err != nil {
 		return nil, err
 	}
 	list := all[:0]
+	var unreadable []error // they stay, and hold up no other
 	for _, id := range all {
 		r, err := l.Get(id)
-		if errors.Is(err, ErrNotFound) {
+		switch {
+		case errors.Is(err, ErrNotFound), err == nil && r.State.Final() && !l.isHead(r):
 			list = append(list, id)
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		if r.State.Final() && !l.isHead(r) {
-			list = append(list, id)
+		case err != nil:
+			unreadable = append(unreadable, err)
 		}
 	}
-	return list, nil
+	return list, errors.Join(unreadable...)
 }
 
 // isHead says that a bundle is the end of its chain: its manifest is what the next one names, and what the chain is found by again.
