@@ -1,7 +1,14 @@
 // Package clock is a wall clock that never runs back, not even across restarts.
 //
 // Whether a key is valid is judged by this clock. So setting the machine's clock back makes no key valid again that had expired, and no machine whose clock was lost
-// believes a key that is over. A clock that was set ahead and right again stays ahead until time has caught up; removing the file, with the daemon stopped, resets it.
+// believes a key that is over. A clock that was set ahead and right again stays ahead, and goes at half its speed until time has caught up; removing the file, with the daemon
+// stopped, resets it.
+//
+//	this clock   ____/------- half speed ------- ....  it never stands still, and never goes back
+//	wall         ____/|________________________________
+//	              set ahead, and right again
+//
+// It is for times that are kept or judged. How long something takes is measured by a monotonic clock.
 package clock
 
 import (
@@ -27,16 +34,17 @@ type Clock struct {
 	path  string
 	wall  func() time.Time // with a monotonic reading
 
-	mu    sync.Mutex
 	start time.Time // of this process, for the monotonic part
-	base  time.Time // what the clock said at start
-	last  time.Time
+
+	mu   sync.Mutex
+	read time.Time // the wall clock at the last reading
+	last time.Time // what this clock said then
 }
 
 // Open takes the clock up where an earlier life has left it.
 func Open(files Files, path string, wall func() time.Time) (*Clock, error) {
 	c := &Clock{files: files, path: path, wall: wall, start: wall()}
-	c.base = c.start
+	c.read, c.last = c.start, c.start.Round(0)
 	file, err := files.ReadFile(path, 256)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -51,26 +59,25 @@ func Open(files Files, path string, wall func() time.Time) (*Clock, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read the clock: %s holds %q, which is no time; with the right time set, remove it", path, file)
 		}
-		if at.After(c.base) {
-			c.base = at
+		if at.After(c.last) {
+			c.last = at
 		}
 	}
-	c.last = c.base
 	return c, nil
 }
 
-// Now is the time: at least what it ever was, and as much later as has passed.
+// Now is the time: never before what it ever was, and later by what has passed.
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	wall := c.wall()
-	now := c.base.Add(wall.Sub(c.start)) // monotonic
-	for _, t := range []time.Time{wall, c.last} {
-		if t.After(now) {
-			now = t
-		}
+	passed := max(0, wall.Sub(c.read)) // monotonic
+	c.read, wall = wall, wall.Round(0)
+	if next := c.last.Add(passed / 2); next.After(wall) {
+		c.last = next
+	} else {
+		c.last = wall
 	}
-	c.last = now.Round(0)
 	return c.last
 }
 

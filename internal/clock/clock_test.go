@@ -49,8 +49,33 @@ func TestTheClockNeverRunsBack(t *testing.T) {
 		t.Errorf("it does not know that it is ahead: %v", again.Ahead())
 	}
 	wall = wall.Add(time.Minute)
-	if got := again.Now(); got.Before(day.Add(time.Hour + time.Minute)) {
-		t.Errorf("ahead of the machine it stands still: %v", got)
+	if got := again.Now(); !got.Equal(day.Add(time.Hour + 30*time.Second)) {
+		t.Errorf("ahead of the machine it does not go at half its speed: %v", got)
+	}
+}
+
+// Threats K8 and R9: a clock that was set ahead and right again goes on, in the process that saw it as well, and is right again in the end.
+func TestAClockThatWasSetAheadGoesOnAndIsCaughtUpWith(t *testing.T) {
+	day := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	wall := day
+	c, err := Open(shelf{}, "clock", func() time.Time { return wall })
+	if err != nil {
+		t.Fatal(err)
+	}
+	wall = day.Add(time.Hour)
+	c.Now()
+	wall = day
+	before := c.Now()
+	for range 3 * 60 {
+		wall = wall.Add(time.Minute)
+		now := c.Now()
+		if !now.After(before) || now.Before(wall) {
+			t.Fatalf("at %v it says %v, and %v before", wall, now, before)
+		}
+		before = now
+	}
+	if !before.Equal(wall) || c.Ahead() != 0 {
+		t.Errorf("three hours later it says %v at %v", before, wall)
 	}
 }
 

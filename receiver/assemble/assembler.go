@@ -63,7 +63,9 @@ type Options struct {
 	Owner   Owner
 	Memory  int // bytes for frames and chunks; at least 41 MiB
 	Workers int
-	Now     func() time.Time
+	Now     func() time.Time // the wall clock: when a bundle was received
+	// Passed is the time since any moment, by a clock that nobody sets: everything that is waited for goes by it. Without one the system's is taken.
+	Passed func() time.Duration
 	// Idle is how long nothing must come before an incomplete bundle that has its close is damaged. One without a close waits six times as long.
 	Idle time.Duration
 	// Checkpoint is the least time between two checkpoints.
@@ -79,14 +81,14 @@ type Assembler struct {
 	buffers      buffers    // of frames
 	raws         buffers    // of decompressed chunks: a bound of its own, so that frames never keep jobs from ending
 	bundles      map[bundle.ID]*incoming
-	swallow      *recent                 // ids whose slices are surplus
-	asked        map[bundle.ID]time.Time // when the Owner was last asked about those whose offers still come
-	tables       int                     // files for which there are tables of digests
+	swallow      *recent                     // ids whose slices are surplus
+	asked        map[bundle.ID]time.Duration // when the Owner was last asked about those whose offers still come
+	tables       int                         // files for which there are tables of digests
 	jobs         []*job
 	active       int // jobs queued or under way
 	order        uint64
 	stopping     bool
-	checkpointed time.Time // the ticker's
+	checkpointed time.Duration // the ticker's
 	counts       map[bundle.Reason]uint64
 	dropped      uint64 // frames given up because memory was full: a slow disk
 	hashing      chan *job
@@ -105,6 +107,10 @@ func New(o Options) (*Assembler, error) {
 	if o.Idle == 0 {
 		o.Idle = 5 * time.Second
 	}
+	if o.Passed == nil {
+		start := time.Now()
+		o.Passed = func() time.Duration { return time.Since(start) }
+	}
 	if o.Checkpoint == 0 {
 		o.Checkpoint = 2 * time.Second
 	}
@@ -117,7 +123,7 @@ func New(o Options) (*Assembler, error) {
 		raws:    buffers{limit: rawMemory, spare: make(map[int][][]byte)},
 		bundles: make(map[bundle.ID]*incoming),
 		swallow: newRecent(1 << 16),
-		asked:   make(map[bundle.ID]time.Time),
+		asked:   make(map[bundle.ID]time.Duration),
 		counts:  make(map[bundle.Reason]uint64),
 		hashing: make(chan *job, 64),
 	}
@@ -236,16 +242,16 @@ const (
 
 // askAgain says whether the Owner is to be asked once more about a bundle of which nothing was wanted.
 func (a *Assembler) askAgain(id bundle.ID) bool {
-	now := a.options.Now()
+	now := a.options.Passed()
 	last, ok := a.asked[id]
-	if ok && now.Sub(last) < askEvery {
+	if ok && now-last < askEvery {
 		return false
 	}
 	a.noteAsked(id, now)
 	return ok // the first of them only begins the wait
 }
 
-func (a *Assembler) noteAsked(id bundle.ID, now time.Time) {
+func (a *Assembler) noteAsked(id bundle.ID, now time.Duration) {
 	if len(a.asked) >= askedMost {
 		clear(a.asked)
 	}
@@ -254,9 +260,9 @@ func (a *Assembler) noteAsked(id bundle.ID, now time.Time) {
 
 // stranger makes up a bundle that waits for its offer.
 func (a *Assembler) stranger(s Source, id bundle.ID) *incoming {
-	now := a.options.Now()
+	now := a.options.Passed()
 	in := &incoming{
-		id: id, source: s, received: now, touched: now,
+		id: id, source: s, received: a.options.Now(), begun: now, touched: now,
 		frames: make(map[uint32]*frame), busy: make(map[uint32]bool), dirs: make(map[uint32]bool),
 	}
 	a.bundles[id] = in
@@ -296,7 +302,7 @@ func (a *Assembler) admit(s Source, o *record.Offer) (end *record.Close, err err
 	if in == nil {
 		return nil, nil
 	}
-	in.touched = a.options.Now()
+	in.touched = a.options.Passed()
 	if in.offer != nil {
 		if *in.offer != *o {
 			return nil, errOfferConflict
@@ -320,7 +326,7 @@ func (a *Assembler) admit(s Source, o *record.Offer) (end *record.Close, err err
 		if errors.Is(err, Swallow) {
 			return nil, nil
 		}
-		a.noteAsked(in.id, a.options.Now()) // the offer of a repair may be the only one: no other has to begin its wait
+		a.noteAsked(in.id, a.options.Passed()) // the offer of a repair may be the only one: no other has to begin its wait
 		return nil, err
 	}
 	in.offer, in.phase = &kept, receiving
@@ -365,7 +371,7 @@ func (a *Assembler) end(s Source, c *record.Close) (closed *record.Close, err er
 	kept := *c
 	kept.Signature = append([]byte(nil), c.Signature...)
 	in.close = &kept
-	in.touched = a.options.Now()
+	in.touched = a.options.Passed()
 	a.finishIfWhole(in)
 	if in.offer == nil {
 		return nil, nil
@@ -395,7 +401,7 @@ func (a *Assembler) slice(s Source, sl *record.Slice) error {
 	if in.offer != nil && (sl.Raw > in.offer.ChunkSize || in.enough(sl.Raw)) {
 		return errLayout
 	}
-	in.touched = a.options.Now()
+	in.touched = a.options.Passed()
 	if in.phase == idle {
 		in.phase = receiving
 		a.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 
 // Tick looks after time: it says which bundles are damaged, forgets slices whose offer never came, and makes a checkpoint when one is due. An error is fatal.
 func (a *Assembler) Tick() error {
-	now := a.options.Now()
+	now := a.options.Passed()
 	type damage struct {
 		id bundle.ID
 		m  Missing
@@ -25,7 +25,7 @@ func (a *Assembler) Tick() error {
 		if in.close == nil {
 			rest *= 6
 		}
-		if now.Sub(in.touched) < rest || len(in.busy) > 0 {
+		if now-in.touched < rest || len(in.busy) > 0 {
 			continue
 		}
 		switch in.phase {
@@ -41,7 +41,7 @@ func (a *Assembler) Tick() error {
 	for _, d := range damaged {
 		a.options.Owner.Damaged(d.id, d.m)
 	}
-	if now.Sub(a.checkpointed) < a.options.Checkpoint {
+	if now-a.checkpointed < a.options.Checkpoint {
 		return nil
 	}
 	a.checkpointed = now
@@ -92,13 +92,13 @@ func (a *Assembler) checkpoint(all bool) error {
 func (a *Assembler) collect(all bool) ([]keepable, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	young := a.options.Now().Add(-a.options.Checkpoint / 2)
+	young := a.options.Passed() - a.options.Checkpoint/2
 	var list []keepable
 	for _, in := range a.bundles {
 		if in.phase == unknown || in.phase == finishing && !all || !in.dirty && in.noted && in.ended == (in.close != nil) {
 			continue
 		}
-		if !all && in.received.After(young) {
+		if !all && !in.noted && in.begun > young {
 			continue
 		}
 		k := keepable{in: in, progress: in.have.append(nil)}
@@ -198,7 +198,7 @@ func (a *Assembler) load(dir, name string) (*incoming, error) {
 		return nil, fmt.Errorf("offer.json is of bundle %s", note.Offer.Bundle)
 	}
 	in := &incoming{
-		id: id, phase: receiving, source: note.Source, offer: &note.Offer, received: note.Received, touched: a.options.Now(), noted: true,
+		id: id, phase: receiving, source: note.Source, offer: &note.Offer, received: note.Received, begun: a.options.Passed(), touched: a.options.Passed(), noted: true,
 		frames: make(map[uint32]*frame), busy: make(map[uint32]bool), dirs: make(map[uint32]bool),
 	}
 	var end record.Close

@@ -200,6 +200,7 @@ type room struct {
 	owner *owner
 	disk  *plain
 	dir   string
+	start time.Time
 	clock time.Time
 	mu    sync.Mutex
 }
@@ -210,6 +211,8 @@ func (r *room) now() time.Time {
 	return r.clock
 }
 
+func (r *room) passed() time.Duration { return r.now().Sub(r.start) }
+
 func (r *room) advance(d time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -218,8 +221,8 @@ func (r *room) advance(d time.Duration) {
 
 func newRoom(t testing.TB, dir string) *room {
 	t.Helper()
-	r := &room{owner: newOwner(), disk: &plain{}, dir: dir, clock: time.Unix(1_800_000_000, 0)}
-	a, err := New(Options{Dir: filepath.Join(dir, "receiving"), Disk: r.disk, Owner: r.owner, Memory: leastMemory, Now: r.now})
+	r := &room{owner: newOwner(), disk: &plain{}, dir: dir, start: time.Unix(1_800_000_000, 0), clock: time.Unix(1_800_000_000, 0)}
+	a, err := New(Options{Dir: filepath.Join(dir, "receiving"), Disk: r.disk, Owner: r.owner, Memory: leastMemory, Now: r.now, Passed: r.passed})
 	if err != nil {
 		t.Fatal(err)
 	}

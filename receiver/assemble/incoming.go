@@ -24,8 +24,9 @@ type incoming struct {
 	source   Source
 	offer    *record.Offer
 	close    *record.Close
-	received time.Time // when the first packet of it came
-	touched  time.Time // when the newest slice or offer came
+	received time.Time     // when the first packet of it came
+	begun    time.Duration // the same by the clock that nobody sets; of one that an earlier life left, when it was taken up
+	touched  time.Duration // when the newest slice or offer came
 
 	have    bitmap
 	frames  map[uint32]*frame
