@@ -62,7 +62,7 @@ func initReceiver(c *cobra.Command, f initFlags) error {
 	if _, err := config.Parse(path("receiver.yaml"), []byte(text), defaults()); err != nil { // before anything is made
 		return &cli.Error{Code: cli.Usage, Err: err}
 	}
-	if err := cli.RefuseUsed(dir, "receiver.key", "receiver.yaml", "receiver.pair"); err != nil {
+	if err := cli.RefuseUsed(dir, "receiver.key", "receiver.yaml", "receiver.pair", "allowed_signers"); err != nil {
 		return err
 	}
 	if err := cli.StateDir(path("state")); err != nil {

@@ -12,7 +12,6 @@ import (
 	"ecluse/internal/cli"
 	"ecluse/internal/control"
 	"ecluse/internal/disk"
-	"ecluse/internal/keys"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/chamber"
 	"ecluse/receiver/ledger"
@@ -93,7 +92,7 @@ func checkBundle(conf Config, r *ledger.Record) error {
 	if _, err := os.ReadDir(dir); errors.Is(err, os.ErrPermission) {
 		return err
 	}
-	signers, err := keys.LoadAllowedSigners(conf.AllowedSigners)
+	signers, _, err := loadTrust(conf)
 	if err != nil {
 		return err
 	}

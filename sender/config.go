@@ -119,6 +119,18 @@ func (c *Config) Validate(f *config.Faults) {
 	if c.Memory < minMemory {
 		f.Add("memory", "%v is below %v", c.Memory, config.Bytes(minMemory))
 	}
+	if c.Settle <= 0 {
+		f.Add("settle", "%v is no time for which an item could stand still", c.Settle)
+	}
+	if c.Rescan <= 0 {
+		f.Add("rescan", "%v is no time between two looks", c.Rescan)
+	}
+	if c.Keep.Rows < max(c.Keep.Sent, c.Keep.Failed) {
+		f.Add("keep.rows", "%v is below keep.sent or keep.failed: what is kept could not be found any more", c.Keep.Rows)
+	}
+	if len(c.Tenants) > bundle.MaxTenants {
+		f.Add("tenants", "there are %d, and a heartbeat names %d at the most", len(c.Tenants), bundle.MaxTenants)
+	}
 	if len(c.Tenants) == 0 {
 		f.Add("tenants", "there is none: add one with name and outbox")
 	}

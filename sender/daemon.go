@@ -37,25 +37,25 @@ type daemon struct {
 	mu     sync.Mutex
 	notice map[string]time.Time // when it was told last
 	meter  cli.Meter            // of the link
-	recent minute               // errors
+	recent alarm.Minute         // errors
 }
 
 // runDaemon runs until ctx ends or a promise cannot be kept.
 func runDaemon(ctx context.Context, c Config, log *zap.Logger) (err error) {
-	asked := ctx
-	ctx, fatal := context.WithCancelCause(ctx)
-	defer fatal(nil)
+	life := cli.Live(ctx)
+	defer life.Fatal(nil)
+	ctx = life.Context()
 	r, err := loadKeys(c)
 	if err != nil {
 		return err
 	}
 	s, err := openState(ctx, c)
 	if err != nil {
-		return cli.Ending(asked, ctx, err)
+		return life.End(err)
 	}
 	d := &daemon{c: c, name: r.name, log: log, since: time.Now(), notice: make(map[string]time.Time)}
-	err = d.run(ctx, fatal, s, r)
-	err = cli.Ending(asked, ctx, err)
+	err = d.run(ctx, life.Fatal, s, r)
+	err = life.End(err)
 	return errors.Join(err, s.Close(err == nil))
 }
 

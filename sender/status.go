@@ -56,7 +56,7 @@ func (d *daemon) facts() watch.Facts {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	f.Errors = d.recent.lastMinute(d.errors.Load())
+	f.Errors = d.recent.Since(d.errors.Load())
 	return f
 }
 
@@ -72,7 +72,7 @@ func (d *daemon) watch(ctx context.Context) error {
 		}
 		d.mu.Lock()
 		d.meter.Note(time.Now(), int64(d.Engine.Status().Bytes))
-		d.recent.note(d.errors.Load())
+		d.recent.Note(d.errors.Load())
 		d.mu.Unlock()
 		s, err := d.status(ctx)
 		if err != nil {
@@ -85,16 +85,3 @@ func (d *daemon) watch(ctx context.Context) error {
 		d.alarms = s.Alarms
 	}
 }
-
-// minute remembers a count of each of the last sixty seconds.
-type minute struct {
-	counts [60]uint64
-	next   int
-}
-
-func (m *minute) note(count uint64) {
-	m.counts[m.next] = count
-	m.next = (m.next + 1) % len(m.counts)
-}
-
-func (m *minute) lastMinute(count uint64) uint64 { return count - m.counts[m.next] }

@@ -77,7 +77,7 @@ func (h *high) options(d *disk.Disk) highhouse.Options {
 	}
 	for _, to := range destinations {
 		t := rules[to.tenant]
-		t.Destinations = append(t.Destinations, deliver.Options{Directory: h.w.at(to), Clash: to.clash})
+		t.Destinations = append(t.Destinations, deliver.Options{Directory: h.w.at(to), FileMode: deliver.DefaultFileMode, DirMode: deliver.DefaultDirMode, Clash: to.clash})
 		rules[to.tenant] = t
 	}
 	return highhouse.Options{
@@ -89,16 +89,16 @@ func (h *high) options(d *disk.Disk) highhouse.Options {
 
 // live is one life of the daemon.
 func (h *high) live(ctx context.Context, p *probe) error {
-	asked := ctx
-	ctx, fatal := context.WithCancelCause(ctx)
-	defer fatal(nil)
+	life := cli.Live(ctx)
+	defer life.Fatal(nil)
+	ctx = life.Context()
 	o := h.options(disk.Watched(p))
-	o.Fatal = fatal
+	o.Fatal = life.Fatal
 	s, err := highhouse.Open(ctx, o)
 	if err != nil {
-		return cli.Ending(asked, ctx, err)
+		return life.End(err)
 	}
-	err = cli.Ending(asked, ctx, h.run(ctx, fatal, s))
+	err = life.End(h.run(ctx, life.Fatal, s))
 	return errors.Join(err, s.Close(err == nil && p.alive()))
 }
 

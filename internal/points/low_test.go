@@ -64,14 +64,14 @@ func (w *world) outboxOf(t bundle.Name) string {
 
 // live is one life of the daemon.
 func (l *low) live(ctx context.Context, p *probe) error {
-	asked := ctx
-	ctx, fatal := context.WithCancelCause(ctx)
-	defer fatal(nil)
+	life := cli.Live(ctx)
+	defer life.Fatal(nil)
+	ctx = life.Context()
 	s, err := lowhouse.OpenBy(ctx, disk.Watched(p), l.state, l.w.clock)
 	if err != nil {
-		return cli.Ending(asked, ctx, err)
+		return life.End(err)
 	}
-	err = cli.Ending(asked, ctx, l.run(ctx, fatal, s, p))
+	err = life.End(l.run(ctx, life.Fatal, s, p))
 	return errors.Join(err, s.Close(err == nil && p.alive()))
 }
 

@@ -53,7 +53,7 @@ func (h *high) options(d *disk.Disk) highhouse.Options {
 	var names []bundle.Name
 	for _, t := range h.w.plan.tenants {
 		names = append(names, t.name)
-		tenants[t.name] = chamber.Tenant{Name: t.name, Release: t.mode, Destinations: []deliver.Options{{Directory: h.w.imports(t.name), Clash: deliver.KeepBoth}}}
+		tenants[t.name] = chamber.Tenant{Name: t.name, Release: t.mode, Destinations: []deliver.Options{{Directory: h.w.imports(t.name), FileMode: deliver.DefaultFileMode, DirMode: deliver.DefaultDirMode, Clash: deliver.KeepBoth}}}
 	}
 	keep := chamber.Keep{Imported: forever, Rejected: forever, Damaged: forever, Rows: forever}
 	if h.w.plan.moved {
@@ -67,16 +67,16 @@ func (h *high) options(d *disk.Disk) highhouse.Options {
 
 // live is one life of the daemon.
 func (h *high) live(ctx context.Context, p *prober) error {
-	asked := ctx
-	ctx, fatal := context.WithCancelCause(ctx)
-	defer fatal(nil)
+	life := cli.Live(ctx)
+	defer life.Fatal(nil)
+	ctx = life.Context()
 	o := h.options(disk.Watched(p))
-	o.Fatal = fatal
+	o.Fatal = life.Fatal
 	s, err := highhouse.Open(ctx, o)
 	if err != nil {
-		return cli.Ending(asked, ctx, err)
+		return life.End(err)
 	}
-	err = cli.Ending(asked, ctx, h.run(ctx, fatal, s, p))
+	err = life.End(h.run(ctx, life.Fatal, s, p))
 	return errors.Join(err, s.Close(err == nil && p.alive()))
 }
 

@@ -54,7 +54,8 @@ type Chamber struct {
 	ctx     context.Context
 	resting bool                             // see Rest
 	pause   func(failures int) time.Duration // before something that failed is tried again
-	verify  chan struct{}                    // a token for each bundle under verification
+	verify  chan struct{}                    // a token for each whole bundle under verification
+	asked   chan struct{}                    // the same for those that somebody asked for
 	dying   sync.Once                        // see fatal
 	settled chan struct{}                    // closed by the first Recheck: what an earlier life left has been taken up
 	settle  sync.Once
@@ -72,8 +73,12 @@ type Chamber struct {
 	outlets map[bundle.Name]*outlet // never changes
 }
 
-// verifyMost bounds the bundles that are verified at once: each may hold a table of a million files.
-const verifyMost = 2
+// verifyMost bounds the bundles that are verified at once because they are whole, askedMost those because somebody asked: each may hold a table of a million files. People wait for no
+// more than their own kind, and what comes in does not wait for people.
+const (
+	verifyMost = 2
+	askedMost  = 1
+)
 
 const (
 	retryFirst = 5 * time.Second
@@ -83,7 +88,7 @@ const (
 // New makes a Chamber.
 func New(o Options) *Chamber {
 	c := &Chamber{
-		o: o, verify: make(chan struct{}, verifyMost), reserved: make(map[bundle.ID]reservation), heart: make(map[bundle.Name]Heart),
+		o: o, verify: make(chan struct{}, verifyMost), asked: make(chan struct{}, askedMost), reserved: make(map[bundle.ID]reservation), heart: make(map[bundle.Name]Heart),
 		verified: make(map[bundle.ID]time.Time), due: make(map[bundle.ID]due), refusals: newRefusals(), settled: make(chan struct{}), outlets: make(map[bundle.Name]*outlet),
 		pause: func(failures int) time.Duration { return min(retryMost, retryFirst<<min(failures-1, 10)) },
 	}

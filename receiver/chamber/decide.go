@@ -36,8 +36,14 @@ func (c *Chamber) expectOf(r *ledger.Record) quarantine.Expect {
 	return e
 }
 
-// check verifies all of a bundle in quarantine.
+// check verifies all of a bundle in quarantine, when its turn comes.
 func (c *Chamber) check(r *ledger.Record) error {
+	select {
+	case c.asked <- struct{}{}:
+		defer func() { <-c.asked }()
+	case <-c.ctx.Done():
+		return c.ctx.Err()
+	}
 	_, err := within(c, func() (*quarantine.Signed, error) {
 		return quarantine.Check(c.o.Disk, Dir(c.o.State, r.Tenant, r.Bundle), c.expectOf(r))
 	})
@@ -100,6 +106,9 @@ func (c *Chamber) Decide(ctx context.Context, id bundle.ID, d ledger.Decision) (
 		c.send(decided.Tenant, id)
 	case ledger.Rejected:
 		c.stale(id)
+		if c.resting { // else the outlet does, which may be at it
+			c.discard(&decided)
+		}
 		c.keepUntil(&decided, c.o.Now())
 	}
 	return &decided, nil

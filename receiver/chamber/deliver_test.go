@@ -187,6 +187,23 @@ func TestWhatIsRefusedAtTheSecondGateLeavesNothingThere(t *testing.T) {
 	}
 }
 
+func TestWhatIsRejectedWhileItWaitsLeavesNothingThere(t *testing.T) {
+	t.Parallel()
+	p := newPlan(t, release.ModeOne)
+	must(t, os.Remove(p.at(imports)))
+	h := p.open(t)
+	i := p.lows[0].pack(t, "cssf", small("x"))
+	h.take(i, ledger.Quarantined)
+	must(t, h.approve(i, 1))
+	eventually(t, "its reason is on record", func() bool { return reasonOf(h.record(i)) == bundle.ReasonDestination })
+	must(t, os.Mkdir(p.at(imports), 0o755))
+	left := filepath.Join(p.at(imports), ".x.ecluse-"+i.id().String()) // by an earlier life
+	must(t, os.WriteFile(left, nil, 0o600))
+	must(t, h.reject(i, 1, "no"))
+	eventually(t, "what an earlier attempt has left is gone", func() bool { _, err := os.Lstat(left); return err != nil })
+	h.is(i, ledger.Rejected, bundle.ReasonRejected)
+}
+
 func TestContentThatChangedWhileItWaitedIsRefusedAtTheSecondGate(t *testing.T) {
 	t.Parallel()
 	p := newPlan(t, release.ModeOne)

@@ -137,6 +137,9 @@ type plan struct {
 
 const state, imports = "state", "import"
 
+// began is when every plan begins.
+var began = time.Date(2026, 9, 22, 12, 0, 0, 0, time.UTC)
+
 // newPlan is a house with one tenant, cssf, and one sender, low, that is paired.
 func newPlan(t testing.TB, mode release.Mode) *plan {
 	t.Helper()
@@ -148,7 +151,7 @@ func newPlan(t testing.TB, mode release.Mode) *plan {
 func planIn(t testing.TB, dir string, mode release.Mode) *plan {
 	t.Helper()
 	p := &plan{
-		dir: dir, bytes: 1 << 40, inodes: 1 << 30, now: time.Date(2026, 9, 22, 12, 0, 0, 0, time.UTC), idle: time.Hour, disk: newDisk(),
+		dir: dir, bytes: 1 << 40, inodes: 1 << 30, now: began, idle: time.Hour, disk: newDisk(),
 		tenants: make(map[bundle.Name]Tenant), lows: []*low{newLow(t, "low", 1)},
 		keep: Keep{Rejected: 24 * time.Hour, Damaged: 24 * time.Hour, Rows: 1000 * time.Hour},
 	}
@@ -162,7 +165,7 @@ func (p *plan) at(name ...string) string { return filepath.Join(append([]string{
 func (p *plan) tenant(name bundle.Name, mode release.Mode, destinations ...string) {
 	t := Tenant{Name: name, Release: mode}
 	for _, d := range destinations {
-		t.Destinations = append(t.Destinations, deliver.Options{Directory: p.at(d)})
+		t.Destinations = append(t.Destinations, deliver.Options{Directory: p.at(d), FileMode: deliver.DefaultFileMode, DirMode: deliver.DefaultDirMode})
 	}
 	p.tenants[name] = t
 }
@@ -190,6 +193,13 @@ func (p *plan) advance(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.now = p.now.Add(d)
+}
+
+// passed is a clock that nobody sets.
+func (p *plan) passed() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.now.Sub(began)
 }
 
 func (p *plan) space() (bytes, inodes int64, err error) {
@@ -237,7 +247,7 @@ func (p *plan) prepare(t testing.TB) *house {
 		Receiver: receiverID, Tenants: p.tenants, Trust: h.trust, Keep: p.keep, Now: p.clock, Aged: p.aged, Log: zap.New(core), Fatal: func(err error) { h.fatal <- err },
 	})
 	h.assembler, err = assemble.New(assemble.Options{
-		Dir: p.at(state, "receiving"), Disk: p.disk, Owner: h.Chamber, Memory: 48 << 20, Workers: 2, Now: p.clock, Idle: p.idle, Checkpoint: time.Millisecond,
+		Dir: p.at(state, "receiving"), Disk: p.disk, Owner: h.Chamber, Memory: 48 << 20, Workers: 2, Now: p.clock, Passed: p.passed, Idle: p.idle, Checkpoint: time.Millisecond,
 	})
 	must(t, err)
 	h.SetAssembler(h.assembler)

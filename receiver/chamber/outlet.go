@@ -216,7 +216,8 @@ func (c *Chamber) batch(o *outlet, ids []bundle.ID) (batch []*ledger.Record, res
 		case err == nil && r.State == ledger.Imported:
 			o.over(id, nil)
 			continue
-		case err == nil && r.State != ledger.Approved:
+		case err == nil && r.State != ledger.Approved: // somebody has rejected it
+			c.discard(r)
 			o.over(id, refused("bundle %s is %s, and no longer approved", id, r.State))
 			continue
 		case err == nil && c.doubted(r) != nil:

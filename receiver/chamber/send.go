@@ -271,6 +271,7 @@ func (c *Chamber) undelivered(o *outlet, w *way) {
 	c.posted(err)
 	switch {
 	case errors.Is(err, errOver): // it was rejected meanwhile
+		c.discard(w.record)
 		o.over(id, w.err)
 	case err == nil && after.State == ledger.Refused:
 		c.o.Log.Error("refused at the second gate", zap.Stringer("bundle", id), zap.Error(w.err))

@@ -29,7 +29,7 @@ type batch struct {
 // order of jobs: what becomes of one has no part in another. Where its Err is nil the item stands under Outcome.Final, durably.
 func Batch(ctx context.Context, disks *disk.Disk, jobs []Job, o Options, note Note) []Result {
 	results := make([]Result, len(jobs))
-	o = o.withDefaults()
+	o = o.withHook()
 	d, err := openDestination(disks, o.Directory)
 	if err != nil {
 		for i := range results {

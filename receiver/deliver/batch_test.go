@@ -31,7 +31,7 @@ func TestABatchDecidesEachForItself(t *testing.T) {
 			jobs := small(t, dir, 8, func(i int) string { return []string{"a", "b", "a", "bad", "bad", "rejected", "a", "c"}[i] })
 			must(t, os.WriteFile(filepath.Join(jobs[3].Dir, "files", "bad"), []byte("forged"), 0o600))
 			calls := 0
-			results := Batch(t.Context(), disk.New(), jobs, Options{Directory: to, Keep: keep}, func(all []Intent) []error {
+			results := Batch(t.Context(), disk.New(), jobs, Options{Directory: to, FileMode: DefaultFileMode, DirMode: DefaultDirMode, Keep: keep}, func(all []Intent) []error {
 				calls++
 				errs := make([]error, len(all))
 				for i := range all {
@@ -70,7 +70,7 @@ func TestABatchInOrder(t *testing.T) {
 	to := filepath.Join(dir, "to")
 	must(t, os.Mkdir(to, 0o755))
 	jobs := small(t, dir, 5, func(int) string { return "a" })
-	for i, r := range Batch(t.Context(), disk.New(), jobs, Options{Directory: to, Clash: Replace}, func([]Intent) []error { return nil }) {
+	for i, r := range Batch(t.Context(), disk.New(), jobs, Options{Directory: to, FileMode: DefaultFileMode, DirMode: DefaultDirMode, Clash: Replace}, func([]Intent) []error { return nil }) {
 		if r.Err != nil || r.Final != "a" {
 			t.Errorf("%d: %+v", i, r)
 		}
@@ -100,7 +100,7 @@ func BenchmarkSmallBundles(b *testing.B) {
 				must(b, d.dir.Sync())
 				d.close()
 				b.StartTimer()
-				for _, r := range Batch(b.Context(), disk.New(), jobs, Options{Directory: to, Keep: row.keep}, func([]Intent) []error { return nil }) {
+				for _, r := range Batch(b.Context(), disk.New(), jobs, Options{Directory: to, FileMode: DefaultFileMode, DirMode: DefaultDirMode, Keep: row.keep}, func([]Intent) []error { return nil }) {
 					must(b, r.Err)
 				}
 				bundles += row.size

@@ -186,7 +186,9 @@ func apart(t *testing.T, items []entry) *place {
 	return newPlace(t, from, base, items)
 }
 
-func (p *place) options() Options { return Options{Directory: p.to} }
+func (p *place) options() Options {
+	return Options{Directory: p.to, FileMode: DefaultFileMode, DirMode: DefaultDirMode}
+}
 
 func (p *place) deliver(o Options) (Outcome, error) {
 	p.job.Previous = p.book.read(p.t)
@@ -195,7 +197,7 @@ func (p *place) deliver(o Options) (Outcome, error) {
 
 // want is what the item looks like under a name of the destination.
 func (p *place) want(name string, o Options) map[string]string {
-	o = o.withDefaults()
+	o = o.withHook()
 	all := make(map[string]string)
 	for _, e := range p.items {
 		at := name + strings.TrimSuffix(strings.TrimPrefix(e.path, p.job.Name), "/")

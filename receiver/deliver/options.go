@@ -49,20 +49,14 @@ const (
 type Options struct {
 	Directory string // not a symbolic link itself
 	Clash     Clash
-	FileMode  fs.FileMode // group's and others' bits of files; 0: DefaultFileMode
-	DirMode   fs.FileMode // group's and others' bits of directories; 0: DefaultDirMode
+	FileMode  fs.FileMode // group's and others' bits of files
+	DirMode   fs.FileMode // group's and others' bits of directories
 	Keep      bool        // the content must stay in quarantine too: it is copied, never moved
 
 	hook func(step string) // tests stop or kill here, between any two steps
 }
 
-func (o Options) withDefaults() Options {
-	if o.FileMode == 0 {
-		o.FileMode = DefaultFileMode
-	}
-	if o.DirMode == 0 {
-		o.DirMode = DefaultDirMode
-	}
+func (o Options) withHook() Options {
 	if o.hook == nil {
 		o.hook = func(string) {}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -140,7 +141,13 @@ func (s *State) Close(clean bool) error {
 func AtRest(ctx context.Context, o Options, do func(context.Context, *State) error) error {
 	ctx, fatal := context.WithCancelCause(ctx)
 	defer fatal(nil)
-	o.Fatal = fatal
+	var lost atomic.Pointer[error]
+	o.Fatal = func(err error) {
+		if err != nil {
+			lost.CompareAndSwap(nil, &err)
+		}
+		fatal(err)
+	}
 	s, err := Open(ctx, o)
 	if err != nil {
 		return err
@@ -157,6 +164,9 @@ func AtRest(ctx context.Context, o Options, do func(context.Context, *State) err
 	s.Chamber.Wait()
 	end()
 	broken := <-ended
+	if failed := lost.Load(); failed != nil { // whoever asked for the sync may have made do without it: the next start looks at the files
+		broken = errors.Join(broken, *failed)
+	}
 	if errors.Is(broken, ledger.ErrFatal) {
 		err = errors.Join(err, broken)
 	}

@@ -130,19 +130,11 @@ func (l *Ledger) commit(sync bool) (failed map[bundle.ID]error, err error) {
 		l.commits = commit
 		l.anchor.committed(commit, l.before, l.staged, l.linked)
 	}
-	if err := l.roomy(func() error { return l.show(context.Background(), l.staged, commit) }); err != nil {
+	if err := l.tell(commit); err != nil {
 		if sync {
 			err = fmt.Errorf("%w: %w", ErrFatal, err) // or judgements would be made by a catalog that does not know what is on the disk
 		}
 		return nil, err
-	}
-	if err := l.raiseMarks(context.Background()); err != nil {
-		return nil, err
-	}
-	if len(l.linked) > 0 {
-		if err := l.giveUp(context.Background()); err != nil {
-			return nil, err
-		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -155,6 +147,18 @@ func (l *Ledger) commit(sync bool) (failed map[bundle.ID]error, err error) {
 	}
 	clear(l.hidden)
 	return failed, nil
+}
+
+// tell has the catalog know the batch.
+func (l *Ledger) tell(commit uint64) error {
+	ctx := context.Background()
+	if err := l.roomy(func() error { return l.show(ctx, l.staged, commit) }); err != nil {
+		return err
+	}
+	if err := l.raiseMarks(ctx); err != nil || len(l.linked) == 0 {
+		return err
+	}
+	return l.roomy(func() error { return l.giveUp(ctx) })
 }
 
 // put writes the record files of the batch: all contents, a sync, then the names, which another sync makes durable. commit is the number of the group that they are, or that of the

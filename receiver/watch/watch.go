@@ -78,7 +78,40 @@ type Facts struct {
 	Ahead     time.Duration           // of our clock before the machine's
 	Stuck     []string                // goroutines that stand still
 	Doubts    []string                // where the state is older than what the anchor remembers
+	Lately    map[string]Lately       // of each link
 	Untrusted string                  // why configuration or allowed_signers could not be read again after somebody had edited them
+}
+
+// Lately is what came of a link's packets within the last minute.
+type Lately struct{ Here, Accepted uint64 } // lost in this host; accepted
+
+// Recent follows the packets of each link over the last minute. One goroutine uses it at a time.
+type Recent map[string]*struct{ here, accepted alarm.Minute }
+
+func here(l *Link) uint64 { return l.Lost.Kernel + l.Lost.Queue }
+
+// Note is to be called each second.
+func (r Recent) Note(links []Link) {
+	for i := range links {
+		l := &links[i]
+		if r[l.Name] == nil {
+			r[l.Name] = new(struct{ here, accepted alarm.Minute })
+		}
+		r[l.Name].here.Note(here(l))
+		r[l.Name].accepted.Note(l.Packets.Accepted)
+	}
+}
+
+// Lately is what Facts are told.
+func (r Recent) Lately(links []Link) map[string]Lately {
+	lately := make(map[string]Lately)
+	for i := range links {
+		l := &links[i]
+		if m := r[l.Name]; m != nil {
+			lately[l.Name] = Lately{m.here.Since(here(l)), m.accepted.Since(l.Packets.Accepted)}
+		}
+	}
+	return lately
 }
 
 // aheadMost is how far our clock may be before the machine's: a second is what the file of the clock rounds to.
@@ -99,8 +132,8 @@ func Alarms(s *Status, f Facts) alarm.List {
 		if f.Expecting && quiet > f.Silence {
 			add("silence", l.Name, "link %s: no heartbeat for %v (is the sender running, is the light on?)", l.Name, quiet.Round(time.Second))
 		}
-		if here := l.Lost.Kernel + l.Lost.Queue; here > 0 && here*100 > l.Packets.Accepted {
-			add("overload", l.Name, "link %s: %d packets were lost in this host, not on the link (doctor looks at the socket's buffer)", l.Name, here)
+		if m := f.Lately[l.Name]; m.Here > 0 && m.Here*100 > m.Accepted {
+			add("overload", l.Name, "link %s: %d packets were lost in this host within a minute, not on the link (doctor looks at the socket's buffer)", l.Name, m.Here)
 		}
 	}
 	for _, text := range f.Doubts {

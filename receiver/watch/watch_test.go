@@ -33,7 +33,13 @@ func TestEachFaultHasItsAlarmAndHealthHasNone(t *testing.T) {
 		{"no heartbeat ever", func(s *Status, _ *Facts) { s.Links[0].LastHeartbeat = nil }, "silence"},
 		{"no heartbeat yet", func(s *Status, f *Facts) { s.Links[0].LastHeartbeat, f.Up = nil, time.Second }, ""},
 		{"nobody is enrolled", func(s *Status, f *Facts) { s.Links[0].LastHeartbeat, f.Expecting = nil, false }, ""},
-		{"loss in this host", func(s *Status, _ *Facts) { s.Links[0].Lost.Kernel = 20_000 }, "overload"},
+		{"loss in this host", func(s *Status, f *Facts) {
+			f.Lately = map[string]Lately{s.Links[0].Name: {Here: 20_000, Accepted: 1_000_000}}
+		}, "overload"},
+		{"a little loss in this host", func(s *Status, f *Facts) {
+			f.Lately = map[string]Lately{s.Links[0].Name: {Here: 9000, Accepted: 1_000_000}}
+		}, ""},
+		{"loss in this host that is over", func(s *Status, _ *Facts) { s.Links[0].Lost.Kernel = 20_000 }, ""},
 		{"loss on the link", func(s *Status, _ *Facts) { s.Links[0].Lost.Link = 500_000 }, ""},
 		{"missing", func(s *Status, _ *Facts) { s.Bundles[ledger.Missing] = 1 }, "missing"},
 		{"damaged", func(s *Status, _ *Facts) { s.Bundles[ledger.Damaged] = 1 }, "damaged"},
@@ -51,5 +57,26 @@ func TestEachFaultHasItsAlarmAndHealthHasNone(t *testing.T) {
 		case row.want == "" && len(got) > 0, row.want != "" && (len(got) != 1 || got[0].Name != row.want):
 			t.Errorf("%s: %v, want %q", row.name, got, row.want)
 		}
+	}
+}
+
+func TestLossIsAnAlarmForAMinuteAndHoweverLongTheProcessHasRun(t *testing.T) {
+	r := make(Recent)
+	links := []Link{{Name: "a"}}
+	alarmed := 0
+	for second := range 3600 {
+		links[0].Packets.Accepted += 10_000
+		if second == 3000 {
+			links[0].Lost.Queue += 20_000
+		}
+		r.Note(links)
+		s, f := healthy()
+		s.Links[0].Name, f.Lately = "a", r.Lately(links)
+		if len(Alarms(s, f)) > 0 {
+			alarmed++
+		}
+	}
+	if alarmed < 55 || alarmed > 65 {
+		t.Errorf("the alarm stood for %d seconds of an hour", alarmed)
 	}
 }

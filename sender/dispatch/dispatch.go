@@ -151,6 +151,13 @@ func (d *Dispatcher) Waiting() (bundles int, bytes int64) {
 	return len(d.tasks), bytes
 }
 
+// Held is how many bundles are not out yet.
+func (d *Dispatcher) Held() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.tasks)
+}
+
 // Progress returns how much content of a bundle's present pass is out; ok is false when no pass of it is under way.
 func (d *Dispatcher) Progress(id bundle.ID) (bytes int64, ok bool) {
 	d.mu.Lock()

@@ -47,7 +47,7 @@ func (h *House) claim(ctx context.Context, i int) {
 // room waits until there is room for another claimed item.
 func (h *House) room(ctx context.Context) {
 	for ctx.Err() == nil {
-		if n, _ := h.Dispatch.Waiting(); n < claimedMost {
+		if h.Dispatch.Held() < claimedMost {
 			return
 		}
 		select {

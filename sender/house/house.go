@@ -104,6 +104,7 @@ func Join(s *State, o Options) (*House, error) {
 		Plan: l.Plan, Tenants: weights, Socket: l.Socket, Pacer: l.Pacer, Batch: l.Batch, Secrets: o.Secrets, Epoch: s.Epoch,
 		Beat: func() []transmit.Appender { return h.Dispatch.Beat() }, Loss: l.Facts.Loss, Burst: l.Facts.Burst, IPOverhead: l.Facts.IPOverhead,
 		Alive: o.Alive, Failed: o.Unsent,
+		Unrenewed: func(err error) { o.Log.Error("the session stays the old one: tried again in a minute", zap.Error(err)) },
 	})
 	h.Dispatch = dispatch.New(dispatch.Options{
 		Tenants: tenants, Link: h.Engine, Disk: s.Disk, Ledger: s.Ledger, Signer: o.Secrets, Buffers: pack.NewBuffers(o.Memory, 0), Sender: o.Name,

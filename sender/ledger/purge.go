@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"ecluse/internal/catalog"
 	"ecluse/protocol/bundle"
 )
 
@@ -82,7 +83,10 @@ func (l *Ledger) purge(ids []bundle.ID) error {
 			return nil
 		})
 	})
-	if err != nil {
+	switch {
+	case catalog.NoRoom(err): // their rows stay, and the next purge finds that nothing is behind them
+		unreadable = append(unreadable, fmt.Errorf("purge rows: %w", err))
+	case err != nil:
 		return fmt.Errorf("%w: %w", ErrFatal, err)
 	}
 	return errors.Join(unreadable...)

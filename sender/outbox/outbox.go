@@ -61,6 +61,7 @@ const (
 	NoticeNoLeases NoticeKind = "writers cannot be seen here: what is not moved in waits longer"
 	NoticeNoWatch  NoticeKind = "inotify does not work here: the outbox is read at intervals only"
 	NoticeGone     NoticeKind = "the outbox is gone"
+	NoticeUnread   NoticeKind = "the outbox cannot be read: nothing of it is taken"
 	NoticeBack     NoticeKind = "the outbox is back"
 	NoticeOverflow NoticeKind = "inotify lost events: the outbox is read afresh"
 	NoticeRefused  NoticeKind = "an item cannot be claimed"

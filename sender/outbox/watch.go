@@ -187,6 +187,7 @@ func (w *watcher) scan(now time.Time) {
 	}
 	d, err := w.b.o.Disk.Open(w.b.o.Dir)
 	if err != nil {
+		w.unread(err)
 		return
 	}
 	defer d.Close()
@@ -206,6 +207,7 @@ func (w *watcher) scan(now time.Time) {
 			break
 		}
 		if err != nil {
+			w.unread(err)
 			return
 		}
 	}
@@ -218,6 +220,11 @@ func (w *watcher) scan(now time.Time) {
 		w.b.o.Report(Notice{Kind: NoticeFull, Name: w.b.o.Dir})
 	}
 	w.full = w.f.cut
+}
+
+// unread says why nothing was seen this time. Whoever is told bounds how often.
+func (w *watcher) unread(err error) {
+	w.b.o.Report(Notice{Kind: NoticeUnread, Name: w.b.o.Dir, Err: err})
 }
 
 // orphans removes reasons whose items are gone: an earlier life may have left some.
@@ -252,6 +259,7 @@ func (w *watcher) attend() bool {
 	here := inode{st.Dev, st.Ino}
 	if w.missing {
 		if err := w.b.prepare(); err != nil {
+			w.unread(err)
 			return false
 		}
 		w.missing = false

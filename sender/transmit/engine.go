@@ -36,6 +36,8 @@ type Options struct {
 	Alive func(who string)
 	// Failed is told of datagrams that the system would not take; it may end the engine by returning an error.
 	Failed func(error) error
+	// Unrenewed is told why a session that is old could not be replaced. The old one goes on, far below what its key allows, and a minute later it is tried again.
+	Unrenewed func(error)
 }
 
 // Engine drives one link. Make it with New, then Run it; feeds may be opened before and while it runs.
@@ -46,7 +48,7 @@ type Engine struct {
 	stats    linkStats
 }
 
-// New checks the options: all but Alive and Failed are needed.
+// New checks the options: all but Alive, Failed and Unrenewed are needed.
 func New(o Options) *Engine {
 	if o.Plan == nil || o.Socket == nil || o.Pacer == nil || o.Secrets == nil || o.Beat == nil {
 		panic("transmit: incomplete options")
@@ -56,6 +58,9 @@ func New(o Options) *Engine {
 	}
 	if o.Alive == nil {
 		o.Alive = func(string) {}
+	}
+	if o.Unrenewed == nil {
+		o.Unrenewed = func(error) {}
 	}
 	if o.Failed == nil {
 		o.Failed = func(error) error { return nil }
@@ -165,8 +170,9 @@ func (e *Engine) rekey(ctx context.Context, to chan<- *Session) error {
 			continue
 		}
 		s, err := NewSession(e.options.Secrets, e.options.Epoch)
-		if err != nil {
-			return fmt.Errorf("rekey: %w", err)
+		if err != nil { // a full disk, or an agent that is not there: neither ends what runs
+			e.options.Unrenewed(fmt.Errorf("rekey: %w", err))
+			continue
 		}
 		select {
 		case to <- s:
