@@ -41,7 +41,7 @@ func ticketCommand() *cobra.Command {
 --receipt a code says what is safe here, in quarantine or beyond; there, the same command lets the sender clear it from sent/.
 
 A BUNDLE may be cut to 6 characters; one of which nothing is here is named by [SENDER/]TENANT/SEQUENCE. A code may be typed in either case, with or without its hyphens. On one day no
-more codes are issued than tickets.per_day allows; one that was issued before today is not counted again.`,
+more codes are issued than tickets.per_day allows; one that was issued already on that day counts no more.`,
 		Example: `  ecluse-receiver ticket 3f7k2q
   ecluse-receiver ticket --all
   ecluse-receiver ticket --qr default/17

@@ -225,10 +225,20 @@ func printCode(w, talk io.Writer, a *codeAnswer) {
 	}
 	switch {
 	case a.Kind == "receipt":
-		fmt.Fprintf(talk, "receipt of tenant %s: %d bundles are confirmed and cleared from sent/\n", a.Tenant, len(a.Bundles))
+		fmt.Fprintf(talk, "receipt of tenant %s: %d bundles are confirmed, and their items leave sent/\n", a.Tenant, a.well())
 	default:
 		fmt.Fprintf(talk, "ticket of tenant %s: %d bundles\n", a.Tenant, len(a.Bundles))
 	}
+}
+
+// well is how many bundles nothing was wrong with.
+func (a *codeAnswer) well() (n int) {
+	for _, b := range a.Bundles {
+		if b.Error == nil {
+			n++
+		}
+	}
+	return n
 }
 
 func (b *codeBundle) title() string {

@@ -208,7 +208,7 @@ func (c *Chamber) posted(err error) {
 		c.fatal(err)
 	case errors.As(err, &state), errors.Is(err, errOver), c.ctx.Err() != nil: // it ended meanwhile
 	default:
-		c.o.Log.Error("ledger", zap.Error(err))
+		c.o.Log.Error("write down what became of a bundle", zap.Error(err))
 	}
 }
 

@@ -49,7 +49,7 @@ func (c *Chamber) keepAll() {
 	defer tick.Stop()
 	for {
 		if err := c.purge(); err != nil && c.ctx.Err() == nil {
-			c.o.Log.Error("purge", zap.Error(err))
+			c.o.Log.Error("purge what has stayed long enough", zap.Error(err))
 		}
 		select {
 		case <-tick.C:
@@ -66,7 +66,7 @@ func (c *Chamber) keepUntil(r *ledger.Record, since time.Time) {
 		if err := c.removeContent(r.Bundle, d); err == nil {
 			return
 		} else {
-			c.o.Log.Error("purge", zap.Error(err))
+			c.o.Log.Error("remove content from quarantine", zap.Stringer("bundle", r.Bundle), zap.Error(err))
 		}
 	}
 	c.mu.Lock()

@@ -65,9 +65,23 @@ func Join(s *State, f Flow) (*House, error) {
 	s.Desk.Join(h.Assembler)
 	h.Collector, err = collect.New(collect.Options{
 		Links: f.Links, Verifier: h.verifier, Sink: h.Assembler, Memory: f.Memory, Queue: f.Queue, Now: s.Clock.Now, OnRefusal: f.OnRefusal,
-		OnFault: func(err error) { s.o.Log.Error("collect", zap.Error(err)) },
+		OnFault: once(time.Minute, func(err error) { s.o.Log.Error("store how far the packets of the sessions have come", zap.Error(err)) }),
 	})
 	return h, err
+}
+
+// once hands on the first error, and of those that follow one in so long: what goes on for hours is told once a minute.
+func once(every time.Duration, tell func(error)) func(error) {
+	var mu sync.Mutex
+	var last time.Time
+	return func(err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if last.IsZero() || time.Since(last) >= every {
+			last = time.Now()
+			tell(err)
+		}
+	}
 }
 
 // Enrol changes who may sign and which sender may use which tenant, of sessions and bundles alike: a key that is taken out holds at once what it signed and nobody

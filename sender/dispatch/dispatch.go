@@ -264,7 +264,7 @@ func (d *Dispatcher) failed(err error) {
 		d.fail(err)
 		return
 	}
-	d.o.Log.Error("ledger", zap.Error(err))
+	d.o.Log.Error("write down what became of a bundle", zap.Error(err))
 }
 
 // forget takes a task out of what is under way, unless the bundle has another one by now.

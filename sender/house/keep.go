@@ -24,7 +24,7 @@ func (h *House) keep(ctx context.Context) {
 	h.clearConfirmed(ctx)
 	for {
 		if err := h.purge(ctx); err != nil && ctx.Err() == nil {
-			h.o.Log.Error("purge", zap.Error(err))
+			h.o.Log.Error("purge what has stayed long enough", zap.Error(err))
 		}
 		select {
 		case <-tick.C:
