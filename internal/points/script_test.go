@@ -2,6 +2,7 @@ package points
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"time"
@@ -274,7 +275,7 @@ func (w *world) take(it *item) {
 	if it.differs(at) != "" {
 		return
 	}
-	if err := os.Rename(at, filepath.Join(dir, "../../taken", it.name)); err != nil {
+	if err := os.Rename(at, filepath.Join(dir, "../../taken", fmt.Sprint(it.name, "-", len(w.taken)))); err != nil {
 		w.fail("take %s: %v", it.name, err)
 		return
 	}

@@ -97,6 +97,7 @@ type world struct {
 	taken     map[*item]string // by consumers, from which destination
 	ends      map[string]int
 	lasting   atomic.Int32 // faults that last still
+	looking   atomic.Int32 // the checker reads
 	stuck     bool         // it did not come to rest
 	over      bool         // time has passed, and what is over was purged
 }
@@ -223,7 +224,7 @@ const recoveryLasts = 10 * time.Second
 
 // due counts an act, and says what strikes it.
 func (w *world) due(p *probe, op *disk.Op) *blow {
-	if p.Dead() {
+	if p.Dead() || w.looking.Load() > 0 {
 		return nil
 	}
 	class := w.class(op)

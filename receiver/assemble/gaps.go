@@ -103,7 +103,7 @@ func (d OnDisk) Gaps(id bundle.ID) (g Gaps, ok bool, err error) {
 	if _, err := d.Disk.ReadFile(filepath.Join(d.Dir, id.String(), "offer.json"), noteLimit); errors.Is(err, fs.ErrNotExist) {
 		return Gaps{}, false, nil
 	}
-	a := &Assembler{options: Options{Disk: d.Disk, Dir: d.Dir, Now: func() time.Time { return time.Time{} }}} // nothing of it moves
+	a := &Assembler{options: Options{Disk: d.Disk, Dir: d.Dir, Passed: func() time.Duration { return 0 }}} // nothing of it moves
 	in, err := a.load(filepath.Join(d.Dir, id.String()), id.String())
 	if err != nil {
 		return Gaps{}, false, fmt.Errorf("read what is here of %s: %w", id, err)
