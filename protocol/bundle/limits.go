@@ -61,6 +61,10 @@ const (
 	// MaxParts is the number of packets of an announcement: room for larger signatures.
 	MaxParts = 8
 
+	// MaxProbeSteps and MaxProbePackets, of each step, bound what a receiver counts of a probe.
+	MaxProbeSteps   = 64
+	MaxProbePackets = 1 << 24
+
 	// MaxLinks is the number of links in a session: keys to derive.
 	MaxLinks = 16
 

@@ -16,6 +16,7 @@ const (
 	ReasonPacketFloor           Reason = "packet-floor"
 	ReasonPacketReserved        Reason = "packet-reserved"
 	ReasonPacketCode            Reason = "packet-code"
+	ReasonPacketProbe           Reason = "packet-probe"
 	ReasonBlockConflict         Reason = "block-conflict"
 	ReasonBlockLost             Reason = "block-lost"
 	ReasonBlockBudget           Reason = "block-budget"
@@ -99,13 +100,14 @@ var reasons = [...]struct {
 }{
 	{ReasonPacketLength, "packet", "the datagram's length fits no shard"},
 	{ReasonPacketVersion, "packet", "another version of the protocol"},
-	{ReasonPacketKind, "packet", "neither announcement nor data"},
+	{ReasonPacketKind, "packet", "neither announcement, data nor probe"},
 	{ReasonPacketTag, "packet", "no open session has this tag"},
 	{ReasonPacketSeal, "packet", "the seal does not open"},
 	{ReasonPacketReplay, "packet", "seen before, or too old to tell"},
 	{ReasonPacketFloor, "packet", "at or below the number stored before a restart"},
 	{ReasonPacketReserved, "packet", "a reserved byte is not zero"},
 	{ReasonPacketCode, "packet", "k, m, index and shard form no code"},
+	{ReasonPacketProbe, "packet", "a field of a probe is outside its range"},
 	{ReasonBlockConflict, "packet", "differs from the block's first packet"},
 	{ReasonBlockLost, "block", "fewer than k shards arrived"},
 	{ReasonBlockBudget, "block", "given up: memory for blocks was full"},

@@ -35,6 +35,7 @@ type Kind uint8
 const (
 	KindAnnounce Kind = 1
 	KindData     Kind = 2
+	KindProbe    Kind = 3
 )
 
 // Tag names the session and link whose key opens a packet (P-3). Two sessions may share one: it is a hint, never proof.
@@ -44,7 +45,7 @@ type Tag [3]byte
 var (
 	errLength   error = bundle.Reject(bundle.ReasonPacketLength, "P-1", "the length of the datagram fits no shard")
 	errVersion  error = bundle.Reject(bundle.ReasonPacketVersion, "P-2", "another version of the protocol")
-	errKind     error = bundle.Reject(bundle.ReasonPacketKind, "P-2", "neither announcement nor data")
+	errKind     error = bundle.Reject(bundle.ReasonPacketKind, "P-2", "neither announcement, data nor probe")
 	errTag      error = bundle.Reject(bundle.ReasonPacketTag, "P-3", "the session has another tag")
 	errSeal     error = bundle.Reject(bundle.ReasonPacketSeal, "P-5", "the seal does not open")
 	errReplay   error = bundle.Reject(bundle.ReasonPacketReplay, "P-6", "a number seen before, or too old to tell")
@@ -54,7 +55,7 @@ var (
 )
 
 // Classify reads the first bytes of a datagram of any length and says what it claims to be (P-1, P-2). The tag means
-// something for data only. Nothing is believed yet: an announcement goes to an Assembler, data to the Opener of its tag.
+// nothing for an announcement. Nothing is believed yet: an announcement goes to an Assembler, the others to the Opener of their tag.
 // It allocates nothing.
 func Classify(datagram []byte) (Kind, Tag, error) {
 	if len(datagram) < HeaderSize {
@@ -67,7 +68,7 @@ func Classify(datagram []byte) (Kind, Tag, error) {
 	switch kind := Kind(datagram[0] & 0x0f); kind {
 	case KindAnnounce:
 		return kind, tag, nil
-	case KindData:
+	case KindData, KindProbe:
 		if !shardAllowed(len(datagram) - Overhead) {
 			return 0, Tag{}, errLength
 		}

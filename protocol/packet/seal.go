@@ -36,15 +36,20 @@ func (s *Sealer) Seal(dst []byte, number uint64, salt [6]byte, in Inner, shard [
 	start, size := len(dst), Overhead+len(shard)
 	dst = slices.Grow(dst, size)[:start+size]
 	p := dst[start:]
-	p[0] = Version<<4 | byte(KindData)
-	copy(p[tagOffset:], s.tag[:])
-	putUint48(p[numberOffset:], number)
-	copy(p[saltOffset:], salt[:])
+	s.header(p, KindData, number, salt)
 	in.put(p[HeaderSize:])
 	copy(p[HeaderSize+InnerSize:], shard)
 	plain := p[HeaderSize : HeaderSize+InnerSize+len(shard)]
 	s.aead.Seal(plain[:0], p[numberOffset:HeaderSize], plain, p[:HeaderSize])
 	return dst
+}
+
+// header writes the clear header.
+func (s *Sealer) header(p []byte, kind Kind, number uint64, salt [6]byte) {
+	p[0] = Version<<4 | byte(kind)
+	copy(p[tagOffset:], s.tag[:])
+	putUint48(p[numberOffset:], number)
+	copy(p[saltOffset:], salt[:])
 }
 
 // Opener opens the data packets of one link of one session. It holds nothing that changes: any number of workers may use
@@ -72,25 +77,34 @@ func NewOpener(key [32]byte, tag Tag) (*Opener, error) {
 //
 // It allocates nothing, whether it opens or refuses. It knows nothing of replay: ask a Window before and after.
 func (o *Opener) Open(dst, datagram []byte) (in Inner, number uint64, shard []byte, err error) {
-	kind, tag, err := Classify(datagram)
-	switch {
-	case err != nil:
-		return Inner{}, 0, nil, err
-	case kind != KindData:
-		return Inner{}, 0, nil, errKind
-	case tag != o.tag:
-		return Inner{}, 0, nil, errTag
-	case cap(dst) < len(datagram)-HeaderSize-TagSize:
-		panic("packet: no room to open a packet")
-	}
-	plain, err := o.aead.Open(dst[:0], datagram[numberOffset:HeaderSize], datagram[HeaderSize:], datagram[:HeaderSize])
+	plain, number, err := o.unseal(dst, datagram, KindData)
 	if err != nil {
-		return Inner{}, 0, nil, errSeal
+		return Inner{}, 0, nil, err
 	}
 	if in, err = parseInner(plain); err != nil {
 		return Inner{}, 0, nil, err
 	}
-	return in, uint48(datagram[numberOffset:]), plain[InnerSize:], nil
+	return in, number, plain[InnerSize:], nil
+}
+
+// unseal gives what was sealed in a packet of a kind.
+func (o *Opener) unseal(dst, datagram []byte, want Kind) (plain []byte, number uint64, err error) {
+	kind, tag, err := Classify(datagram)
+	switch {
+	case err != nil:
+		return nil, 0, err
+	case kind != want:
+		return nil, 0, errKind
+	case tag != o.tag:
+		return nil, 0, errTag
+	case cap(dst) < len(datagram)-HeaderSize-TagSize:
+		panic("packet: no room to open a packet")
+	}
+	plain, err = o.aead.Open(dst[:0], datagram[numberOffset:HeaderSize], datagram[HeaderSize:], datagram[:HeaderSize])
+	if err != nil {
+		return nil, 0, errSeal
+	}
+	return plain, uint48(datagram[numberOffset:]), nil
 }
 
 // Number gives the packet number that a data packet claims, so that a Window can refuse a replay before the work of

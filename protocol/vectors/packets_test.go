@@ -15,6 +15,8 @@ type packetValues struct {
 	Salt, Shard string
 	Block       uint32
 	Index, K, M uint16
+	Probe       *packet.Probe
+	Size        int // of a probe in place of a shard
 }
 
 // open takes one datagram as a receiver does that knows one link.
@@ -32,6 +34,10 @@ func TestPacketsOfSection3(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if kind, _, err := packet.Classify(datagram); err == nil && kind == packet.KindProbe {
+			probed(t, v, o, key, tag, datagram)
+			return
+		}
 		inner, number, shard, err := open(o, bytes.Clone(datagram))
 		if !judged(t, v, err) {
 			return
@@ -48,6 +54,27 @@ func TestPacketsOfSection3(t *testing.T) {
 		}
 		same(t, "packet", s.Seal(nil, number, [6]byte(unhex(t, want.Salt)), inner, shard), datagram)
 	})
+}
+
+// probed holds one packet of a probe.
+func probed(t *testing.T, v vector, o *packet.Opener, key [32]byte, tag packet.Tag, datagram []byte) {
+	t.Helper()
+	p, number, err := o.OpenProbe(make([]byte, 0, len(datagram)), bytes.Clone(datagram))
+	if !judged(t, v, err) {
+		return
+	}
+	want := values[packetValues](t, v)
+	if p != *want.Probe || number != want.Number {
+		t.Errorf("number %d holds %+v, should be %d and %+v", number, p, want.Number, *want.Probe)
+	}
+	if _, _, _, err := o.Open(make([]byte, 0, len(datagram)), bytes.Clone(datagram)); err == nil {
+		t.Error("it opens as data")
+	}
+	s, err := packet.NewSealer(key, tag)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "packet", s.SealProbe(nil, number, [6]byte(unhex(t, want.Salt)), p, want.Size), datagram)
 }
 
 type windowInput struct {

@@ -109,6 +109,7 @@ func newLink(i int, from Link, memory, queue int, clock func() int64) (*link, er
 		return nil, errors.Join(fmt.Errorf("link %s: %w", from.Name, err), t.arena.mem.close())
 	}
 	l := &link{index: i, name: from.Name, socket: from.Socket, clock: clock, table: t, memory: ringMemory, ring: newRing(ringMemory, readAtOnce)}
+	t.host = l.here
 	l.rates.note(clock(), 0, 0)
 	l.scratch = make([]Buffer, readAtOnce)
 	mem := make([]byte, bufferSize)

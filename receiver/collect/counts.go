@@ -6,7 +6,7 @@ import "ecluse/protocol/bundle"
 var packetReasons = [...]bundle.Reason{
 	bundle.ReasonPacketLength, bundle.ReasonPacketVersion, bundle.ReasonPacketKind, bundle.ReasonPacketTag,
 	bundle.ReasonPacketSeal, bundle.ReasonPacketReplay, bundle.ReasonPacketFloor, bundle.ReasonPacketReserved,
-	bundle.ReasonPacketCode, bundle.ReasonBlockConflict,
+	bundle.ReasonPacketCode, bundle.ReasonPacketProbe, bundle.ReasonBlockConflict,
 }
 
 // refusals counts refused packets by reason. Counting allocates nothing.

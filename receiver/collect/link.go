@@ -139,7 +139,7 @@ func (l *link) datagram(now int64, datagram []byte) {
 	case kind == packet.KindAnnounce:
 		l.announcement(now, datagram)
 	default:
-		if done := t.packet(now, tag, datagram); done != nil {
+		if done := t.packet(now, kind, tag, datagram); done != nil {
 			done.link = l.index
 			l.queue <- done
 		}
@@ -152,8 +152,12 @@ func (l *link) tick() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.table.tick(now)
+	l.table.probe.tick(now, l.table.host)
 	l.rates.note(now, l.table.packets.Accepted, l.table.packets.Bytes)
 }
+
+// here is what this host has thrown away of what came for this link, as it is counted.
+func (l *link) here() uint64 { return l.socket.Dropped() + l.overrun.Load() }
 
 // open lets a session's packets in.
 func (l *link) open(s *Session) error {

@@ -176,10 +176,10 @@ func (b *testBench) take(datagram []byte) *block {
 		b.tab.refused.add(err)
 		return nil
 	}
-	if kind != packet.KindData {
-		b.t.Fatal("not data")
+	if kind == packet.KindAnnounce {
+		b.t.Fatal("neither data nor a probe")
 	}
-	return b.tab.packet(b.now, tag, datagram)
+	return b.tab.packet(b.now, kind, tag, datagram)
 }
 
 func (b *testBench) deliver(done *block) {

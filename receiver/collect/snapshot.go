@@ -37,6 +37,7 @@ type LinkSnapshot struct {
 	Refused       map[bundle.Reason]uint64 // packets by reason; only what is not 0
 	Loss          Loss
 	Memory        Memory
+	Probe         *ProbeRun // the newest; nil for none
 }
 
 // Loss says where packets were lost. What was lost in all follows from the packet numbers; forged or damaged packets are not in it
@@ -96,6 +97,7 @@ func (l *link) snapshot(now int64, sums map[*Session]*OpenSession) LinkSnapshot 
 		Blocks:        t.outcome,
 		Refused:       make(map[bundle.Reason]uint64),
 		Loss:          l.loss(),
+		Probe:         t.probe.snapshot(),
 		Memory: Memory{
 			Budget:   len(t.arena.mem),
 			Used:     t.arena.used,

@@ -38,6 +38,9 @@ type table struct {
 	wide    bool   // a block with a wide code was seen
 	scratch []byte // one slot's memory, where no slot is free before a packet has opened
 
+	probe probe
+	host  func() uint64 // what this host has thrown away so far, for the probe
+
 	packets PacketCounts
 	outcome BlockCounts
 	refused refusals
@@ -61,6 +64,7 @@ func newTable(memory int) (*table, error) {
 		index:   newIndex(limit),
 		limit:   limit,
 		scratch: make([]byte, slotHead+bundle.MaxShard),
+		host:    func() uint64 { return 0 },
 	}, nil
 }
 
@@ -82,11 +86,11 @@ func (t *table) open(s *Session) error {
 	return nil
 }
 
-// packet takes one data packet that Classify has passed. It returns the block that the packet completed, if it did: that block
+// packet takes one packet of data, or of a probe, that Classify has passed. It returns the block that the packet completed, if it did: that block
 // has left the table, and belongs to the caller until release.
 //
 // The order of refusals is tag, number, seal, number again, code, block: each step costs more than the one before it.
-func (t *table) packet(now int64, tag packet.Tag, datagram []byte) *block {
+func (t *table) packet(now int64, kind packet.Kind, tag packet.Tag, datagram []byte) *block {
 	channels := t.tags[tag]
 	if len(channels) == 0 {
 		t.refused.add(errTag)
@@ -105,7 +109,14 @@ func (t *table) packet(now int64, tag packet.Tag, datagram []byte) *block {
 			refusal = err
 			continue
 		}
-		in, _, _, err := c.opener.Open(opening(mem), datagram)
+		var in packet.Inner
+		var probe packet.Probe
+		var err error
+		if kind == packet.KindProbe {
+			probe, _, err = c.opener.OpenProbe(opening(mem), datagram)
+		} else {
+			in, _, _, err = c.opener.Open(opening(mem), datagram)
+		}
 		if err != nil {
 			refusal = err
 			continue
@@ -116,6 +127,10 @@ func (t *table) packet(now int64, tag packet.Tag, datagram []byte) *block {
 		t.packets.Accepted++
 		t.packets.Bytes += uint64(len(datagram))
 		t.lastNew = now
+		if kind == packet.KindProbe {
+			t.probe.take(now, c, probe, len(datagram), t.host)
+			return nil
+		}
 		return t.place(now, c, z, in, mem)
 	}
 	t.refused.add(refusal)

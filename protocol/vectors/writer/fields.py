@@ -6,6 +6,9 @@ import re
 
 _PLACES = {
     "packets": (
+        (r"probe: no run", "probe.run"), (r"probe: (no|65) steps", "probe.steps"), (r"probe: a step", "probe.step"), (r"probe: no rate", "probe.rate"),
+        (r"probe: (no|too many) packets", "probe.packets"), (r"probe: an index", "probe.index"), (r"probe: a reserved", "probe.zero"), (r"probe: .*padding", "probe.padding"),
+        (r"probe: sealed as", "kind"), (r"probe: a shard", "shard"),
         (r"a datagram of 0 ", "version"), (r"a datagram of [123] ", "tag"), (r"a datagram of [4-9] ", "number"), (r"a datagram of 1[0-5] ", "salt"),
         (r"a datagram of (16|17|18|19) ", "block"), (r"a datagram of 2[01] ", "index"), (r"a datagram of 2[23] ", "k"), (r"a datagram of 2[45] ", "m"),
         (r"a datagram of 2[67] ", "zero"), (r"a datagram of 1451 ", "seal"), (r"a shard of|a datagram of", "shard"), (r"version", "version"),

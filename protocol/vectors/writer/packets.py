@@ -1,7 +1,7 @@
-"""Section 3: data packets (P-1 to P-5, P-8)."""
+"""Section 3: data packets (P-1 to P-5, P-8) and probes (P-10)."""
 
 from . import aesgcm
-from .wire import accept, fixed, packed, refuse, u16, u32, u8
+from .wire import accept, fixed, packed, refuse, u16, u32, u64, u8
 
 KEY, TAG, SALT = fixed("packet key", 32), b"\xa1\xb2\xc3", fixed("salt", 6)
 
@@ -49,7 +49,7 @@ def refused():
         yield refuse(f"a datagram of {n} bytes", "P-1", "The datagram's length fits no shard of section 1.", given(whole[:n]), "packet-length")
     for version in (0, 2, 15):
         yield refuse(f"version {version}", "P-2", "Another version.", given(packet(clear(5, version=version), plain)), "packet-version")
-    for kind in (0, 3, 15):
+    for kind in (0, 4, 15):
         yield refuse(f"kind {kind}", "P-2", "Another kind.", given(packet(clear(5, kind=kind), plain)), "packet-kind")
     for i in range(3):
         other = bytes(x ^ (i == j) for j, x in enumerate(TAG))
@@ -77,5 +77,30 @@ def refused():
                      "packet-reserved")
 
 
+def probe(run=7, step=2, steps=10, zero=0, rate=10**9, packets=1000, index=999, shard=1408, padding=b""):
+    body = u32(run) + u16(step) + u16(steps) + u32(zero) + u64(rate) + u32(packets) + u32(index) + padding
+    return body + bytes(12 + shard - len(body))
+
+
+def measured(name, what, **fields):
+    shown = {"run": 7, "step": 2, "steps": 10, "rate": 10**9, "packets": 1000, "index": 999} | {k: v for k, v in fields.items() if k != "shard"}
+    return accept("probe: " + name, "P-10", what, given(packet(clear(9, kind=3), probe(**fields))),
+                  {"number": 9, "salt": SALT.hex(), "probe": shown, "size": fields.get("shard", 1408)})
+
+
+def probes():
+    yield measured("a packet of a step", "It opens like data.")
+    yield measured("the least of everything", "Runs count from 1, steps and packets from 0.", run=1, step=0, steps=1, rate=1, packets=1, index=0)
+    yield measured("the most of everything", "64 steps of 2^24 packets.", run=2**32 - 1, step=63, steps=64, rate=2**64 - 1, packets=2**24, index=2**24 - 1, shard=9088)
+    wrong = (("no run", {"run": 0}), ("no steps", {"step": 0, "steps": 0}), ("65 steps", {"steps": 65}), ("a step beyond the last", {"step": 10}), ("no rate", {"rate": 0}),
+             ("no packets", {"packets": 0, "index": 0}), ("too many packets", {"packets": 2**24 + 1}), ("an index beyond the last", {"index": 1000}),
+             ("a reserved byte", {"zero": 1}), ("the first byte of the padding", {"padding": b"\1"}), ("a byte of the padding", {"padding": bytes(700) + b"\x80"}),
+             ("the last byte of the padding", {"padding": bytes(1391) + b"\1"}))
+    for name, change in wrong:
+        yield refuse("probe: " + name, "P-10", "Outside its range, or not zero.", given(packet(clear(9, kind=3), probe(**change))), "packet-probe")
+    yield refuse("probe: sealed as data", "P-5", "The kind is a part of what is sealed.", given(clear(9, kind=3) + packet(clear(9), probe())[16:]), "packet-seal")
+    yield refuse("probe: a shard of 1409 bytes", "P-1", "The datagram's length fits no shard of section 1.", given(packet(clear(9, kind=3), probe(shard=1409))), "packet-length")
+
+
 def vectors():
-    return [*opened(), *refused()]
+    return [*opened(), *refused(), *probes()]
