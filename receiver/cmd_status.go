@@ -65,6 +65,7 @@ func printStatus(w io.Writer, s *watch.Status) error {
 	for _, l := range s.Links {
 		fmt.Fprintf(w, "link %s on %s: %s, %.0f packets/s, last heartbeat %s, lost %d on the link and %d in this host\n", l.Name, l.Listen, config.FormatRate(l.BitRate), l.PacketRate,
 			ago(l.LastHeartbeat), l.Lost.Link, l.Lost.Kernel+l.Lost.Queue)
+		printProbe(w, l.Name, l.Probe)
 	}
 	for _, row := range s.Sessions {
 		fmt.Fprintf(w, "session %s of %s: %s %s%s\n", cli.Number(row.Session), cli.Or(row.Sender), row.State, cli.Or(row.Reason), times(row.State, row.Count))
@@ -85,6 +86,17 @@ func printStatus(w io.Writer, s *watch.Status) error {
 		return err
 	}
 	return nil
+}
+
+// printProbe tells what the newest probe of a link has found.
+func printProbe(w io.Writer, link string, p *watch.Probe) {
+	if p == nil {
+		return
+	}
+	fmt.Fprintf(w, "probe of link %s by %s:\n", link, p.Sender)
+	for _, line := range append(p.Lines(), p.Advice...) {
+		fmt.Fprintf(w, "  %s\n", line)
+	}
 }
 
 func times(state string, n uint64) string {

@@ -29,10 +29,11 @@ type daemon struct {
 	since   time.Time
 	sockets []*socket
 
-	alarms alarm.List        // that stood at the last look: like the three that follow it is watch's alone
+	alarms alarm.List        // that stood at the last look: like the four that follow it is watch's alone
 	late   time.Time         // up to when what is missing was told
 	stamps [2]stamp          // of configuration and allowed_signers, as they were read
 	told   map[string]uint64 // counts that were logged
+	probed map[string]uint32 // of each link, the probe that was logged
 
 	mu        sync.Mutex
 	recent    watch.Recent
@@ -44,7 +45,7 @@ func runDaemon(ctx context.Context, c Config, path string, log *zap.Logger) (err
 	life := cli.Live(ctx)
 	defer life.Fatal(nil)
 	ctx = life.Context()
-	d := &daemon{c: c, log: log, path: path, since: time.Now(), late: time.Unix(0, 0), told: make(map[string]uint64), recent: make(watch.Recent), stamps: [2]stamp{stampOf(path), stampOf(c.AllowedSigners)}}
+	d := &daemon{c: c, log: log, path: path, since: time.Now(), late: time.Unix(0, 0), told: make(map[string]uint64), probed: make(map[string]uint32), recent: make(watch.Recent), stamps: [2]stamp{stampOf(path), stampOf(c.AllowedSigners)}}
 	o, err := stateOptions(c, log)
 	if err != nil {
 		return err
@@ -154,6 +155,7 @@ func (d *daemon) watch(ctx context.Context) error {
 		d.mu.Unlock()
 		cli.TellAlarms(d.log, d.alarms, s.Alarms)
 		d.alarms = s.Alarms
+		d.tellProbes(s.Links)
 		if n%5 == 4 {
 			d.follow(ctx)
 			d.tellMissing(ctx)
@@ -163,6 +165,16 @@ func (d *daemon) watch(ctx context.Context) error {
 			if err := d.Clock.Save(); err != nil {
 				d.log.Error("keep the time for the next start", zap.Error(err))
 			}
+		}
+	}
+}
+
+// tellProbes logs what a probe has found, once.
+func (d *daemon) tellProbes(links []watch.Link) {
+	for _, l := range links {
+		if p := l.Probe; p != nil && p.Over && d.probed[l.Name] != p.Run {
+			d.probed[l.Name] = p.Run
+			d.log.Info("probed", zap.String("link", l.Name), zap.String("sender", string(p.Sender)), zap.Strings("found", p.Lines()), zap.Strings("advice", p.Advice))
 		}
 	}
 }

@@ -22,19 +22,61 @@ import (
 )
 
 func doctorCommand() *cobra.Command {
-	var path string
+	var path, link string
 	var asJSON bool
+	var upTo config.Rate
+	each := config.Duration(tryEach)
 	c := &cobra.Command{
 		Use: "doctor [flags]", Short: "Look for what does not hold on this machine", Args: cobra.NoArgs,
-		Long:    `Look at configuration, keys, plan, route, interface, outboxes, the machine and the daemon, and say of each whether it holds, and what to type where it could be better. What does not hold ends the command with exit code 1.`,
-		Example: "  ecluse-sender doctor",
+		Long: `Look at configuration, keys, plan, route, interface, outboxes, the machine and the daemon, and say of each whether it holds, and what to type where it could be better. What does not hold ends the command with exit code 1.
+
+--probe has the running daemon send a test pattern on a link: ten rates that rise up to --up-to, a second each, while what waits to be sent goes on waiting. On the high side,
+"ecluse-receiver status" then says what came of it, and what to write into the configuration here. root and the daemon's own user may ask for it.`,
+		Example: `  ecluse-sender doctor
+  ecluse-sender doctor --probe a
+  ecluse-sender doctor --probe a --up-to 10Gbit`,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if link != "" {
+				return sendProbe(c, path, probeRequest{link, int64(upTo), each.Std()}, asJSON)
+			}
+			for _, name := range []string{"up-to", "each"} {
+				if c.Flags().Changed(name) {
+					return cli.Fail(cli.Usage, "--%s goes with --probe", name)
+				}
+			}
 			return examine(c.Context(), path).Print(c.OutOrStdout(), asJSON)
 		},
 	}
 	configFlag(c, &path)
 	cli.JSONFlag(c, &asJSON)
+	c.Flags().StringVar(&link, "probe", "", "send a test pattern on this link")
+	c.Flags().Var(&upTo, "up-to", "the highest rate of the pattern; without it the link's own")
+	c.Flags().Lookup("up-to").DefValue = "" // none is shown
+	c.Flags().Var(&each, "each", "how long each rate is tried")
 	return c
+}
+
+// sendProbe has the daemon send a pattern, and says where its outcome can be read.
+func sendProbe(c *cobra.Command, path string, in probeRequest, asJSON bool) error {
+	conf, err := cli.Load(path, defaults())
+	if err != nil {
+		return err
+	}
+	var a probeAnswer
+	err = control.Call(c.Context(), conf.State, "probe", in, &a)
+	if errors.Is(err, control.ErrNoDaemon) {
+		return cli.WithHint(err, "a probe is sent by the daemon, in its session: systemctl start ecluse-sender")
+	}
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return cli.PrintJSON(c.OutOrStdout(), a)
+	}
+	last := a.Steps[len(a.Steps)-1]
+	fmt.Fprintf(c.OutOrStdout(), "link %s: %d rates up to %s are out\n", a.Link, len(a.Steps), config.FormatRate(float64(last.Rate)))
+	fmt.Fprintln(c.ErrOrStderr(), "What came of them is known on the high side: ecluse-receiver status")
+	return nil
 }
 
 // examine makes all examinations.

@@ -100,6 +100,7 @@ func (d *daemon) handle(s *control.Server) {
 	s.Handle("send", d.looks, true, func(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) { return d.send(ctx, p, m) })
 	s.Handle("resend", d.looks, true, func(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) { return d.resend(ctx, p, m) })
 	s.Handle("dismiss", d.looks, true, func(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) { return d.dismiss(ctx, p, m) })
+	s.Handle("probe", control.Owner, true, func(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) { return d.probe(ctx, p, m) })
 	s.Handle("redeem", d.looks, true, func(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) { return d.redeem(ctx, p, m) })
 }
 

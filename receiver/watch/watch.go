@@ -42,6 +42,7 @@ type Link struct {
 	Refused       map[bundle.Reason]uint64 `json:"refused"`
 	Lost          collect.Loss             `json:"lost"`
 	Memory        collect.Memory           `json:"memory"`
+	Probe         *Probe                   `json:"probe"` // the newest, null for none
 }
 
 // Sender is what a sender's heartbeats say.
@@ -195,7 +196,7 @@ func LinksOf(s *collect.Snapshot) []Link {
 	for _, l := range s.Links {
 		links = append(links, Link{
 			Name: l.Name, PacketRate: l.PacketRate, BitRate: 8 * l.ByteRate, LastPacket: seconds(l.LastPacket), LastHeartbeat: seconds(l.LastHeartbeat),
-			Packets: l.Packets, Blocks: l.Blocks, Refused: l.Refused, Lost: l.Loss, Memory: l.Memory,
+			Packets: l.Packets, Blocks: l.Blocks, Refused: l.Refused, Lost: l.Loss, Memory: l.Memory, Probe: JudgeProbe(l.Probe),
 		})
 	}
 	return links

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"ecluse/protocol/bundle"
@@ -46,6 +47,8 @@ type Engine struct {
 	feeds    *feedSet
 	sessions sessions
 	stats    linkStats
+	probes   chan *probing
+	probing  atomic.Bool
 }
 
 // New checks the options: all but Alive, Failed and Unrenewed are needed.
@@ -65,7 +68,7 @@ func New(o Options) *Engine {
 	if o.Failed == nil {
 		o.Failed = func(error) error { return nil }
 	}
-	return &Engine{options: o, feeds: newFeedSet()}
+	return &Engine{options: o, feeds: newFeedSet(), probes: make(chan *probing)}
 }
 
 // Open opens a feed for a lane.
@@ -147,7 +150,7 @@ func (e *Engine) link(first *Session, prompt, bulk <-chan emitted, rekey <-chan 
 	size := packet.Overhead + o.Plan.Shard
 	l := &link{
 		interleaver: NewInterleaver(o.Plan.Window), socket: o.Socket, pacer: o.Pacer, wire: o.IPOverhead, shard: o.Plan.Shard,
-		most: o.Batch, loss: o.Loss, burst: o.Burst, prompt: prompt, bulk: bulk, rekey: rekey,
+		most: o.Batch, loss: o.Loss, burst: o.Burst, prompt: prompt, bulk: bulk, rekey: rekey, probes: e.probes,
 		sessions: &e.sessions, stats: &e.stats, failed: o.Failed, alive: func() { o.Alive("link") },
 	}
 	l.batch = make([]byte, 0, l.most*size)

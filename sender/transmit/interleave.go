@@ -79,6 +79,9 @@ func NewInterleaver(window int) *Interleaver {
 // Full says that no further bulk block may be added before one has left.
 func (il *Interleaver) Full() bool { return len(il.bulk) >= il.window }
 
+// InWindow is how many bulk blocks are in flight.
+func (il *Interleaver) InWindow() int { return len(il.bulk) }
+
 // promptAhead is how many prompt blocks may wait with data unsent.
 const promptAhead = 2
 

@@ -37,6 +37,8 @@ type link struct {
 
 	prompt, bulk <-chan emitted
 	rekey        <-chan *Session
+	probes       <-chan *probing
+	probe        *probing // under way; nil for none
 	sessions     *sessions
 	announcers   []*announcer // the newest session's last
 
@@ -56,6 +58,7 @@ func (l *link) now() int64 { return l.pacer.Now() }
 
 // run sends until ctx ends.
 func (l *link) run(ctx context.Context) error {
+	defer l.endProbe()
 	for ctx.Err() == nil {
 		l.alive()
 		now := l.now()
@@ -70,6 +73,12 @@ func (l *link) run(ctx context.Context) error {
 			}
 			if len(l.batch) > 0 {
 				if err := l.send(ctx, segment); err != nil {
+					return err
+				}
+				continue
+			}
+			if l.probe != nil && l.interleaver.InWindow() == 0 {
+				if err := l.measure(ctx); err != nil {
 					return err
 				}
 				continue
@@ -92,7 +101,7 @@ func (l *link) announce(ctx context.Context, now int64) error {
 		}
 		l.stats.announcements.Add(1)
 		for _, p := range a.session.packets {
-			if err := l.paced(ctx, p, len(p), 1); err != nil {
+			if err := l.paced(ctx, l.pacer, p, len(p), 1); err != nil {
 				return err
 			}
 		}
@@ -111,6 +120,7 @@ func (l *link) admit(now int64) {
 		select {
 		case s := <-l.rekey:
 			l.announcers = append(l.announcers, newAnnouncer(s, now, l.loss, l.burst))
+		case l.probe = <-l.asked():
 		case e := <-prompt:
 			l.interleaver.Add(now, e.block, e.emission)
 		case e := <-bulk:
@@ -126,10 +136,18 @@ func (l *link) open() (prompt, bulk <-chan emitted) {
 	if !l.interleaver.Crowded() {
 		prompt = l.prompt
 	}
-	if !l.interleaver.Full() {
+	if !l.interleaver.Full() && l.probe == nil {
 		bulk = l.bulk
 	}
 	return prompt, bulk
+}
+
+// asked is where the next probe is asked for, while none is under way.
+func (l *link) asked() <-chan *probing {
+	if l.probe != nil {
+		return nil
+	}
+	return l.probes
 }
 
 // fill seals the shards that are due into the batch, and returns the size of a packet.
@@ -159,7 +177,7 @@ func (l *link) fill(now int64) (segment int, err error) {
 
 // send hands the batch to the socket when its time has come.
 func (l *link) send(ctx context.Context, segment int) error {
-	err := l.paced(ctx, l.batch, segment, (len(l.batch)+segment-1)/segment)
+	err := l.paced(ctx, l.pacer, l.batch, segment, (len(l.batch)+segment-1)/segment)
 	for i, c := range l.left {
 		c.left()
 		l.left[i] = nil
@@ -170,9 +188,9 @@ func (l *link) send(ctx context.Context, segment int) error {
 
 // paced waits for the departure time of count packets and sends them. A datagram that the system would not take is counted and lost like any other: the
 // link is one-way, and the code repairs it.
-func (l *link) paced(ctx context.Context, batch []byte, segment, count int) error {
-	departure := l.pacer.Next(l.now(), len(batch)+count*l.wire)
-	if err := l.pacer.Wait(ctx, departure); err != nil {
+func (l *link) paced(ctx context.Context, by Pacer, batch []byte, segment, count int) error {
+	departure := by.Next(by.Now(), len(batch)+count*l.wire)
+	if err := by.Wait(ctx, departure); err != nil {
 		return err
 	}
 	l.stats.packets.Add(uint64(count))
@@ -191,7 +209,9 @@ func (l *link) wait(ctx context.Context, now int64) {
 		next = min(next, a.next)
 	}
 	prompt, bulk := (<-chan emitted)(nil), (<-chan emitted)(nil)
+	probes := (<-chan *probing)(nil)
 	if l.announced() {
+		probes = l.asked()
 		if due, ok := l.interleaver.Due(); ok {
 			next = min(next, due)
 		}
@@ -204,6 +224,7 @@ func (l *link) wait(ctx context.Context, now int64) {
 	case <-timer.C:
 	case s := <-l.rekey:
 		l.announcers = append(l.announcers, newAnnouncer(s, l.now(), l.loss, l.burst))
+	case l.probe = <-probes:
 	case e := <-prompt:
 		l.interleaver.Add(l.now(), e.block, e.emission)
 	case e := <-bulk:
