@@ -9,14 +9,12 @@ import (
 )
 
 const (
-	// allowedBytes is what may leave at once after a pause, as long as it takes the link a time between leastAllowance and
-	// mostAllowance: four full batches. It is how late the process may wake up without loss of rate.
-	allowedBytes   = 256 << 10
-	leastAllowance = 200 * time.Microsecond
-	mostAllowance  = time.Millisecond
+	// burstBytes is what may leave in a row, as long as it takes the link a time between leastBurst and mostBurst. One half of it is for what leaves early, in batches that are worth a
+	// system call; the other for what leaves late, because a process is not woken to the microsecond.
+	burstBytes = 64 << 10
+	leastBurst = 200 * time.Microsecond
+	mostBurst  = 2 * time.Millisecond
 
-	// spin is the end of a wait that is not slept: the system wakes a thread up to 50 us late by default (timerslack_ns).
-	spin = 60 * time.Microsecond
 	// nap is the part of a wait that ctx does not end. The runtime's own timers, which it does, are late by up to a millisecond
 	// while the process is idle.
 	nap = 2 * time.Millisecond
@@ -28,15 +26,16 @@ type Clock func() int64
 // Pacer gives each batch its earliest departure time, so that a link of a stated rate is neither left idle nor overrun. One
 // goroutine uses it; Now may be called from any.
 //
-//	departures:  |--batch--|--batch--|      (nothing to send)      |--batch--|--batch--|
-//	                                 ^ next                      ^ now - allowance
+//	departures:  |batch|batch|batch|      (nothing to send)      |batch|
+//	                               ^ next                      ^ now - half a burst
 //
-// The link is thought of as busy until next. Time that has passed unused is lost, but for the allowance.
+// The link is thought of as busy until next. Time that has passed unused is lost, but for half a burst. What the link is done with within half a burst from now leaves at once: on a
+// fast link several batches leave together, and then one longer wait is slept, where a wait for each would have to be spun away.
 type Pacer struct {
-	rate      uint64 // bits a second
-	allowance int64
-	clock     Clock
-	start     int64
+	rate  uint64 // bits a second
+	half  int64  // of a burst, in nanoseconds
+	clock Clock
+	start int64
 
 	next     int64  // when the link has sent what was booked, rounded down
 	fraction uint64 // what was rounded off, in 1/rate nanoseconds
@@ -54,30 +53,31 @@ func NewPacer(bitsPerSecond int64, clock Clock) *Pacer {
 	}
 	p := &Pacer{rate: uint64(bitsPerSecond), clock: clock, start: clock(), timer: time.NewTimer(0)}
 	p.timer.Stop()
-	p.allowance = int64(leastAllowance)
-	if ns, _ := p.duration(allowedBytes); ns > p.allowance {
-		p.allowance = min(ns, int64(mostAllowance))
-	}
+	burst, _ := p.duration(burstBytes)
+	p.half = min(max(burst, int64(leastBurst)), int64(mostBurst)) / 2
 	return p
 }
 
 // Now is the time in nanoseconds since the Pacer was made.
 func (p *Pacer) Now() int64 { return p.clock() - p.start }
 
-// Batch is how many datagrams of a size one batch should have on this link: what it sends within the allowance, up to
+// Batch is how many datagrams of a size one batch should have on this link: what it sends within half a burst, up to
 // BatchSegments, and at least one.
 func (p *Pacer) Batch(segment int) int {
 	ns, _ := p.duration(max(segment, 1))
-	return int(max(1, min(int64(BatchSegments(segment)), p.allowance/max(ns, 1))))
+	return int(max(1, min(int64(BatchSegments(segment)), p.half/max(ns, 1))))
 }
 
 // Next books bytes, headers included, and returns when they may leave, which is not before now.
 func (p *Pacer) Next(now int64, bytes int) (departure int64) {
-	if earliest := now - p.allowance; p.next < earliest {
+	if earliest := now - p.half; p.next < earliest {
 		p.next, p.fraction = earliest, 0
 	}
-	departure = max(p.next, now)
 	ns, rest := p.duration(bytes)
+	departure = max(p.next, now)
+	if p.next+ns <= now+p.half {
+		departure = now
+	}
 	p.next += ns
 	if p.fraction += rest; p.fraction >= p.rate {
 		p.fraction -= p.rate
@@ -93,7 +93,7 @@ func (p *Pacer) duration(bytes int) (ns int64, rest uint64) {
 	return int64(quotient), rest
 }
 
-// Wait returns when the departure has come, or when ctx ends. It sleeps, but for the last 60 microseconds at most.
+// Wait returns when the departure has come, or when ctx ends. It sleeps.
 func (p *Pacer) Wait(ctx context.Context, departure int64) error {
 	for {
 		if err := ctx.Err(); err != nil {
@@ -103,12 +103,8 @@ func (p *Pacer) Wait(ctx context.Context, departure int64) error {
 		switch {
 		case left <= 0:
 			return nil
-		case left <= spin:
-			for p.Now() < departure {
-			}
-			return nil
 		case left <= 2*nap:
-			t := unix.NsecToTimespec(int64(left - spin))
+			t := unix.NsecToTimespec(int64(left))
 			_ = unix.ClockNanosleep(unix.CLOCK_MONOTONIC, 0, &t, nil) // where a signal ends it, the rest is slept in the next turn
 		default:
 			p.timer.Reset(left - nap)

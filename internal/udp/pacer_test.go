@@ -35,24 +35,35 @@ func exact(bytes, rate int64) int64 {
 
 func TestDeparturesFollowTheRateToTheNanosecond(t *testing.T) {
 	eachRate(t, func(t *testing.T, p *Pacer, rate int64, bytes int) {
-		booked := int64(0)
+		booked, together := int64(0), int64(0)
 		for departure := int64(0); ; {
 			next := p.Next(departure, bytes)
-			if want := exact(booked, rate); next != want {
-				t.Fatalf("after %d bytes: %d, want %d", booked, next, want)
+			due := exact(booked, rate)
+			switch together += int64(bytes); {
+			case next == departure: // it leaves with the one before
+				if booked > 0 && exact(booked+int64(bytes), rate) > departure+p.half {
+					t.Fatalf("after %d bytes: %d, which is more than half a burst early", booked, next)
+				}
+			case next != due:
+				t.Fatalf("after %d bytes: %d, want %d", booked, next, due)
+			default:
+				together = int64(bytes)
+			}
+			if most := max(burstBytes, rate/8*int64(leastBurst)/1e9); together > most && together > int64(bytes) {
+				t.Fatalf("%d bytes leave together, and %d may", together, most)
 			}
 			if departure = next; departure >= int64(time.Second) {
 				break
 			}
 			booked += int64(bytes)
 		}
-		if booked < rate/8 || booked > rate/8+int64(bytes) {
+		if most := rate/8 + rate/8*p.half/1e9 + int64(bytes); booked < rate/8 || booked > most {
 			t.Errorf("%d bytes left in a second, at %d bits a second", booked, rate)
 		}
 	})
 }
 
-// Whoever books comes too late as often as not, by up to the allowance after the link has run dry.
+// Whoever books comes too late as often as not, by up to half a burst after the link has run dry.
 func TestALateWakeUpLosesNoRate(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	eachRate(t, func(t *testing.T, p *Pacer, rate int64, bytes int) {
@@ -68,21 +79,22 @@ func TestALateWakeUpLosesNoRate(t *testing.T) {
 			booked += int64(bytes)
 			now = departure
 			if p.next >= now && rng.IntN(2) == 0 {
-				now = p.next + rng.Int64N(p.allowance)
+				now = p.next + rng.Int64N(p.half)
 				late++
 			}
 		}
-		least, most := rate/8*(1e9-p.allowance)/1e9-int64(bytes), rate/8+int64(bytes) // it may be late when the second ends
+		least, most := rate/8*(1e9-p.half)/1e9-int64(bytes), rate/8*(1e9+p.half)/1e9+int64(bytes) // it may be late, or early, when the second ends
 		if booked < least || booked > most || late == 0 {
 			t.Errorf("%d bytes left in a second, want from %d to %d; %d times late", booked, least, most, late)
 		}
 	})
 }
 
-func TestTimeUnusedIsLostButForTheAllowance(t *testing.T) {
+// No burst is longer than 64 KiB, or 200 us where that is more: also not one that makes good for lateness.
+func TestTimeUnusedIsLostButForHalfABurst(t *testing.T) {
 	eachRate(t, func(t *testing.T, p *Pacer, rate int64, bytes int) {
-		if p.allowance < int64(leastAllowance) || p.allowance > int64(mostAllowance) {
-			t.Errorf("allowance is %d ns", p.allowance)
+		if p.half < int64(leastBurst)/2 || p.half > int64(mostBurst)/2 {
+			t.Errorf("half a burst is %d ns", p.half)
 		}
 		now := int64(0)
 		for range 3 {
@@ -91,7 +103,7 @@ func TestTimeUnusedIsLostButForTheAllowance(t *testing.T) {
 			for p.Next(now, bytes) == now {
 				burst += int64(bytes)
 			}
-			if most := rate/8*p.allowance/1e9 + 2*int64(bytes); burst > most {
+			if most := max(burstBytes, rate/8*int64(leastBurst)/1e9); burst > most && burst > 2*int64(bytes) {
 				t.Errorf("a burst of %d bytes, allowed are %d", burst, most)
 			}
 		}
@@ -102,7 +114,7 @@ func TestBatchesAreShortOnSlowLinks(t *testing.T) {
 	for _, c := range []struct {
 		rate          int64
 		segment, want int
-	}{{1e6, 1440, 1}, {100e6, 1440, 8}, {900e6, 1440, 45}, {10e9, 1440, 45}, {1e6, 8928, 1}, {900e6, 8928, 7}} {
+	}{{1e6, 1440, 1}, {100e6, 1440, 8}, {900e6, 1440, 22}, {10e9, 1440, 45}, {1e6, 8928, 1}, {900e6, 8928, 3}, {9e9, 8928, 7}} {
 		if got := NewPacer(c.rate, still).Batch(c.segment); got != c.want {
 			t.Errorf("%d bit/s, %d bytes: %d, want %d", c.rate, c.segment, got, c.want)
 		}
