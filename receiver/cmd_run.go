@@ -24,6 +24,7 @@ by the drains of the links.`,
 				return err
 			}
 			cli.LimitMemory(memoryLimit(conf))
+			cli.SpareProcessors(2 * len(conf.Links)) // for the drain and the collector of each
 			return runDaemon(c.Context(), conf, path, log)
 		},
 	}

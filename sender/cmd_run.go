@@ -23,6 +23,7 @@ scheduler and the link.`,
 				return err
 			}
 			cli.LimitMemory(memoryLimit(conf))
+			cli.SpareProcessors(1) // for the link
 			return runDaemon(c.Context(), conf, log)
 		},
 	}
