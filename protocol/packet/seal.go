@@ -30,17 +30,35 @@ func NewSealer(key [32]byte, tag Tag) (*Sealer, error) {
 // are the nonce. A number above 48 bits, a shard of a size that section 1 forbids, or an inner header that forms no code
 // is a fault of the caller, and panics.
 func (s *Sealer) Seal(dst []byte, number uint64, salt [6]byte, in Inner, shard []byte) []byte {
-	if number > maxNumber || !shardAllowed(len(shard)) || !in.formsCode() {
-		panic("packet: seal of an impossible packet")
-	}
-	start, size := len(dst), Overhead+len(shard)
-	dst = slices.Grow(dst, size)[:start+size]
-	p := dst[start:]
-	s.header(p, KindData, number, salt)
+	dst, p := s.begin(dst, number, salt, in, len(shard))
 	in.put(p[HeaderSize:])
 	copy(p[HeaderSize+InnerSize:], shard)
 	plain := p[HeaderSize : HeaderSize+InnerSize+len(shard)]
 	s.aead.Seal(plain[:0], p[numberOffset:HeaderSize], plain, p[:HeaderSize])
+	return dst
+}
+
+// begin makes room for a data packet, and writes its clear header.
+func (s *Sealer) begin(dst []byte, number uint64, salt [6]byte, in Inner, shard int) (longer, p []byte) {
+	if number > maxNumber || !shardAllowed(shard) || !in.formsCode() {
+		panic("packet: seal of an impossible packet")
+	}
+	start, size := len(dst), Overhead+shard
+	dst = slices.Grow(dst, size)[:start+size]
+	p = dst[start:]
+	s.header(p, KindData, number, salt)
+	return dst, p
+}
+
+// SealWithin is Seal for a shard that lies at a place of a larger area, behind InnerSize bytes or more: it copies nothing. What stands before the shard gives way to the inner header
+// for the time of the call, and is as it was afterwards; nobody else may look at the area meanwhile.
+func (s *Sealer) SealWithin(dst []byte, number uint64, salt [6]byte, in Inner, area []byte, at, shard int) []byte {
+	dst, p := s.begin(dst, number, salt, in, shard)
+	plain := area[at-InnerSize : at+shard]
+	before := [InnerSize]byte(plain)
+	in.put(plain)
+	s.aead.Seal(p[HeaderSize:HeaderSize], p[numberOffset:HeaderSize], plain, p[:HeaderSize])
+	copy(plain, before[:])
 	return dst
 }
 

@@ -157,6 +157,23 @@ func TestEveryOtherLengthOfADataPacketIsRefused(t *testing.T) {
 	}
 }
 
+func TestSealingWithinAnAreaIsTheSameAndLeavesItAsItWas(t *testing.T) {
+	s, _ := pair(t)
+	for _, at := range []int{InnerSize, 64, 64 + 1408} {
+		area := testShard(64 + 3*1408)
+		before := bytes.Clone(area)
+		in := Inner{Block: 3, Index: 1, K: 2, M: 1}
+		got := s.SealWithin([]byte("before"), testNumber, testSalt, in, area, at, 1408)
+		want := s.Seal([]byte("before"), testNumber, testSalt, in, area[at:at+1408])
+		if !bytes.Equal(got, want) {
+			t.Errorf("at %d: another packet", at)
+		}
+		if !bytes.Equal(area, before) {
+			t.Errorf("at %d: the area is another", at)
+		}
+	}
+}
+
 func TestClassifyOfP1P2(t *testing.T) {
 	sized := func(first byte, n int) []byte {
 		b := make([]byte, n)
@@ -309,6 +326,7 @@ func TestPacketsAllocateNothing(t *testing.T) {
 	var win Window
 	in, shard := Inner{Index: 1, K: 2, M: 1}, testShard(8896)
 	buf, dst := make([]byte, 0, MaxPacket), make([]byte, MaxPacket)
+	area := append(make([]byte, 64), shard...)
 	good := s.Seal(nil, 7, testSalt, in, shard)
 	changed := func(at int) []byte { p := bytes.Clone(good); p[at] ^= 0x40; return p }
 	header := [HeaderSize]byte(good)
@@ -317,6 +335,7 @@ func TestPacketsAllocateNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	acts := map[string]func() error{
+		"seal within":     func() error { s.SealWithin(buf, 7, testSalt, in, area, 64, 1408); return nil },
 		"seal":            func() error { s.Seal(buf, 7, testSalt, in, shard); return nil },
 		"open":            func() error { _, _, _, err := o.Open(dst, good); return err },
 		"window accept":   func() error { number += 100; return win.Accept(number) },

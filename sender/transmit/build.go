@@ -152,7 +152,7 @@ func (b *builder) open(ctx context.Context, k int) error {
 		return err
 	}
 	b.buffer = buf
-	b.block.Reset(buf.bytes[:k*b.plan.Shard])
+	b.block.Reset(buf.bytes[headroom : headroom+k*b.plan.Shard])
 	b.parts = partList{}
 	return nil
 }
@@ -184,24 +184,28 @@ func (b *builder) finish() (emitted, error) {
 	return e, nil
 }
 
+// headroom is kept before a block's first shard, for the inner header of its packet: see packet.SealWithin. It keeps the shards on their boundary of 64 bytes.
+const headroom = 64
+
 // memory gives the block its parity's memory. A full block keeps its buffer from the pool, which has room for the parity behind the data. A small one
 // moves to memory of its own size, so that a few packets do not hold a whole buffer while their parity waits for its time.
 func (b *builder) memory(c *Coded) {
 	shard := c.Code.Shard
-	need := (c.Code.K + c.Code.M) * shard
+	need := headroom + (c.Code.K+c.Code.M)*shard
 	area := b.buffer.bytes
 	if buf := b.buffer; need <= len(area) && c.Code.K > b.plan.K/2 {
 		c.free = func() { b.pool.put(buf) }
 	} else {
 		area = make([]byte, need)
-		copy(area, c.Data)
+		copy(area[headroom:], c.Data)
 		b.pool.put(b.buffer)
-		c.Data = area[:len(c.Data)]
+		c.Data = area[headroom : headroom+len(c.Data)]
 	}
+	c.area = area
 	b.buffer = nil
 	c.Parity = make([][]byte, c.Code.M)
 	for i := range c.Parity {
-		at := (c.Code.K + i) * shard
+		at := headroom + (c.Code.K+i)*shard
 		c.Parity[i] = area[at : at+shard : at+shard]
 	}
 }

@@ -12,7 +12,8 @@ type Coded struct {
 	Number  uint32
 	Code    fec.Code
 	Data    []byte   // k * shard bytes
-	Parity  [][]byte // m shards
+	Parity  [][]byte // m shards, behind them
+	area    []byte   // headroom, Data and Parity
 	parts   []part
 	bulk    bool // it takes its turn in the window
 	free    func()

@@ -102,7 +102,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		return err
 	}
 	e.sessions.current.Store(first)
-	memory, err := newPool(e.options.Plan.Window+spareBuffers, (e.options.Plan.K+e.options.Plan.M)*e.options.Plan.Shard)
+	memory, err := newPool(e.options.Plan.Window+spareBuffers, headroom+(e.options.Plan.K+e.options.Plan.M)*e.options.Plan.Shard)
 	if err != nil {
 		return err
 	}

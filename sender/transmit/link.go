@@ -166,7 +166,7 @@ func (l *link) fill(now int64) (segment int, err error) {
 		}
 		s := c.Session
 		in := packet.Inner{Block: c.Number, Index: uint16(index), K: uint16(c.Code.K), M: uint16(c.Code.M)}
-		l.batch = s.sealer.Seal(l.batch, s.nextPacket, salt, in, c.Shard(index))
+		l.batch = s.sealer.SealWithin(l.batch, s.nextPacket, salt, in, c.area, headroom+index*c.Code.Shard, c.Code.Shard)
 		s.nextPacket++
 		if last {
 			l.left = append(l.left, c)
