@@ -33,19 +33,22 @@ type direct struct {
 func (f *File) WriteThrough(b []byte, at int64) (n int, err error) {
 	head := int(-at & (Page - 1))
 	pages := (len(b) - head) &^ (Page - 1)
-	if pages < directLeast || addressOf(b[head:])%Page != 0 {
+	if len(b) < directLeast {
 		return f.WriteAt(b, at)
 	}
-	past := f.past()
+	var past *File
+	if pages >= directLeast && addressOf(b[head:])%Page == 0 {
+		past = f.past()
+	}
 	if past == nil {
-		return f.WriteAt(b, at)
+		return f.cached(b, at)
 	}
 	_, err = past.WriteAt(b[head:head+pages], at+int64(head))
 	if err != nil && !errors.Is(err, unix.EINVAL) {
 		return 0, err
 	}
 	if err != nil { // it said that it would take it: then the usual way
-		return f.WriteAt(b, at)
+		return f.cached(b, at)
 	}
 	for _, end := range [][2]int{{0, head}, {head + pages, len(b)}} {
 		if end[0] < end[1] {
@@ -55,6 +58,13 @@ func (f *File) WriteThrough(b []byte, at int64) (n int, err error) {
 		}
 	}
 	return len(b), nil
+}
+
+// cached is WriteAt for much at once, one at a time: the kernel has one lock for all that is written to a file by way of its cache, and who waits for it there spins.
+func (f *File) cached(b []byte, at int64) (int, error) {
+	f.writes.Lock()
+	defer f.writes.Unlock()
+	return f.WriteAt(b, at)
 }
 
 func addressOf(b []byte) uintptr { return uintptr(unsafe.Pointer(&b[0])) }

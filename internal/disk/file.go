@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"sync"
 	"sync/atomic"
 	"unsafe"
 
@@ -16,6 +17,7 @@ type File struct {
 	f      *os.File
 	d      *Disk
 	direct direct
+	writes sync.Mutex               // held while much is written by way of the page cache
 	stood  atomic.Pointer[standing] // for a probe
 }
 
