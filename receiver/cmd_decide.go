@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -11,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"ecluse/internal/cli"
-	"ecluse/internal/control"
 	"ecluse/receiver/house"
 	"ecluse/receiver/ledger"
 )
@@ -65,20 +63,13 @@ func decideCommand(approve bool) *cobra.Command {
 
 // decideBundle asks the daemon, or decides where none runs: the lock is taken, and the person is who runs the command.
 func decideBundle(ctx context.Context, conf Config, me person, in decisionRequest) (*decisionAnswer, error) {
-	var a decisionAnswer
-	err := control.Call(ctx, conf.State, "decide", in, &a)
-	if !errors.Is(err, control.ErrNoDaemon) {
-		return &a, err
-	}
-	var out *decisionAnswer
-	err = atRest(ctx, conf, func(ctx context.Context, s *house.State) (err error) {
-		out, err = decide(ctx, s, in, me.uid, me.name)
-		return err
+	return cli.Ask(ctx, reader(conf.State), "decide", in, func() (out *decisionAnswer, err error) {
+		err = atRest(ctx, conf, func(ctx context.Context, s *house.State) (err error) {
+			out, err = decide(ctx, s, in, me.uid, me.name)
+			return err
+		})
+		return out, err
 	})
-	if errors.Is(err, os.ErrPermission) {
-		err = cli.WithHint(err, "no daemon runs that could do it for you: systemctl start ecluse-receiver")
-	}
-	return out, err
 }
 
 // person is who runs the command, asked before it acts as the state's owner.

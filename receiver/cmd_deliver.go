@@ -2,14 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
 
 	"ecluse/internal/cli"
-	"ecluse/internal/control"
 	"ecluse/receiver/house"
 	"ecluse/receiver/ledger"
 )
@@ -51,21 +49,17 @@ func deliverCommand() *cobra.Command {
 }
 
 func deliverBundle(ctx context.Context, conf Config, text string) (*ledger.Record, error) {
-	var r ledger.Record
-	err := control.Call(ctx, conf.State, "deliver", cli.BundleRequest{Bundle: text}, &r)
-	if !errors.Is(err, control.ErrNoDaemon) {
-		return &r, err
-	}
-	var out *ledger.Record
-	err = atRest(ctx, conf, func(ctx context.Context, s *house.State) error {
-		id, err := s.Ledger.Find(ctx, text)
-		if err == nil {
-			err = s.Chamber.Deliver(ctx, id)
-		}
-		if err == nil {
-			out, err = s.Ledger.Get(id)
-		}
-		return answerable(err)
+	return cli.Ask(ctx, reader(conf.State), "deliver", cli.BundleRequest{Bundle: text}, func() (out *ledger.Record, err error) {
+		err = atRest(ctx, conf, func(ctx context.Context, s *house.State) error {
+			id, err := s.Ledger.Find(ctx, text)
+			if err == nil {
+				err = s.Chamber.Deliver(ctx, id)
+			}
+			if err == nil {
+				out, err = s.Ledger.Get(id)
+			}
+			return answerable(err)
+		})
+		return out, err
 	})
-	return out, err
 }

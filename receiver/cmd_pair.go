@@ -12,7 +12,6 @@ import (
 
 	"ecluse/internal/cli"
 	"ecluse/internal/config"
-	"ecluse/internal/control"
 	"ecluse/internal/disk"
 	"ecluse/internal/keys"
 	"ecluse/protocol/bundle"
@@ -170,15 +169,14 @@ func acceptEpoch(ctx context.Context, path string, p *keys.Pair) error {
 	if err != nil {
 		return err
 	}
-	err = control.Call(ctx, conf.State, "pair", pairRequest{p.Name, p.Epoch}, nil)
-	if !errors.Is(err, control.ErrNoDaemon) {
-		return err
-	}
-	return atRest(ctx, conf, func(ctx context.Context, s *house.State) error {
-		err := s.Ledger.Pair(ctx, p.Name, p.Epoch)
-		if err == nil {
-			err = s.Chamber.Recheck(ctx)
-		}
-		return answerable(err)
+	_, err = cli.Ask(ctx, reader(conf.State), "pair", pairRequest{p.Name, p.Epoch}, func() (*struct{}, error) {
+		return nil, atRest(ctx, conf, func(ctx context.Context, s *house.State) error {
+			err := s.Ledger.Pair(ctx, p.Name, p.Epoch)
+			if err == nil {
+				err = s.Chamber.Recheck(ctx)
+			}
+			return answerable(err)
+		})
 	})
+	return err
 }

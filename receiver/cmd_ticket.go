@@ -12,7 +12,6 @@ import (
 	"rsc.io/qr"
 
 	"ecluse/internal/cli"
-	"ecluse/internal/control"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/house"
 	"ecluse/receiver/issue"
@@ -94,15 +93,15 @@ func issueTickets(c *cobra.Command, f ticketFlags, args []string) error {
 	show := func(w io.Writer, s *shownCode) { f.print(c, s) }
 	if len(args) > 0 {
 		return cli.Each(c, args, f.json, func(ctx context.Context, text string) (*shownCode, error) {
-			var i issue.Issued
-			if err := askDesk(ctx, conf, me, ticketRequest{Bundle: text}, &i); err != nil {
+			i, err := askDesk[issue.Issued](ctx, conf, me, ticketRequest{Bundle: text})
+			if err != nil {
 				return nil, err
 			}
-			return drawn(&i)
+			return drawn(i)
 		}, show)
 	}
-	var b issue.Batch
-	if err := askDesk(c.Context(), conf, me, ticketRequest{All: f.all, Receipt: f.receipt, Sender: bundle.Name(f.sender), Tenant: bundle.Name(f.tenant)}, &b); err != nil {
+	b, err := askDesk[issue.Batch](c.Context(), conf, me, ticketRequest{All: f.all, Receipt: f.receipt, Sender: bundle.Name(f.sender), Tenant: bundle.Name(f.tenant)})
+	if err != nil {
 		return err
 	}
 	codes := []*shownCode{}
@@ -123,7 +122,7 @@ func issueTickets(c *cobra.Command, f ticketFlags, args []string) error {
 	if f.all && len(codes)+b.Unnamed == 0 {
 		fmt.Fprintln(c.ErrOrStderr(), "nothing is missing, but for what is still coming in (list --state receiving)")
 	}
-	return unnamed(&b)
+	return unnamed(b)
 }
 
 // unnamed is how a command ends that could not give every code.
@@ -154,22 +153,17 @@ func (f *ticketFlags) print(c *cobra.Command, s *shownCode) {
 }
 
 // askDesk asks the daemon, or does it where none runs: the lock is taken, and the person is who runs the command.
-func askDesk[T any](ctx context.Context, conf Config, me person, in ticketRequest, out *T) error {
-	err := control.Call(ctx, conf.State, "ticket", in, out)
-	if !errors.Is(err, control.ErrNoDaemon) {
-		return err
-	}
-	err = atRest(ctx, conf, func(ctx context.Context, s *house.State) error {
-		v, err := issued(ctx, s, in, issue.Peer{UID: me.uid, Name: me.name})
-		if err == nil {
-			*out = *v.(*T)
-		}
-		return err
+func askDesk[T any](ctx context.Context, conf Config, me person, in ticketRequest) (*T, error) {
+	return cli.Ask(ctx, reader(conf.State), "ticket", in, func() (out *T, err error) {
+		err = atRest(ctx, conf, func(ctx context.Context, s *house.State) error {
+			v, err := issued(ctx, s, in, issue.Peer{UID: me.uid, Name: me.name})
+			if err == nil {
+				out = v.(*T)
+			}
+			return err
+		})
+		return out, err
 	})
-	if errors.Is(err, os.ErrPermission) {
-		err = cli.WithHint(err, "no daemon runs that could do it for you: systemctl start ecluse-receiver")
-	}
-	return err
 }
 
 // issued issues what was asked for, from the socket or from a command that holds the lock: an *issue.Issued for one bundle, else an *issue.Batch.

@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"ecluse/internal/cli"
-	"ecluse/internal/control"
 	"ecluse/protocol/bundle"
 	"ecluse/protocol/ticket"
 	"ecluse/sender/dispatch"
@@ -57,23 +56,19 @@ with or without hyphens; what was mistyped is named. A receipt (ecluse-receiver 
 
 // resendBundle asks the daemon, or notes it for the daemon to do when it starts.
 func resendBundle(ctx context.Context, conf Config, text string) (*ledger.Record, error) {
-	var r ledger.Record
-	err := control.Call(ctx, conf.State, "resend", cli.BundleRequest{Bundle: text}, &r)
-	if !errors.Is(err, control.ErrNoDaemon) {
-		return &r, err
-	}
-	var out *ledger.Record
-	err = atRest(ctx, conf, func(s *house.State) error {
-		id, err := s.Ledger.Find(ctx, text)
-		if err == nil {
-			err = resendAtRest(ctx, conf, s, id, nil)
-		}
-		if err == nil {
-			out, err = s.Ledger.Get(id)
-		}
-		return answerable(err)
+	return cli.Ask(ctx, reader(conf.State), "resend", cli.BundleRequest{Bundle: text}, func() (out *ledger.Record, err error) {
+		err = atRest(ctx, conf, func(s *house.State) error {
+			id, err := s.Ledger.Find(ctx, text)
+			if err == nil {
+				err = resendAtRest(ctx, conf, s, id, nil)
+			}
+			if err == nil {
+				out, err = s.Ledger.Get(id)
+			}
+			return answerable(err)
+		})
+		return out, err
 	})
-	return out, err
 }
 
 // resendAtRest notes that a bundle is to be sent again, whose item is here.

@@ -174,22 +174,18 @@ func (c *Config) names() (list []bundle.Name) {
 
 // redeemCode asks the daemon, or notes what the code says for the daemon to do when it starts.
 func redeemCode(ctx context.Context, conf Config, text string) (*codeAnswer, error) {
-	var a codeAnswer
-	err := control.Call(ctx, conf.State, "redeem", codeRequest{text}, &a)
-	if !errors.Is(err, control.ErrNoDaemon) {
-		return &a, err
-	}
-	var out *codeAnswer
-	err = atRest(ctx, conf, func(s *house.State) (err error) {
-		out, err = takeCode(ctx, s, conf.names(), text, func(bundle.Name) error { return nil }, acts{
-			resend: func(ctx context.Context, id bundle.ID, chunks []ticket.Range) error {
-				return resendAtRest(ctx, conf, s, id, chunks)
-			},
-			confirm: func(ctx context.Context, id bundle.ID) error { return dispatch.Settle(ctx, s.Ledger, id) },
+	return cli.Ask(ctx, reader(conf.State), "redeem", codeRequest{text}, func() (out *codeAnswer, err error) {
+		err = atRest(ctx, conf, func(s *house.State) (err error) {
+			out, err = takeCode(ctx, s, conf.names(), text, func(bundle.Name) error { return nil }, acts{
+				resend: func(ctx context.Context, id bundle.ID, chunks []ticket.Range) error {
+					return resendAtRest(ctx, conf, s, id, chunks)
+				},
+				confirm: func(ctx context.Context, id bundle.ID) error { return dispatch.Settle(ctx, s.Ledger, id) },
+			})
+			return err
 		})
-		return err
+		return out, err
 	})
-	return out, err
 }
 
 // redeemAll takes every code that was typed: each is told of, and the worst end counts.
