@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // gib is a GiB in bits.
@@ -94,6 +96,15 @@ func countFiles(dir string) (n int) {
 	return n
 }
 
+// fits is how many GiB a file may have that is to stand on both sides of a disk, with a tenth left over.
+func (m *meter) fits(dir string) int64 {
+	var s unix.Statfs_t
+	if err := unix.Statfs(dir, &s); err != nil {
+		m.Fatal(err)
+	}
+	return int64(s.Bavail) * s.Bsize / 22 * 10 >> 30
+}
+
 // many drops so many items at once, and says how long it took until the last one had arrived.
 func (c *course) many(count, size int, limit time.Duration) (time.Duration, bool) {
 	var paths []string
@@ -104,8 +115,12 @@ func (c *course) many(count, size int, limit time.Duration) (time.Duration, bool
 	}
 	output(c.m.T, "sync")
 	began := time.Now()
-	for _, p := range paths {
-		c.drop(p)
+	for i, p := range paths {
+		if len(c.tenants) == 0 {
+			c.drop(p)
+		} else {
+			c.dropTo(c.tenants[i%len(c.tenants)], p)
+		}
 	}
 	late := time.After(limit)
 	for left := count; ; {
@@ -267,13 +282,17 @@ func (c *course) counter(name string) int64 {
 // benchGrowth repeats one kind of work at sizes that grow, and gives what a unit of it costs.
 func benchGrowth(m *meter) {
 	fast := options{mtu: 9000, offload: true, stated: clean, rate: "2Gbit"}
-	for _, size := range []int64{1, 4, 16} {
+	for _, size := range []int64{1, 10, 50} {
 		o := fast
 		o.dir = m.onDisk()
+		if fits := m.fits(o.dir); fits < size { // both sides are on this one
+			fmt.Printf("(for %d GiB on either side there is no room here: %d)\n", size, fits)
+			size = fits
+		}
 		c := m.course(o)
 		_, path := c.next()
 		random(m.T, path, byte(size), size<<30)
-		x, ok := c.run(path, 5*time.Minute)
+		x, ok := c.run(path, 10*time.Minute)
 		low, high := c.low.peak(), c.high.peak()
 		c.end()
 		if !ok {
@@ -308,5 +327,17 @@ func benchGrowth(m *meter) {
 			continue
 		}
 		m.add(figure{What: fmt.Sprintf("%d items at once, on a disk", items), Unit: "bundles/s", Values: []float64{float64(items) / d.Seconds()}})
+	}
+	for _, tenants := range []int{1, 10, 100} {
+		o := fast
+		o.dir, o.tenants = m.onDisk(), tenants
+		c := m.course(o)
+		d, ok := c.many(3000, 4<<10, 5*time.Minute)
+		c.end()
+		if !ok {
+			m.Errorf("items of %d tenants do not arrive", tenants)
+			continue
+		}
+		m.add(figure{What: fmt.Sprintf("3,000 items of 4 KiB from %d tenants, on a disk", tenants), Unit: "bundles/s", Values: []float64{3000 / d.Seconds()}})
 	}
 }

@@ -224,8 +224,10 @@ func (m *meter) course(o options) *course {
 	if err != nil {
 		m.Fatal(err)
 	}
-	if _, err := unix.InotifyAddWatch(fd, c.imports(), unix.IN_MOVED_TO); err != nil {
-		m.Fatal(err)
+	for _, t := range append([]string{"default"}, c.tenants...) {
+		if _, err := unix.InotifyAddWatch(fd, filepath.Join(c.high.dir, "import", t), unix.IN_MOVED_TO); err != nil {
+			m.Fatal(err)
+		}
 	}
 	c.watch = os.NewFile(uintptr(fd), "inotify")
 	go c.follow()

@@ -62,8 +62,9 @@ type lab struct {
 	name      string
 	dir       string
 	low, high *side
-	gone      bool // taken down
-	loud      bool // what others use it for may count as a packet that came back
+	tenants   []string // beside default
+	gone      bool     // taken down
+	loud      bool     // what others use it for may count as a packet that came back
 }
 
 // side is one house: its configuration, and its daemon while it runs.
@@ -93,6 +94,7 @@ type options struct {
 	apart   string
 	dir     string // "" for one of its own
 	offload bool
+	tenants int          // beside default: tenant-1 ...
 	prepare func(l *lab) // before anything is laid out: mounts
 }
 
@@ -133,8 +135,36 @@ func up(t *testing.T, o options) *lab {
 	l.high = &side{lab: l, ns: l.name + "-high", dir: filepath.Join(l.dir, "high"), binary: "ecluse-receiver", config: filepath.Join(l.dir, "high", "receiver.yaml")}
 	l.high.must("init", "--dir", l.high.dir, "--name", "cloud-high", "--listen", "10.77.0.2:4600", "--release", o.release)
 	l.low.must("init", "--dir", l.low.dir, "--name", "ctie-low", "--to", "10.77.0.2:4600", "--mtu", fmt.Sprint(o.mtu), "--rate", o.rate, "--loss", o.stated, "--passes", fmt.Sprint(o.passes), "--apart", o.apart)
+	l.addTenants(o.tenants, o.release)
 	l.pair()
 	return l
+}
+
+// tenant names one of those beside default, from 1 on.
+func tenant(n int) string { return fmt.Sprint("tenant-", n) }
+
+// addTenants writes so many into both configurations.
+func (l *lab) addTenants(count int, release string) {
+	l.t.Helper()
+	low, high := "\ntenants:\n", "\ntenants:\n"
+	for n := range count {
+		name := tenant(n + 1)
+		low += fmt.Sprintf("  - name: %s\n    outbox: %s\n", name, filepath.Join(l.low.dir, "outbox", name))
+		high += fmt.Sprintf("  - name: %s\n    release: %s\n    deliver:\n      - directory: %s\n", name, release, filepath.Join(l.high.dir, "import", name))
+		if err := os.MkdirAll(filepath.Join(l.high.dir, "import", name), 0o755); err != nil {
+			l.t.Fatal(err)
+		}
+		l.tenants = append(l.tenants, name)
+	}
+	for path, entries := range map[string]string{l.low.config: low, l.high.config: high} {
+		text, err := os.ReadFile(path)
+		if err == nil && count > 0 {
+			err = os.WriteFile(path, []byte(strings.Replace(string(text), "\ntenants:\n", entries, 1)), 0o600)
+		}
+		if err != nil {
+			l.t.Fatal(err)
+		}
+	}
 }
 
 // down ends both sides and takes the lab down, unless that was done before.
@@ -158,7 +188,14 @@ func (l *lab) down() {
 func (l *lab) pair() {
 	l.t.Helper()
 	l.low.must("pair", "--config", l.low.config, "--yes", filepath.Join(l.high.dir, "receiver.pair"))
-	l.high.must("pair", "--config", l.high.config, "--yes", filepath.Join(l.low.dir, "sender.pair"))
+	args := []string{"pair", "--config", l.high.config, "--yes"}
+	if len(l.tenants) > 0 {
+		args = append(args, "--tenant", "default")
+	}
+	for _, t := range l.tenants {
+		args = append(args, "--tenant", t)
+	}
+	l.high.must(append(args, filepath.Join(l.low.dir, "sender.pair"))...)
 }
 
 // script runs scripts/lab.sh.
@@ -458,6 +495,14 @@ func (l *lab) imports() string {
 func (l *lab) drop(path string) {
 	l.t.Helper()
 	if err := os.Rename(path, filepath.Join(l.outbox(), filepath.Base(path))); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// dropTo renames something into another tenant's outbox.
+func (l *lab) dropTo(tenant, path string) {
+	l.t.Helper()
+	if err := os.Rename(path, filepath.Join(l.low.dir, "outbox", tenant, filepath.Base(path))); err != nil {
 		l.t.Fatal(err)
 	}
 }
