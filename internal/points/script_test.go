@@ -47,6 +47,7 @@ func (w *world) settle(ctx context.Context) {
 	for round := 0; round < 6 && w.repair(ctx); round++ {
 		w.rest()
 	}
+	w.rest() // what the last tickets asked for leaves too
 	w.check()
 }
 

@@ -13,12 +13,15 @@ import (
 )
 
 // rebuild makes the catalog again from the record files, after a life that did not end in order. Whatever of its last batch is on the disk was perhaps never synced, and nothing
-// of it has left: each bundle of it either is whole, and durable when this returns, or is taken back.
+// of it has left: each bundle of it either is whole, or can be made so, and durable when this returns, or is taken back.
 func (l *Ledger) rebuild(ctx context.Context, lost []bundle.Name) error {
 	if len(lost) > 0 {
 		if err := l.findHeads(lost); err != nil {
 			return err
 		}
+	}
+	if err := l.complete(); err != nil {
+		return err
 	}
 	if err := l.clearRows(ctx); err != nil {
 		return err

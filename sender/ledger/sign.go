@@ -22,6 +22,8 @@ type Signed struct {
 	Size      int64
 	Signature []byte // raw SSHSIG
 	Path      string // of manifest.json
+
+	epoch bundle.Epoch
 }
 
 // Signer makes a raw SSHSIG blob in the namespace of bundles.
@@ -79,7 +81,7 @@ func (l *Ledger) write(s Signer, m *bundle.Manifest) (*Signed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sign manifest of %s: %w", m.Bundle, err)
 	}
-	return &Signed{Sequence: m.Sequence, Previous: m.Previous, Digest: m.Digest, Size: m.Size, Signature: blob, Path: path}, nil
+	return &Signed{Sequence: m.Sequence, Previous: m.Previous, Digest: m.Digest, Size: m.Size, Signature: blob, Path: path, epoch: m.Epoch}, nil
 }
 
 const (
@@ -115,6 +117,18 @@ func (l *Ledger) Signed(r *Record) (*Signed, error) {
 	if r.Sequence == nil {
 		return nil, nil
 	}
+	s, err := l.readSigned(r)
+	if err == nil && (r.Epoch != s.epoch || *r.Sequence != s.Sequence) {
+		err = fmt.Errorf("read manifest of %s: %w", r.Bundle, errOther)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// readSigned reads the manifest and the signature that stand with a record, whatever it says of them.
+func (l *Ledger) readSigned(r *Record) (*Signed, error) {
 	dir := l.bundleDir(r.Bundle)
 	path := filepath.Join(dir, manifestName)
 	f, err := l.disk.OpenFile(path, os.O_RDONLY, 0)
@@ -127,7 +141,7 @@ func (l *Ledger) Signed(r *Record) (*Signed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read manifest of %s: %w", r.Bundle, err)
 	}
-	if m.Bundle != r.Bundle || m.Tenant != r.Tenant || m.Epoch != r.Epoch || m.Sequence != *r.Sequence {
+	if m.Bundle != r.Bundle || m.Tenant != r.Tenant {
 		return nil, fmt.Errorf("read manifest of %s: %w", r.Bundle, errOther)
 	}
 	armored, err := l.disk.ReadFile(filepath.Join(dir, signatureName), recordLimit)
@@ -138,7 +152,7 @@ func (l *Ledger) Signed(r *Record) (*Signed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read signature of %s: %w", r.Bundle, err)
 	}
-	return &Signed{Sequence: m.Sequence, Previous: m.Previous, Digest: bundle.Digest(sum.Sum(nil)), Size: m.Size, Signature: blob, Path: path}, nil
+	return &Signed{Sequence: m.Sequence, Previous: m.Previous, Digest: bundle.Digest(sum.Sum(nil)), Size: m.Size, Signature: blob, Path: path, epoch: m.Epoch}, nil
 }
 
 func unixTime(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }
