@@ -51,6 +51,9 @@ func initReceiver(c *cobra.Command, f initFlags) error {
 	if _, err := release.ParseMode(f.release); err != nil {
 		return &cli.Error{Code: cli.Usage, Err: err}
 	}
+	if f.dir == "" {
+		return cli.Fail(cli.Usage, "--dir is empty")
+	}
 	dir, err := filepath.Abs(f.dir)
 	if err != nil {
 		return err

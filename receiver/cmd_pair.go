@@ -79,7 +79,11 @@ func pairSender(c *cobra.Command, conf Config, f pairFlags, path string) error {
 	if lost > 0 {
 		fmt.Fprintf(out, "%d bundles of %s were sent in other epochs and never came (list --state missing). What is missing of the epoch in force until now is given up by this.\n", lost, p.Name)
 	}
-	if err := cli.Confirm(c.InOrStdin(), out, p.Fingerprint(), f.fingerprint, f.yes); err != nil {
+	want, err := cli.Fingerprint(c, f.fingerprint)
+	if err != nil {
+		return err
+	}
+	if err := cli.Confirm(c.InOrStdin(), out, p.Fingerprint(), want, f.yes); err != nil {
 		return err
 	}
 	if _, err := keys.AppendSigner(conf.AllowedSigners, p.Name, signerNamespaces, p.Signer, "ecluse "+string(p.Name)); err != nil {

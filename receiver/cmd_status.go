@@ -28,6 +28,9 @@ in, with rate and time left, until it is interrupted.`,
   ecluse-receiver status --json | jq .alarms
   ecluse-receiver status --watch`,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if err := cli.NoWatchJSON(follow, asJSON); err != nil {
+				return err
+			}
 			conf, err := cli.Load(path, defaults())
 			if err != nil {
 				return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"path/filepath"
 	"time"
 
@@ -162,6 +163,7 @@ func (c *Config) Validate(f *config.Faults) {
 	for i, t := range c.Tenants {
 		tenants[t.Name] = true
 		t.validate(f.In("tenants[%d]", i))
+		c.checkDestinations(f, i)
 	}
 	if len(c.Tenants) == 0 {
 		f.Add("tenants", "there is none: add one with name, release and deliver")
@@ -173,6 +175,20 @@ func (c *Config) Validate(f *config.Faults) {
 	case "debug", "info", "warn", "error":
 	default:
 		f.Add("log", "%q is none of debug, info, warn, error", c.Log)
+	}
+}
+
+// checkDestinations refuses destinations that lie where something else does: others read there, and names are taken and replaced.
+func (c *Config) checkDestinations(f *config.Faults, tenant int) {
+	for i, d := range c.Tenants[tenant].Deliver {
+		if !filepath.IsAbs(d.Directory) {
+			continue
+		}
+		to := config.Directory{Key: fmt.Sprintf("tenants[%d].deliver[%d].directory", tenant, i), Path: d.Directory}
+		config.Apart(f, to, config.Directory{Key: "state", Path: c.State})
+		for _, file := range []config.Directory{{Key: "identity", Path: c.Identity}, {Key: "allowed_signers", Path: c.AllowedSigners}} {
+			config.Outside(f, file, to)
+		}
 	}
 }
 

@@ -71,6 +71,9 @@ func initSender(c *cobra.Command, f initFlags) error {
 	if f.passes < 1 || f.passes > passesMost {
 		return cli.Fail(cli.Usage, "--passes %d is not between 1 and %d", f.passes, passesMost)
 	}
+	if f.dir == "" {
+		return cli.Fail(cli.Usage, "--dir is empty")
+	}
 	dir, err := filepath.Abs(f.dir)
 	if err != nil {
 		return err

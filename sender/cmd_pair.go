@@ -58,7 +58,11 @@ func pairReceiver(c *cobra.Command, conf Config, path, file, fingerprint string,
 	if err := cli.PrintCard(out, p); err != nil {
 		return err
 	}
-	if err := cli.Confirm(c.InOrStdin(), out, p.Fingerprint(), fingerprint, yes); err != nil {
+	want, err := cli.Fingerprint(c, fingerprint)
+	if err != nil {
+		return err
+	}
+	if err := cli.Confirm(c.InOrStdin(), out, p.Fingerprint(), want, yes); err != nil {
 		return err
 	}
 	if err := disk.New().Replace(conf.Receiver, p.Marshal()); err != nil {

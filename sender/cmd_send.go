@@ -9,10 +9,12 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
 	"ecluse/internal/cli"
+	"ecluse/internal/config"
 	"ecluse/internal/control"
 	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
@@ -108,6 +110,9 @@ func newSubmission(c *cobra.Command, conf Config, f sendFlags) (*submission, err
 
 // send copies one item under a hidden name, and then has it claimed under its own.
 func (s *submission) send(ctx context.Context, path string) (*submitted, error) {
+	if path == "" {
+		return nil, cli.Fail(cli.Usage, "an empty path names nothing to send")
+	}
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
@@ -115,6 +120,12 @@ func (s *submission) send(ctx context.Context, path string) (*submitted, error) 
 	name := filepath.Base(abs)
 	if name == "/" {
 		return nil, cli.Fail(cli.Usage, "%s has no name under which it could travel", path)
+	}
+	if !utf8.ValidString(name) { // a request is JSON, which has no other text
+		return nil, cli.Fail(cli.Refused, "%s is no valid UTF-8: under such a name nothing can travel; rename it", cli.Quote(name))
+	}
+	if config.Holds(abs, s.tenant.Outbox) {
+		return nil, cli.Fail(cli.Refused, "%s holds the outbox %s: it would be copied into itself", cli.Quote(path), s.tenant.Outbox)
 	}
 	hidden, err := outbox.Stage(ctx, disk.New(), abs, s.tenant.Outbox)
 	if err != nil {

@@ -30,6 +30,9 @@ is interrupted. Whether it arrives is known on the other side only.`,
 		Example: `  ecluse-sender status
   ecluse-sender status --watch`,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if err := cli.NoWatchJSON(follow, asJSON); err != nil {
+				return err
+			}
 			conf, err := cli.Load(path, defaults())
 			if err != nil {
 				return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"path/filepath"
 	"slices"
 	"time"
@@ -134,16 +135,30 @@ func (c *Config) Validate(f *config.Faults) {
 	if len(c.Tenants) == 0 {
 		f.Add("tenants", "there is none: add one with name and outbox")
 	}
-	outboxes := map[string]bool{}
 	for i, t := range c.Tenants {
 		t.validate(f.In("tenants[%d]", i))
-		clean := filepath.Clean(t.Outbox)
-		if outboxes[clean] {
-			f.In("tenants[%d]", i).Add("outbox", "%q is another tenant's too", t.Outbox)
-		}
-		outboxes[clean] = true
 	}
+	c.checkOutboxes(f)
 	checkLevel(f, c.Log)
+}
+
+// checkOutboxes refuses outboxes that lie where something else does: all that stands in an outbox is taken and sent.
+func (c *Config) checkOutboxes(f *config.Faults) {
+	for i, t := range c.Tenants {
+		if !filepath.IsAbs(t.Outbox) {
+			continue
+		}
+		outbox := config.Directory{Key: fmt.Sprintf("tenants[%d].outbox", i), Path: t.Outbox}
+		for j, other := range c.Tenants[:i] {
+			if filepath.IsAbs(other.Outbox) {
+				config.Apart(f, outbox, config.Directory{Key: fmt.Sprintf("tenants[%d].outbox", j), Path: other.Outbox})
+			}
+		}
+		config.Apart(f, outbox, config.Directory{Key: "state", Path: c.State})
+		for _, file := range []config.Directory{{Key: "identity", Path: c.Identity}, {Key: "receiver", Path: c.Receiver}} {
+			config.Outside(f, file, outbox)
+		}
+	}
 }
 
 func checkLevel(f *config.Faults, level string) {

@@ -38,6 +38,7 @@ type daemon struct {
 	notice map[string]time.Time // when it was told last
 	meter  cli.Meter            // of the link
 	recent alarm.Minute         // errors
+	deaf   map[string]deafness  // of each tenant, why its outbox could not be read when it was looked at last
 }
 
 // runDaemon runs until ctx ends or a promise cannot be kept.
@@ -53,7 +54,7 @@ func runDaemon(ctx context.Context, c Config, log *zap.Logger) (err error) {
 	if err != nil {
 		return life.End(err)
 	}
-	d := &daemon{c: c, name: r.name, log: log, since: time.Now(), notice: make(map[string]time.Time)}
+	d := &daemon{c: c, name: r.name, log: log, since: time.Now(), notice: make(map[string]time.Time), deaf: make(map[string]deafness)}
 	err = d.run(ctx, life.Fatal, s, r)
 	err = life.End(err)
 	return errors.Join(err, s.Close(err == nil))
@@ -175,8 +176,19 @@ func (d *daemon) once(what string) bool {
 	return true
 }
 
+// deafness is why and when an outbox could not be read.
+type deafness struct {
+	when time.Time
+	why  string
+}
+
 // report logs what an outbox says.
 func (d *daemon) report(tenant bundle.Name, n outbox.Notice) {
+	if n.Kind == outbox.NoticeUnread {
+		d.mu.Lock()
+		d.deaf[string(tenant)] = deafness{time.Now(), n.Err.Error()}
+		d.mu.Unlock()
+	}
 	if d.once(string(tenant) + "\x00" + string(n.Kind) + "\x00" + n.Name) {
 		d.log.Warn(string(n.Kind), zap.String("tenant", string(tenant)), zap.String("name", n.Name), zap.Error(n.Err))
 	}

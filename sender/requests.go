@@ -7,6 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 
 	"ecluse/internal/catalog"
@@ -178,6 +181,22 @@ func (d *daemon) noted(ctx context.Context, id bundle.ID) error {
 	return err
 }
 
+// staged holds that what a peer wants taken is what send has copied for that peer: every other name in the outbox is its owner's, who may not be done with it.
+func (d *daemon) staged(p control.Peer, tenant int, name string) error {
+	no := &control.Error{Code: cli.Refused, Text: fmt.Sprintf("%s is nothing that send has copied for %s", strconv.Quote(name), p.Name())}
+	if !outbox.Staged(name) || strings.Contains(name, "/") {
+		return no
+	}
+	info, err := d.Disk.Lstat(filepath.Join(d.c.Tenants[tenant].Outbox, name))
+	if err != nil {
+		return answerable(err)
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); !ok || st.Uid != p.UID && !control.Owner(p) {
+		return no
+	}
+	return nil
+}
+
 func (d *daemon) send(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) {
 	var in sendRequest
 	if err := control.Decode(m, &in); err != nil {
@@ -185,6 +204,9 @@ func (d *daemon) send(ctx context.Context, p control.Peer, m json.RawMessage) (a
 	}
 	i, err := d.tenantFor(p, in.Tenant)
 	if err != nil {
+		return nil, err
+	}
+	if err := d.staged(p, i, in.Have); err != nil {
 		return nil, err
 	}
 	id, err := d.Take(i, outbox.Candidate{Name: in.Have, As: in.Name, Class: in.Priority})

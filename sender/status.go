@@ -47,10 +47,14 @@ func (d *daemon) facts() watch.Facts {
 			f.Gone = append(f.Gone, t.Outbox)
 			continue
 		}
+		if why := d.deafTo(t); why != "" {
+			f.Deaf = append(f.Deaf, watch.Deaf{Outbox: t.Outbox, Why: why})
+		}
 		if outbox.Unseen(d.Disk, t.Outbox) {
 			f.Failed = append(f.Failed, t.Name)
 		}
 	}
+	f.Orphan = d.Orphans
 	if free, err := d.Disk.Space(d.Dir); err == nil && free.Full() {
 		f.Full = append(f.Full, d.Dir)
 	}
@@ -58,6 +62,17 @@ func (d *daemon) facts() watch.Facts {
 	defer d.mu.Unlock()
 	f.Errors = d.recent.Since(d.errors.Load())
 	return f
+}
+
+// deafTo says why nothing is taken from an outbox, while that is so: what it last said of it is no older than two of its looks.
+func (d *daemon) deafTo(t TenantConfig) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	at, ok := d.deaf[t.Name]
+	if !ok || time.Since(at.when) > 2*d.c.Rescan.Std()+5*time.Second {
+		return ""
+	}
+	return at.why
 }
 
 // watch looks every second, and logs alarms that begin and end.

@@ -19,7 +19,11 @@ import (
 
 // Main runs a program, and is the only one that ends the process.
 func Main(run func(ctx context.Context, args []string, s Streams) int) {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ending := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // a lost terminal: what was begun is put away, unless nohup says otherwise
+		ending = append(ending, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), ending...)
 	code := run(ctx, os.Args[1:], Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
 	stop()
 	os.Exit(code)
@@ -95,6 +99,14 @@ func (f *ListFlags) Check(tenants []string, now time.Time) (since time.Time, err
 func HasTenant(tenants []string, name string) error {
 	if name != "" && !slices.Contains(tenants, name) {
 		return Fail(NotFound, "there is no tenant %q", name)
+	}
+	return nil
+}
+
+// NoWatchJSON refuses two flags that want different things.
+func NoWatchJSON(watch, asJSON bool) error {
+	if watch && asJSON {
+		return Fail(Usage, "--watch draws for people, and --json prints one value: take one of them")
 	}
 	return nil
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/spf13/cobra"
+
 	"ecluse/protocol/bundle"
 )
 
@@ -34,6 +36,19 @@ func RefuseUsed(dir string, files ...string) error {
 		}
 	}
 	return nil
+}
+
+// Fingerprint reads --fingerprint as people have it: with "SHA256:" before it or not, and with the "=" behind it that stock tools write. "" is that it was not given; one that was given and is
+// empty, for want of a variable perhaps, is an error: it must not pass for any card.
+func Fingerprint(c *cobra.Command, text string) (string, error) {
+	if !c.Flags().Changed("fingerprint") {
+		return "", nil
+	}
+	text = strings.TrimRight(strings.TrimPrefix(strings.TrimSpace(text), "SHA256:"), "=")
+	if text == "" {
+		return "", Fail(Usage, "--fingerprint is empty")
+	}
+	return "SHA256:" + text, nil
 }
 
 // Confirm settles whether a card is the right one: by --yes, by a fingerprint that was given, or by asking a person.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -98,6 +99,9 @@ func Since(s string, now time.Time) (time.Time, error) {
 		return now.Add(-age.Std()), nil
 	}
 	t, err := time.Parse(time.RFC3339, s)
+	if last := time.Unix(0, math.MaxInt64); t.After(last) { // a catalog counts nanoseconds
+		t = last
+	}
 	if err != nil {
 		return t, Fail(Usage, "--since %q is neither an age (24h, 7d) nor a time (2026-01-31T08:00:00Z)", s)
 	}

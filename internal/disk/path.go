@@ -94,7 +94,19 @@ func (d *Disk) Lchown(path string, uid, gid int) error {
 
 // Chtimes sets times; a zero one stays as it is.
 func (d *Disk) Chtimes(path string, accessed, modified time.Time) error {
-	return d.do(Op{Kind: Times, Path: path, Fd: -1}, func() error { return os.Chtimes(path, accessed, modified) })
+	times := make([]unix.Timespec, 2)
+	for i, t := range []time.Time{accessed, modified} { // os.Chtimes counts nanoseconds in 64 bits, which end in 2262
+		times[i] = unix.Timespec{Sec: t.Unix(), Nsec: int64(t.Nanosecond())}
+		if t.IsZero() {
+			times[i] = unix.Timespec{Nsec: unix.UTIME_OMIT}
+		}
+	}
+	return d.do(Op{Kind: Times, Path: path, Fd: -1}, func() error {
+		if err := unix.UtimesNanoAt(unix.AT_FDCWD, path, times, 0); err != nil {
+			return &fs.PathError{Op: "chtimes", Path: path, Err: err}
+		}
+		return nil
+	})
 }
 
 // Stat looks at what a path leads to.

@@ -218,7 +218,7 @@ func gapTicket(g assemble.Gaps) (*ticket.Ticket, Lack) {
 func (d *Desk) bySequence(ctx context.Context, p Peer, text string) (*Issued, error) {
 	words := strings.Split(text, "/")
 	sequence, err := strconv.ParseUint(words[len(words)-1], 10, 64)
-	if err != nil || len(words) > 3 {
+	if _, wrong := bundle.ParseName(words[max(0, len(words)-2)]); err != nil || wrong != nil || sequence == 0 || len(words) > 3 {
 		return nil, fmt.Errorf("%w: %q is neither a bundle nor [SENDER/]TENANT/SEQUENCE", ledger.ErrNotFound, text)
 	}
 	tenant, sender := words[len(words)-2], ""

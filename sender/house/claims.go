@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -94,10 +95,18 @@ func (h *House) resume(ctx context.Context) error {
 			delete(open, item.ID)
 		}
 	}
-	for id := range open {
+	for id, r := range open {
+		if !slices.ContainsFunc(h.o.Tenants, func(t Tenant) bool { return t.Name == r.Tenant }) {
+			h.o.Log.Error("its tenant is not configured any more: it waits", zap.Stringer("bundle", id), zap.String("tenant", string(r.Tenant)), zap.String("name", r.Name))
+			if !slices.Contains(h.Orphans, string(r.Tenant)) {
+				h.Orphans = append(h.Orphans, string(r.Tenant))
+			}
+			continue
+		}
 		if err := h.Dispatch.Reopen(ctx, id); err != nil {
 			h.o.Log.Error("take up again", zap.Stringer("bundle", id), zap.Error(err))
 		}
 	}
+	slices.Sort(h.Orphans)
 	return nil
 }

@@ -73,6 +73,7 @@ type House struct {
 	Engine   *transmit.Engine
 	Dispatch *dispatch.Dispatcher
 	Outboxes []*outbox.Outbox // in the order of Options.Tenants
+	Orphans  []string         // tenants of earlier lives, of whom bundles wait: what is beside runs when it is known
 
 	o Options
 }

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,6 +20,9 @@ import (
 
 // stagePrefix begins the names under which items are copied into an outbox. Watch leaves hidden names alone.
 const stagePrefix = ".ecluse-send-"
+
+// Staged says whether a name is one that Stage gave.
+func Staged(name string) bool { return strings.HasPrefix(name, stagePrefix) }
 
 // Stage copies a file or a tree into an outbox directory under a hidden name, and returns its path. Links, devices and the like are copied by name only where that is
 // what they are: here they are refused, as the room that reads them would refuse them. On error nothing is left behind.

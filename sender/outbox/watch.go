@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"sync"
@@ -257,9 +258,12 @@ func (w *watcher) attend() bool {
 		return false
 	}
 	here := inode{st.Dev, st.Ino}
+	if !w.missing && w.b.o.Disk.Fstatat(unix.AT_FDCWD, w.b.house(sendingName), new(unix.Stat_t), unix.AT_SYMLINK_NOFOLLOW) != nil {
+		w.missing = true // another directory stands there, or somebody has removed what is ours
+	}
 	if w.missing {
 		if err := w.b.prepare(); err != nil {
-			w.unread(err)
+			w.unread(fmt.Errorf("make the places in it: %w (a directory that was mounted or made after the start may be out of the daemon's reach: restart it)", err))
 			return false
 		}
 		w.missing = false

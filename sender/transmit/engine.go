@@ -35,7 +35,7 @@ type Options struct {
 	IPOverhead int // bytes of IP and UDP headers a packet
 	// Alive is told which of the two goroutines is alive, for the watchdog.
 	Alive func(who string)
-	// Failed is told of datagrams that the system would not take; it may end the engine by returning an error.
+	// Failed is told each time that the system will not take datagrams; it may end the engine by returning an error. Else they are offered again.
 	Failed func(error) error
 	// Unrenewed is told why a session that is old could not be replaced. The old one goes on, far below what its key allows, and a minute later it is tried again.
 	Unrenewed func(error)
@@ -79,7 +79,7 @@ type Status struct {
 	Session       uint64
 	Packets       uint64
 	Bytes         uint64 // of datagrams, without IP and UDP headers
-	Errors        uint64 // batches that the system would not take
+	Errors        uint64 // how often the system would not take a batch
 	Announcements uint64
 }
 

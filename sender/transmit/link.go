@@ -186,18 +186,34 @@ func (l *link) send(ctx context.Context, segment int) error {
 	return err
 }
 
-// paced waits for the departure time of count packets and sends them. A datagram that the system would not take is counted and lost like any other: the
-// link is one-way, and the code repairs it.
+// refusedPause is how long the link waits before it offers again what the system would not take.
+const refusedPause = 100 * time.Millisecond
+
+// paced waits for the departure time of count packets and sends them. What the system will not take, because the interface is down or its MTU too small, is offered again until it does:
+// nothing may be called sent that has not left. Meanwhile everything waits.
 func (l *link) paced(ctx context.Context, by Pacer, batch []byte, segment, count int) error {
 	departure := by.Next(by.Now(), len(batch)+count*l.wire)
 	if err := by.Wait(ctx, departure); err != nil {
 		return err
 	}
-	l.stats.packets.Add(uint64(count))
-	l.stats.bytes.Add(uint64(len(batch)))
-	if _, err := l.socket.Send(batch, segment); err != nil {
+	for len(batch) > 0 {
+		taken, err := l.socket.Send(batch, segment)
+		left := batch[min(taken*segment, len(batch)):]
+		l.stats.packets.Add(uint64(taken))
+		l.stats.bytes.Add(uint64(len(batch) - len(left)))
+		if batch = left; err == nil {
+			break
+		}
 		l.stats.errors.Add(1)
-		return l.failed(err)
+		if err := l.failed(err); err != nil {
+			return err
+		}
+		l.alive()
+		select {
+		case <-time.After(refusedPause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	return nil
 }

@@ -47,10 +47,15 @@ type Link struct {
 type Facts struct {
 	Stuck  []string // goroutines that stand still
 	Gone   []string // outboxes that are not there
+	Deaf   []Deaf   // outboxes of which nothing is taken
 	Failed []string // tenants with something in failed/
+	Orphan []string // tenants that are not configured any more, of whom bundles wait
 	Errors uint64   // batches that the system did not take in the last minute
 	Full   []string // directories whose disk has hardly room
 }
+
+// Deaf is an outbox that is there and of which nothing is taken.
+type Deaf struct{ Outbox, Why string }
 
 // Alarms are what is wrong, in a stable order.
 func Alarms(s *Status, f Facts) alarm.List {
@@ -64,6 +69,12 @@ func Alarms(s *Status, f Facts) alarm.List {
 	}
 	for _, dir := range f.Gone {
 		add("outbox", dir, "%s: the outbox is not there (is its disk mounted?)", dir)
+	}
+	for _, d := range f.Deaf {
+		add("outbox", d.Outbox, "%s: nothing is taken from the outbox: %s", d.Outbox, d.Why)
+	}
+	for _, t := range f.Orphan {
+		add("tenant", t, "tenant %s: bundles of it wait to be sent, and it is not configured any more (put it back below tenants, with its outbox, until they are out: list --state sending)", t)
 	}
 	for _, dir := range f.Full {
 		add("disk", dir, "%s: its disk has hardly room left, in bytes or in inodes: what is dropped may have to wait (make room)", dir)
