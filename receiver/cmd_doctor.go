@@ -85,7 +85,7 @@ func examineDisks(d *cli.Doctor, conf Config) {
 		}
 		for _, v := range t.Deliver {
 			d.Check("destination "+v.Directory, writable(v.Directory))
-			if !sameSystem(conf.State, v.Directory) {
+			if apart(conf.State, v.Directory) {
 				d.Warn("destination "+v.Directory, "it is on another file system than the state: deliveries are copies, not renames")
 			}
 		}
@@ -94,6 +94,9 @@ func examineDisks(d *cli.Doctor, conf Config) {
 
 // writable tries what a delivery does: make a hidden name, and remove it.
 func writable(dir string) error {
+	if info, err := os.Lstat(dir); err == nil && info.Mode().Type() == fs.ModeSymlink {
+		return errors.New("it is a symbolic link, through which nothing is delivered: name the directory that it leads to")
+	}
 	f, err := os.CreateTemp(dir, ".ecluse-doctor-*")
 	if err != nil {
 		return err
@@ -101,10 +104,11 @@ func writable(dir string) error {
 	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
-func sameSystem(a, b string) bool {
+// apart says whether two directories are known to be on different file systems.
+func apart(a, b string) bool {
 	x, errX := disk.Device(a)
 	y, errY := disk.Device(b)
-	return errX == nil && errY == nil && x == y
+	return errX == nil && errY == nil && x != y
 }
 
 func examineSockets(d *cli.Doctor, conf Config) {

@@ -136,7 +136,7 @@ func TestWhatFailedIsShownInJSONWhereThereIsSomethingToShow(t *testing.T) {
 		code   int
 		out    string
 	}{
-		"4": {true, 0, "{\n  \"N\": 4\n}\n"}, "3": {true, 4, "{\n  \"N\": 3\n}\n"}, "x": {true, 1, ""}, "4 3 x": {true, 4, "[\n  {\n    \"N\": 4\n  },\n  {\n    \"N\": 3\n  }\n]\n"},
+		"4": {true, 0, "{\n  \"N\": 4\n}\n"}, "3": {true, 4, "{\n  \"N\": 3\n}\n"}, "x": {true, 1, "null\n"}, "4 3 x": {true, 4, "[\n  {\n    \"N\": 4\n  },\n  {\n    \"N\": 3\n  }\n]\n"},
 		"3 4": {false, 4, "4\n"},
 	} {
 		var out, errs bytes.Buffer

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Each tries something for each argument: each is told of, and the worst end counts. JSON is one value: of one argument the thing itself, of several an array.
+// Each tries something for each argument: each is told of, and the worst end counts. JSON is one value: of one argument the thing itself, or null where there is none, of several an array.
 func Each[T any](c *cobra.Command, args []string, asJSON bool, do func(context.Context, string) (T, error), print func(io.Writer, T)) error {
 	return each(c, args, asJSON, len(args) == 1, do, print)
 }
@@ -48,8 +48,10 @@ func each[T any](c *cobra.Command, args []string, asJSON, single bool, do func(c
 	}
 	var value any = all
 	switch {
-	case !asJSON, single && len(all) == 0:
+	case !asJSON:
 		return worst.Err()
+	case single && len(all) == 0:
+		value = nil
 	case single:
 		value = all[0]
 	}

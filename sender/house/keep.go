@@ -14,6 +14,9 @@ import (
 	"ecluse/sender/outbox"
 )
 
+// stagedMost is how long send may take to copy an item.
+const stagedMost = 7 * 24 * time.Hour
+
 // keepEvery is how often the clock is held against keep:.
 const keepEvery = time.Minute
 
@@ -80,6 +83,7 @@ func (h *House) purge(ctx context.Context) error {
 			h.o.Log.Warn("purging what was sent and never confirmed", zap.String("tenant", string(tenant)), zap.Uint64("sequence", k.Sequence), zap.Strings("names", k.Names), zap.Time("sent", k.Since))
 			return true
 		}))
+		errs = append(errs, b.PurgeStaged(now.Add(-stagedMost)))
 		errs = append(errs, b.PurgeFailed(now.Add(-h.o.Keep.Failed), func(k outbox.Kept) bool {
 			h.o.Log.Warn("purging what failed", zap.String("tenant", string(tenant)), zap.Stringer("bundle", k.ID), zap.Strings("names", k.Names), zap.Time("failed", k.Since))
 			return true

@@ -67,6 +67,7 @@ const (
 	NoticeRefused  NoticeKind = "an item cannot be claimed"
 	NoticeFull     NoticeKind = "more items than are followed at once: the others wait"
 	NoticePurge    NoticeKind = "a thing that is over could not be removed"
+	NoticeLeft     NoticeKind = "what a send that was broken off has left is removed"
 	NoticeStray    NoticeKind = "a thing that does not belong here"
 )
 

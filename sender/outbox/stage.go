@@ -45,6 +45,24 @@ func Place(d *disk.Disk, hidden, path string) error {
 	return nil
 }
 
+// PurgeStaged removes what send has left under a hidden name since before a time, by its ctime: it was killed, or its machine went down. Whoever still copies into it has changed it since.
+func (b *Outbox) PurgeStaged(before time.Time) error {
+	entries, err := b.o.Disk.List(b.o.Dir)
+	if err != nil {
+		return fmt.Errorf("look for what send has left: %w", err)
+	}
+	for _, e := range entries {
+		var st unix.Stat_t
+		path := b.path(e.Name())
+		if !Staged(e.Name()) || b.o.Disk.Fstatat(unix.AT_FDCWD, path, &st, unix.AT_SYMLINK_NOFOLLOW) != nil || !time.Unix(st.Ctim.Unix()).Before(before) {
+			continue
+		}
+		b.o.Report(Notice{Kind: NoticeLeft, Name: e.Name()})
+		b.remove(path)
+	}
+	return nil
+}
+
 type stager struct {
 	ctx  context.Context
 	disk *disk.Disk

@@ -85,3 +85,54 @@ func TestAPlaceThatIsTakenIsRefused(t *testing.T) {
 		t.Error("it was replaced")
 	}
 }
+
+func TestWhatASendLeftIsRemovedInTheEnd(t *testing.T) {
+	box := t.TempDir()
+	b, err := Open(Options{Disk: disk.New(), Dir: box, Tenant: "default"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	left, other := filepath.Join(box, stagePrefix+"0123456789abcdef"), filepath.Join(box, "item")
+	for _, err := range []error{os.MkdirAll(filepath.Join(left, "sub"), 0o700), os.WriteFile(filepath.Join(left, "sub", "f"), nil, 0o600), os.WriteFile(other, nil, 0o600)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.PurgeStaged(time.Now().Add(-time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(left); err != nil {
+		t.Errorf("what is being copied was removed: %v", err)
+	}
+	if err := b.PurgeStaged(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(left); err == nil {
+		t.Error("it is still there")
+	}
+	if _, err := os.Lstat(other); err != nil {
+		t.Errorf("an item was removed: %v", err)
+	}
+}
+
+func TestTimesBeyondWhatNanosecondsCountTravel(t *testing.T) {
+	src, box := t.TempDir(), t.TempDir()
+	path := filepath.Join(src, "f")
+	late := time.Date(2300, 1, 1, 0, 0, 0, 0, time.UTC)
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := disk.New().Chtimes(path, time.Time{}, late); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Lstat(path); err != nil || !info.ModTime().Equal(late) {
+		t.Fatalf("this file system holds no such time: %v, %v", info, err)
+	}
+	hidden, err := Stage(t.Context(), disk.New(), path, box)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Lstat(hidden); err != nil || !info.ModTime().Equal(late) {
+		t.Errorf("it has %v, %v", info.ModTime(), err)
+	}
+}
