@@ -192,6 +192,7 @@ func (l *lab) cast(m *meter, content string, mtu int, fec, rate string) (rates [
 		if rate != "" {
 			args = append(args, "--max-bitrate", rate)
 		}
+		m.warm()
 		if err := receiver.Start(); err != nil {
 			m.Fatal(err)
 		}
@@ -199,7 +200,12 @@ func (l *lab) cast(m *meter, content string, mtu int, fec, rate string) (rates [
 		sender := &starting{}
 		cmd := exec.CommandContext(ctx, "ip", args...)
 		cmd.Stdout, cmd.Stderr = sender, sender
-		err := cmd.Run()
+		err := cmd.Start()
+		if err == nil {
+			time.Sleep(time.Second) // of the two that it waits itself
+			m.warm()
+			err = cmd.Wait()
+		}
 		took := time.Since(sender.began)
 		_ = receiver.Wait() // it says by its file what it got
 		cancel()

@@ -12,8 +12,8 @@ const (
 	// patience is how long a block may go without a new packet. The sender spreads parity by its clock over a window of
 	// seconds at the most; 30 s also bridge a sender that was stopped for a moment.
 	patience = 30 * time.Second
-	// slabKept is how long a free slab stays resident.
-	slabKept = 5 * time.Second
+	// slabKept is how long a free slab stays resident. What has been given back costs a page fault for each 4 KiB when the next bundle comes, and in a virtual machine the host's too.
+	slabKept = time.Minute
 	// A block in progress costs about 0.7 KiB beside its slots. One for each 16 KiB of the budget is 64 times more than the
 	// largest blocks need, and bounds that cost to a twentieth of the budget.
 	memoryPerBlock = 16 << 10
