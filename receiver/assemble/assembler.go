@@ -200,11 +200,8 @@ func (a *Assembler) count(r bundle.Reason) {
 	a.mu.Unlock()
 }
 
-// bundle finds a bundle under the lock, which is open while the Owner is asked. One that was never offered is made up to wait for its offer; nil is one that needs nothing.
+// bundle finds a bundle under the lock. One that was never offered is made up to wait for its offer; nil is one that needs nothing.
 func (a *Assembler) bundle(s Source, id bundle.ID) *incoming {
-	if a.bundles[id] == nil && !a.swallow.has(id) && a.known(id) {
-		a.swallow.add(id)
-	}
 	if in := a.bundles[id]; in != nil {
 		if in.source.Sender != s.Sender {
 			return nil // another sender's id: nothing of one sender ever touches a bundle of another
@@ -214,6 +211,10 @@ func (a *Assembler) bundle(s Source, id bundle.ID) *incoming {
 	if a.swallow.has(id) {
 		return nil
 	}
+	if a.options.Owner.Known(id) {
+		a.swallow.add(id)
+		return nil
+	}
 	if a.strangers(s.Sender) >= maxStrangers {
 		a.counts[bundle.ReasonLimit]++
 		return nil
@@ -221,22 +222,14 @@ func (a *Assembler) bundle(s Source, id bundle.ID) *incoming {
 	return a.stranger(s, id)
 }
 
-// known asks the Owner, who may have to look at its disk, with the lock open.
-func (a *Assembler) known(id bundle.ID) bool {
-	a.mu.Unlock()
-	defer a.mu.Lock()
-	return a.options.Owner.Known(id)
-}
-
 // offered is bundle for an offer, which is never one too many: it ends the wait that strangers are bounded for.
 func (a *Assembler) offered(s Source, id bundle.ID) *incoming {
-	over := a.bundles[id] == nil && (a.swallow.has(id) || a.known(id))
 	switch in := a.bundles[id]; {
 	case in != nil && in.source.Sender != s.Sender:
 		return nil
 	case in != nil:
 		return in
-	case (over || a.swallow.has(id)) && !a.askAgain(id): // it may have ended while the lock was open
+	case (a.swallow.has(id) || a.options.Owner.Known(id)) && !a.askAgain(id):
 		return nil
 	}
 	return a.stranger(s, id)
