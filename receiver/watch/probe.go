@@ -77,12 +77,13 @@ func JudgeProbe(r *collect.ProbeRun) *Probe {
 	return p
 }
 
-// holding is how many steps, from the slowest on, lost no more than is lost at any rate: twice the least share of the slowest three, and what chance adds.
+// holding is how many steps, from the slowest on, lost no more than is lost at any rate: twice what the slowest three say of that, and what chance adds. Of a short step that has lost
+// nothing chance may say so as well: what a step says is the most that it can be.
 func holding(steps []collect.ProbeStep) int {
 	share := 1.0
 	for _, s := range steps[:min(3, len(steps))] {
-		if s.Sent > 0 {
-			share = min(share, float64(single(s))/float64(s.Sent))
+		if lost := float64(single(s)); s.Sent > 0 {
+			share = min(share, (lost+3*math.Sqrt(lost)+3)/float64(s.Sent))
 		}
 	}
 	for i, s := range steps {

@@ -2,6 +2,7 @@ package watch
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -80,5 +81,29 @@ func TestAProbeThatGoesOnConcludesNothing(t *testing.T) {
 	r.Over, r.Steps = false, r.Steps[:4]
 	if lines := JudgeProbe(r).Lines(); lines[len(lines)-1] != "it goes on" {
 		t.Errorf("%q", lines)
+	}
+}
+
+// One in a hundred, over steps of a hundred packets and more: the slowest has lost none, or the next ones many.
+func TestShortStepsAreNotTakenForMoreThanTheySay(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	wrong := 0
+	for range 1000 {
+		r := probed(func(int, uint32) (uint32, uint32, uint32) { return 0, 0, 0 })
+		for i := range r.Steps {
+			s := &r.Steps[i]
+			s.Sent = uint32(126 * (i + 1))
+			for range s.Sent {
+				if rng.IntN(100) == 0 {
+					s.Lost++
+				}
+			}
+		}
+		if p := JudgeProbe(r); p.Limited || p.Loss < 0.007 || p.Loss > 0.025 {
+			wrong++
+		}
+	}
+	if wrong > 1 {
+		t.Errorf("%d of 1000 probes of a link that holds all rates were judged otherwise", wrong)
 	}
 }
