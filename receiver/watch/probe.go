@@ -71,7 +71,7 @@ func JudgeProbe(r *collect.ProbeRun) *Probe {
 		}
 	}
 	if sent > 0 {
-		p.Loss = max(leastLoss, (lost+3*math.Sqrt(lost))/sent)
+		p.Loss = max(leastLoss, (lost+3*math.Sqrt(lost)+3)/sent)
 		p.advise()
 	}
 	return p
@@ -100,11 +100,11 @@ func single(s collect.ProbeStep) uint32 { return s.Lost - min(s.Lost, s.Bursts) 
 
 // advise writes the lines that go into the sender's configuration.
 func (p *Probe) advise() {
-	rate := float64(p.Rate)
+	rate := fmt.Sprintf("rate: %dMbit # or more: nothing faster was tried", max(1, p.Rate/1e6))
 	if p.Limited {
-		rate *= safely
+		rate = fmt.Sprintf("rate: %dMbit", max(1, int64(safely*float64(p.Rate)/1e6)))
 	}
-	p.Advice = append(p.Advice, fmt.Sprintf("rate: %dMbit", int64(max(1, rate/1e6))), "loss: "+percent(p.Loss))
+	p.Advice = append(p.Advice, rate, "loss: "+percent(p.Loss))
 	if p.Burst > 0 {
 		p.Advice = append(p.Advice, fmt.Sprintf("burst: %dms", int64(math.Ceil(1000*p.Burst))))
 	}
