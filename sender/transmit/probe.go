@@ -71,7 +71,7 @@ func (e *Engine) Probe(ctx context.Context, steps []ProbeStep) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	<-p.done // the link looks at ctx with each batch
+	<-p.done // the link looks at ctx before each batch, thus not while the system takes no packet
 	if p.step < len(p.steps) {
 		return errors.Join(ctx.Err(), errors.New("the probe was broken off"))
 	}
