@@ -15,6 +15,7 @@ import (
 	"ecluse/internal/control"
 	"ecluse/internal/udp"
 	"ecluse/protocol/bundle"
+	"ecluse/protocol/fec"
 	"ecluse/receiver/collect"
 	"ecluse/receiver/house"
 	"ecluse/receiver/watch"
@@ -95,7 +96,7 @@ func (d *daemon) prepare(s *house.State) (*control.Server, error) {
 	}
 	var err error
 	d.House, err = house.Join(s, house.Flow{
-		Links: links, Memory: int(d.c.Memory), Idle: d.c.Idle.Std(),
+		Links: links, Memory: int(d.c.Memory), Idle: d.c.Idle.Std(), OnWide: func() { cli.AllowMemory(fec.WideTables) },
 		OnRefusal: func(r collect.Refusal) {
 			d.log.Warn("session refused", zap.String("reason", string(r.Reason)), zap.String("sender", r.Sender), zap.Uint64("session", r.Session), zap.Uint64("count", r.Count))
 		},

@@ -86,6 +86,9 @@ func (d *daemon) prepare(s *house.State, r *ring) (server *control.Server, err e
 	if d.plan, err = fec.NewPlan(l.facts()); err != nil {
 		return nil, &cli.Error{Code: cli.Usage, Err: err}
 	}
+	if d.plan.Wide() {
+		cli.AllowMemory(fec.WideTables)
+	}
 	if d.socket, err = udp.Dial(udp.SenderOptions{To: l.To.AddrPort}); err != nil {
 		return nil, fmt.Errorf("link %s: %w", l.Name, err)
 	}

@@ -67,8 +67,11 @@ func (c Code) Validate() error {
 // not sent, and a receiver treats them as lost.
 func (c Code) Padded() int { return nextPow2(c.M) }
 
+// WideTables is what the tables take that the first wide code in a process builds, in bytes: they stay as long as it lives.
+const WideTables = 75 << 20
+
 // Wide reports whether the code works in GF(2^16): when K rounded up to a multiple of m2, plus m2, exceeds 256. The first
-// wide code in a process builds tables: 75 MiB and 0.3 s, once, whatever the code (see Coder.Prepare).
+// wide code in a process builds tables: WideTables and 0.3 s, once, whatever the code (see Coder.Prepare).
 func (c Code) Wide() bool {
 	m2 := c.Padded()
 	return (c.K+m2-1)/m2*m2+m2 > 256

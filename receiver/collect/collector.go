@@ -31,6 +31,8 @@ type Options struct {
 	Now func() time.Time
 	// OnRefusal is told of a refused session, at most once a minute for each reason. It must not wait.
 	OnRefusal func(Refusal)
+	// OnWide is told once, before tables of fec.WideTables bytes are made, which stay. It must not wait.
+	OnWide func()
 	// OnFault is told of errors of this side that the collector lives with: a floor that could not be stored. It must not wait.
 	OnFault func(error)
 }
@@ -50,6 +52,7 @@ type Collector struct {
 	queue   chan *block
 	start   time.Time
 	wide    sync.Once
+	onWide  func()
 
 	decoders sync.WaitGroup
 }
@@ -57,7 +60,7 @@ type Collector struct {
 // New reserves the memory of a Collector. It opens nothing and starts nothing; close the sources if it fails.
 func New(o Options) (*Collector, error) {
 	setDefaults(&o)
-	c := &Collector{sink: o.Sink, workers: o.Workers, start: time.Now()}
+	c := &Collector{sink: o.Sink, workers: o.Workers, start: time.Now(), onWide: o.OnWide}
 	for i, l := range o.Links {
 		made, err := newLink(i, l, o.Memory, o.Queue, c.clock)
 		if err != nil {
@@ -92,6 +95,9 @@ func setDefaults(o *Options) {
 	}
 	if o.OnRefusal == nil {
 		o.OnRefusal = func(Refusal) {}
+	}
+	if o.OnWide == nil {
+		o.OnWide = func() {}
 	}
 	if o.OnFault == nil {
 		o.OnFault = func(error) {}
@@ -175,6 +181,7 @@ func (c *Collector) decode() {
 // with blocks that wait for them.
 func (c *Collector) prepareWide() {
 	c.wide.Do(func() {
+		c.onWide()
 		c.decoders.Go(func() {
 			_ = fec.NewCoder().Prepare(wideCode) // a worker that needs the tables meets the same fault
 		})

@@ -31,6 +31,8 @@ type Flow struct {
 	Idle     time.Duration
 	// OnRefusal is told of a refused session, at most once a minute for each reason.
 	OnRefusal func(collect.Refusal)
+	// OnWide is told once, before tables of fec.WideTables bytes are made, which stay.
+	OnWide func()
 }
 
 // House is the high side with its rooms joined.
@@ -64,7 +66,7 @@ func Join(s *State, f Flow) (*House, error) {
 	s.Chamber.SetAssembler(h.Assembler)
 	s.Desk.Join(h.Assembler)
 	h.Collector, err = collect.New(collect.Options{
-		Links: f.Links, Verifier: h.verifier, Sink: h.Assembler, Memory: f.Memory, Queue: f.Queue, Now: s.Clock.Now, OnRefusal: f.OnRefusal,
+		Links: f.Links, Verifier: h.verifier, Sink: h.Assembler, Memory: f.Memory, Queue: f.Queue, Now: s.Clock.Now, OnRefusal: f.OnRefusal, OnWide: f.OnWide,
 		OnFault: once(time.Minute, func(err error) { s.o.Log.Error("store how far the packets of the sessions have come", zap.Error(err)) }),
 	})
 	return h, err
