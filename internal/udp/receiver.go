@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -19,6 +20,12 @@ const (
 	atOnce = 64
 	// waitMilliseconds is how long ReceiveInto waits.
 	waitMilliseconds = 1000
+
+	// gather is how long ReceiveInto lets datagrams gather while they come densely: behind a reading of denseBytes or more that took all there was. Being woken for each would take a tenth of a
+	// processor, on the link's side of the host too. A link of 10 Gbit/s brings 0.5 MB meanwhile, so a buffer below gatherBuffer is read at once.
+	gather       = 400 * time.Microsecond
+	denseBytes   = 32 << 10
+	gatherBuffer = 4 << 20
 )
 
 // ReceiverOptions say where datagrams come in.
@@ -50,6 +57,7 @@ type Receiver struct {
 
 	drops drops
 	calls readings
+	dense bool // the last reading: see gather
 }
 
 // readings holds what the system reads and writes during a call, so that a reading allocates nothing.
@@ -137,6 +145,10 @@ func (r *Receiver) ReceiveInto(views []View) (int, error) {
 	if len(views) == 0 {
 		return 0, r.failed(errors.New("into nothing"))
 	}
+	if r.dense {
+		t := unix.NsecToTimespec(int64(gather))
+		_ = unix.ClockNanosleep(unix.CLOCK_MONOTONIC, 0, &t, nil) // where a signal ends it, so be it
+	}
 	n, errno := r.read(views)
 	if errno == unix.EAGAIN {
 		r.calls.poll = [...]unix.PollFd{{Fd: int32(r.fd), Events: unix.POLLIN}, {Fd: int32(r.wake), Events: unix.POLLIN}}
@@ -176,13 +188,17 @@ func (r *Receiver) read(views []View) (int, unix.Errno) {
 	for i := range c.pieces[:count] {
 		c.pieces[i].Base = nil // the memory may be the caller's own mapping, which ends before this Receiver
 	}
+	r.dense = false
 	if errno != 0 {
 		return 0, errno
 	}
+	bytes := 0
 	for i := range int(got) {
 		views[i].N = int(c.messages[i].length)
 		views[i].Segment = c.segment(i)
+		bytes += views[i].N
 	}
+	r.dense = bytes >= denseBytes && int(got) < count && r.buffer >= gatherBuffer
 	return int(got), 0
 }
 

@@ -167,3 +167,56 @@ func TestAnEmptyDatagramIsAReadingOfItsOwn(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// What comes densely is let gather, so that nobody is woken for each piece of it; what comes alone is read at once, and so is all where the buffer would not hold what gathers.
+func TestDenseDatagramsAreLetGather(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		buffer int
+		bytes  int
+		waits  bool
+	}{
+		{"dense", 64 << 20, denseBytes, true}, {"alone", 64 << 20, denseBytes / 4, false}, {"into a small buffer", 200 << 10, denseBytes, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r, err := Listen(ReceiverOptions{Listen: netip.MustParseAddrPort("127.0.0.1:0"), Buffer: c.buffer})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			if c.waits && r.buffer < gatherBuffer {
+				t.Skipf("the system gives a buffer of %d bytes only", r.buffer)
+			}
+			s, err := Dial(SenderOptions{To: r.Addr()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			receive := func() (took time.Duration) {
+				t.Helper()
+				if _, err := s.Send(make([]byte, c.bytes), 1024); err != nil {
+					t.Fatal(err)
+				}
+				start := time.Now()
+				for left := c.bytes; left > 0; {
+					views := newViews(atOnce)
+					n, err := r.ReceiveInto(views)
+					if n == 0 || err != nil {
+						t.Fatalf("%d bytes have not come: %d, %v", left, n, err)
+					}
+					for _, v := range views[:n] {
+						left -= v.N
+					}
+				}
+				return time.Since(start)
+			}
+			receive()
+			if r.dense != c.waits {
+				t.Fatalf("dense is %v", r.dense)
+			}
+			if took := receive(); c.waits && took < gather {
+				t.Errorf("the next reading came after %v, want %v at the least", took, gather)
+			}
+		})
+	}
+}

@@ -136,9 +136,15 @@ func TestSlicesOfAChunkComeTogether(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		raw := rapid.Uint32Range(1, 60000).Draw(t, "raw")
 		c := Chunk{Bundle: bundle.ID{7}, Number: 9, Raw: raw, Runs: drawRuns(t, raw)}
-		c.Frame = make([]byte, rapid.IntRange(1, MaxFrame(int(raw))).Draw(t, "frame"))
-		for i := range c.Frame {
-			c.Frame[i] = byte(i*31 + i>>8)
+		want := make([]byte, rapid.IntRange(1, MaxFrame(int(raw))).Draw(t, "frame"))
+		for i := range want {
+			want[i] = byte(i*31 + i>>8)
+		}
+		if rapid.Bool().Draw(t, "stored") {
+			c.Stored = want[:min(len(want), int(raw))]
+			want = wholeFrame(&c)
+		} else {
+			c.Frame = want
 		}
 		slicer := NewSlicer(c)
 		var blocks [][][]byte
@@ -163,7 +169,7 @@ func TestSlicesOfAChunkComeTogether(t *testing.T) {
 			}
 		}
 		blocks = rapid.Permutation(blocks).Draw(t, "order")
-		frame, runs, got := make([]byte, len(c.Frame)), []bundle.Run(nil), 0
+		frame, runs, got := make([]byte, len(want)), []bundle.Run(nil), 0
 		for _, shards := range blocks {
 			for _, s := range slicesOf(t, shards) {
 				at := int(s.Offset)
@@ -174,13 +180,13 @@ func TestSlicesOfAChunkComeTogether(t *testing.T) {
 				if s.Offset == 0 {
 					runs = slices.Clone(s.Runs)
 				}
-				if s.Bundle != c.Bundle || s.Chunk != c.Number || s.Raw != c.Raw || int(s.Frame) != len(c.Frame) {
+				if s.Bundle != c.Bundle || s.Chunk != c.Number || s.Raw != c.Raw || int(s.Frame) != len(want) {
 					t.Fatalf("R-6: a slice says otherwise: %+v", s)
 				}
 			}
 		}
-		if got != len(c.Frame) || !bytes.Equal(frame, c.Frame) || !slices.Equal(runs, c.Runs) {
-			t.Fatalf("%d of %d bytes came, or others", got, len(c.Frame))
+		if got != len(want) || !bytes.Equal(frame, want) || !slices.Equal(runs, c.Runs) {
+			t.Fatalf("%d of %d bytes came, or others", got, len(want))
 		}
 	})
 }

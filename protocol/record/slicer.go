@@ -12,28 +12,43 @@ type Chunk struct {
 	Number uint32
 	Raw    uint32 // bytes of content
 	Runs   []bundle.Run
-	Frame  []byte // the whole zstd frame
+	Frame  []byte // the whole zstd frame; nil where there is Stored
+	Stored []byte // content that is sent as it is, in a frame of raw blocks
+}
+
+// FrameLength is the length of the chunk's frame, in bytes.
+func (c *Chunk) FrameLength() int {
+	if c.Stored != nil {
+		return storedLength(len(c.Stored))
+	}
+	return len(c.Frame)
 }
 
 // Slicer cuts the frame of one chunk into slices that fit what is left of the blocks it is given. It aliases the chunk's
 // memory. One goroutine owns it.
 type Slicer struct {
-	chunk Chunk
-	at    int // bytes of the frame that are out
+	chunk  Chunk
+	stored stored
+	length int // bytes of the frame
+	at     int // of them that are out
 }
 
 // NewSlicer begins a chunk.
 func NewSlicer(c Chunk) Slicer {
-	return Slicer{chunk: c}
+	s := Slicer{chunk: c, length: c.FrameLength()}
+	if c.Stored != nil {
+		s.stored = newStored(c.Stored)
+	}
+	return s
 }
 
 // Done tells whether the whole frame is out.
-func (s *Slicer) Done() bool { return s.at == len(s.chunk.Frame) }
+func (s *Slicer) Done() bool { return s.at == s.length }
 
 // Need is the number of bytes, of a block's Room, below which the next slice goes to another block. It is largest for the first
 // slice, which holds the runs: up to 33,322 bytes for 2,048 of them, so a planner must choose a block with at least that room.
 func (s *Slicer) Need() int {
-	return s.head() + min(minSlice, len(s.chunk.Frame)-s.at)
+	return s.head() + min(minSlice, s.length-s.at)
 }
 
 // AppendTo puts as much of the frame as fits into a block, and nothing when its room is below Need. It is true when the whole
@@ -42,16 +57,22 @@ func (s *Slicer) AppendTo(b *Block) (done bool) {
 	if s.Done() || b.Room() < s.Need() {
 		return s.Done()
 	}
-	n := min(b.Room()-s.head(), len(s.chunk.Frame)-s.at)
-	data := [1][]byte{s.chunk.Frame[s.at : s.at+n]}
+	n := min(b.Room()-s.head(), s.length-s.at)
+	var room [40][]byte
+	data := room[:0]
+	if s.chunk.Stored != nil {
+		data = s.stored.append(data, s.at, n)
+	} else {
+		data = append(data, s.chunk.Frame[s.at:s.at+n])
+	}
 	slice := Slice{
 		Bundle: s.chunk.Bundle,
 		Chunk:  s.chunk.Number,
 		Raw:    s.chunk.Raw,
-		Frame:  uint32(len(s.chunk.Frame)),
+		Frame:  uint32(s.length),
 		Offset: uint32(s.at),
 		Runs:   s.runs(),
-		Data:   data[:],
+		Data:   data,
 	}
 	if !slice.AppendTo(b) {
 		panic("record: internal error: a slice outgrew its room")

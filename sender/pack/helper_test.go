@@ -86,17 +86,35 @@ func drain(t testing.TB, p *Pass) (*rebuilt, error) {
 	}
 }
 
+// frameOf is the chunk's frame as a block holds it.
+func frameOf(t testing.TB, c *Chunk) []byte {
+	t.Helper()
+	size := c.FrameLength() + 100 + 16*len(c.Runs)
+	b := record.NewBlock(make([]byte, size))
+	cut := c.Chunk
+	cut.Bundle = bundle.ID{1}
+	if slicer := record.NewSlicer(cut); !slicer.AppendTo(b) {
+		t.Fatalf("chunk %d does not fit a block", c.Number)
+	}
+	r, err := record.ReadBlock([][]byte{b.Seal(0, size)}, 0)
+	must(t, err)
+	next, err := r.Next()
+	must(t, err)
+	return bytes.Join(next.(*record.Slice).Data, nil)
+}
+
 func (r *rebuilt) take(t testing.TB, d *zstd.Decoder, c *Chunk) {
 	t.Helper()
-	if len(c.Frame) > record.MaxFrame(int(c.Raw)) {
-		t.Fatalf("chunk %d: a frame of %d bytes for %d", c.Number, len(c.Frame), c.Raw)
+	frame := frameOf(t, c)
+	if len(frame) > record.MaxFrame(int(c.Raw)) || len(frame) != c.FrameLength() {
+		t.Fatalf("chunk %d: a frame of %d bytes for %d, %d were said", c.Number, len(frame), c.Raw, c.FrameLength())
 	}
 	var h zstd.Header
-	must(t, h.Decode(c.Frame))
+	must(t, h.Decode(frame))
 	if !h.HasFCS || h.FrameContentSize != uint64(c.Raw) || h.DictionaryID != 0 || h.HasCheckSum || h.WindowSize > 8<<20 {
 		t.Fatalf("chunk %d: header %+v breaks R-7", c.Number, h)
 	}
-	raw, err := d.DecodeAll(c.Frame, nil)
+	raw, err := d.DecodeAll(frame, nil)
 	must(t, err)
 	if len(raw) != int(c.Raw) {
 		t.Fatalf("chunk %d: %d bytes, not %d", c.Number, len(raw), c.Raw)

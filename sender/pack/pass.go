@@ -20,7 +20,7 @@ type Options struct {
 	Class     bundle.Class // how pressing its need of memory is; 0 is Normal
 }
 
-// Chunk is one chunk, ready to be cut into slices. Its bundle is for the caller to fill in. Runs and frame belong to it until Release.
+// Chunk is one chunk, ready to be cut into slices. Its bundle is for the caller to fill in. Runs, frame and stored content belong to it until Release.
 type Chunk struct {
 	record.Chunk
 	Mark bundle.Mark
@@ -36,19 +36,39 @@ type Chunk struct {
 
 // Release gives the chunk's memory back. Calling it again does nothing.
 func (c *Chunk) Release() {
-	if !c.gone.Swap(true) && c.Frame != nil {
+	if c.gone.Swap(true) {
+		return
+	}
+	if c.Frame != nil {
 		c.buffers.give(c.Frame)
 		c.Frame = nil
 	}
+	if c.Stored != nil {
+		c.Stored = nil
+		c.leave()
+	}
 }
 
-// drop ends one use of the content; the last one gives it back.
-func (c *Chunk) drop() {
+// leave ends one use of the content; the last one gives it back.
+func (c *Chunk) leave() {
 	if c.users.Add(-1) == 0 {
 		c.buffers.give(c.content)
 		c.content = nil
 	}
+}
+
+// drop ends the use of one who works on it.
+func (c *Chunk) drop() {
+	c.leave()
 	c.work.Done()
+}
+
+// store has the chunk sent as it was read: its content is in use until Release, and no frame is.
+func (c *Chunk) store() {
+	c.users.Add(1)
+	c.Stored = c.content
+	c.buffers.give(c.Frame)
+	c.Frame = nil
 }
 
 // source is what a pass reads: its chunks in order, each once.
@@ -213,7 +233,7 @@ func (p *Pass) fetch(ctx context.Context) (*Chunk, error) {
 	return c, nil
 }
 
-// compress marks a chunk and makes its frame.
+// compress marks a chunk and makes its frame, where one is worth it.
 func (p *Pass) compress(c *Chunk) {
 	defer c.drop()
 	if c.skip {
@@ -224,11 +244,14 @@ func (p *Pass) compress(c *Chunk) {
 		return
 	}
 	frame, err := c.buffers.compress(c.Frame, c.content)
-	if err != nil {
+	switch {
+	case err != nil:
 		c.err = err
-		return
+	case frame == nil:
+		c.store()
+	default:
+		c.Frame = c.buffers.shrink(frame)
 	}
-	c.Frame = c.buffers.shrink(frame)
 }
 
 // smallContent is what one core reads, hashes and compresses in less time than it takes to share the work well.

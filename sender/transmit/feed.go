@@ -31,7 +31,7 @@ const (
 	largeChunk = 64 << 10 // bytes of a frame above which a chunk counts as large
 )
 
-func (p *Piece) large() bool { return p.Chunk != nil && len(p.Chunk.Frame) > largeChunk }
+func (p *Piece) large() bool { return p.Chunk != nil && p.Chunk.FrameLength() > largeChunk }
 
 // Feed is one stream of pieces, in order: what one tenant sends in one class. One goroutine puts, the builder takes.
 type Feed struct {
