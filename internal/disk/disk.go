@@ -25,6 +25,7 @@ type Disk struct {
 
 	mu      sync.Mutex
 	systems map[uint64]*system // by device
+	fine    map[uint64]bool    // the same: whether times are
 	guard   *guard
 	failed  map[string]error // syncs that failed before there was a guard, by path
 }
@@ -33,7 +34,9 @@ type Disk struct {
 func New() *Disk { return Watched(nil) }
 
 // Watched makes a Disk whose every act a probe sees.
-func Watched(p Probe) *Disk { return &Disk{probe: p, systems: make(map[uint64]*system)} }
+func Watched(p Probe) *Disk {
+	return &Disk{probe: p, systems: make(map[uint64]*system), fine: make(map[uint64]bool)}
+}
 
 // MkdirAll makes a directory and its parents, for this process's user alone.
 func (d *Disk) MkdirAll(dir string) error {

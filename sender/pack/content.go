@@ -59,7 +59,7 @@ func readFull(ctx context.Context, d *disk.Disk, fd int, b []byte, offset int64)
 func First(w *Walked, o Options) *Pass {
 	o = o.filled()
 	layout := bundle.NewLayout(w.Table, o.ChunkSize)
-	s := &first{w: w, layout: layout, trail: newTrail(w.disk, w.dir), sha: sha256.New()}
+	s := &first{w: w, layout: layout, trail: newTrail(w.disk, w.dir), tick: tick{fine: w.fine}, sha: sha256.New()}
 	p := newPass(s, o)
 	if layout.Chunks() > bundle.MaxContentChunks {
 		p.err = errTooManyChunks

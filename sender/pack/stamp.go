@@ -49,14 +49,21 @@ func (s stamp) compareDir(st *unix.Stat_t) string {
 }
 
 // tick waits until a change would show in ctime. Times of files step with the kernel's coarse clock, by up to 10 ms: what is changed twice in one step looks as if it had been
-// changed once. Once that clock has passed a file's ctime, every later change gives it another one.
-type tick struct{ coarse int64 }
+// changed once. Once that clock has passed a file's ctime, every later change gives it another one. Where times are fine there is nothing to wait for: whatever is changed after it was
+// looked at has another ctime.
+type tick struct {
+	fine   bool
+	coarse int64
+}
 
 // tickMost is longer than any step. A ctime that is farther ahead is of another clock (a file server's), for which there is nothing to wait.
 const tickMost = 20 * time.Millisecond
 
 // pass says whether it had to wait: then what was seen before it has to be looked at again.
 func (t *tick) pass(ctime int64) (waited bool) {
+	if t.fine {
+		return false
+	}
 	for range 2 * tickMost / time.Millisecond {
 		if ctime < t.coarse {
 			return waited

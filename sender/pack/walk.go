@@ -20,6 +20,7 @@ type Walked struct {
 
 	disk  *disk.Disk
 	dir   string // that holds the item
+	fine  bool   // times on its file system: see tick
 	files stamps // as the files of the table, from 0
 	dirs  stamps // as its directories
 }
@@ -51,6 +52,8 @@ func (s *stamps) at(i int) stamp { return s.pages[i/stampPage][i%stampPage] }
 // travel, a *bundle.Rejection for names and limits ("split it"), and ErrChanged when something vanished meanwhile.
 func Walk(d *disk.Disk, path string, policy bundle.NamePolicy) (*Walked, error) {
 	w := &walker{Walked: &Walked{Table: new(bundle.Table), disk: d, dir: filepath.Dir(path)}}
+	w.fine = d.FineTimes(w.dir)
+	w.tick.fine = w.fine
 	name := filepath.Base(path)
 	if err := w.walk(name); err != nil {
 		return nil, err
