@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"debug/elf"
 	"debug/gosym"
 	"encoding/binary"
@@ -21,6 +22,7 @@ import (
 // do so: under ptrace, and then it is let go. The binary stays what everybody's is.
 //
 //	the 16 random bytes that the kernel hands to every new process: by them the runtime draws what its maps hash with    are made from the seed
+//	runtime.pcvalue, which looks things up about code as stacks grow, and whose cache is filled by chance             leaves the chances of all others as they are
 //	runtime.mrandinit, by which every thread's chances are drawn, in the order in which threads happen to be made        is left out: they are all the same
 //	runtime.sysmon, the runtime's watchman, who takes processors away and locks for a moment what others want            sleeps for ever
 //	internal/sync.runtime_nanotime, by which mutexes measure how long they were waited for                               stands still
@@ -60,13 +62,23 @@ var codes = map[string][3][]byte{
 	},
 }
 
-// calmedAt is where this binary, and each process of it, has those functions.
-var calmedAt = sync.OnceValues(func() (map[string]int64, error) {
+// drawing is the function whose chances are its own, and drawn the step by which the state of a thread's chances goes on with each draw (runtime.cheaprand, which is inlined): how often
+// stacks grow depends on what else is on them, as on how much is traced.
+const (
+	drawing        = "runtime.pcvalue"
+	drawn   uint64 = 0xa0761d6478bd642f
+)
+
+// calmedAt is what this binary, and each process of it, has to hold instead, by address.
+var calmedAt = sync.OnceValues(func() (map[int64][]byte, error) {
 	exe, err := elf.Open("/proc/self/exe")
 	if err != nil {
 		return nil, err
 	}
 	defer exe.Close()
+	if _, known := codes[runtime.GOARCH]; !known {
+		return nil, fmt.Errorf("the instructions of %s are not known here", runtime.GOARCH)
+	}
 	lines, text := exe.Section(".gopclntab"), exe.Section(".text")
 	if exe.Type != elf.ET_EXEC || lines == nil || text == nil {
 		return nil, fmt.Errorf("functions cannot be found in a binary of type %v; build it with -buildmode=exe", exe.Type)
@@ -79,16 +91,54 @@ var calmedAt = sync.OnceValues(func() (map[string]int64, error) {
 	if err != nil {
 		return nil, err
 	}
-	at := make(map[string]int64)
-	for name := range calmed {
-		f := table.LookupFunc(name)
-		if f == nil {
-			return nil, fmt.Errorf("there is no function %s any more: see what does its work now, and whether that is left to chance", name)
+	find := func(name string) (*gosym.Func, error) {
+		if f := table.LookupFunc(name); f != nil {
+			return f, nil
 		}
-		at[name] = int64(f.Entry)
+		return nil, fmt.Errorf("there is no function %s any more: see what does its work now, and whether that is left to chance", name)
 	}
+	at := make(map[int64][]byte)
+	for name, c := range calmed {
+		f, err := find(name)
+		if err != nil {
+			return nil, err
+		}
+		at[int64(f.Entry)] = codes[runtime.GOARCH][c]
+	}
+	f, err := find(drawing)
+	if err != nil {
+		return nil, err
+	}
+	code := make([]byte, f.End-f.Entry)
+	if _, err := text.ReadAt(code, int64(f.Entry-text.Addr)); err != nil {
+		return nil, err
+	}
+	still := withoutStep(code)
+	if bytes.Equal(still, code) {
+		return nil, fmt.Errorf("%s does not draw as it did: see how it does now", drawing)
+	}
+	at[int64(f.Entry)] = still
 	return at, nil
 })
+
+// withoutStep is code in which each step of a thread's chances is one of 0.
+func withoutStep(code []byte) []byte {
+	code = bytes.Clone(code)
+	if runtime.GOARCH == "amd64" { // movabs $step, register
+		return bytes.ReplaceAll(code, binary.LittleEndian.AppendUint64(nil, drawn), make([]byte, 8))
+	}
+	for i := 0; i+4 <= len(code); i += 4 { // movz and movk of each sixteen bits of it
+		const movz, movk, register = 0xd2800000, 0xf2800000, 0x1f
+		in := binary.LittleEndian.Uint32(code[i:])
+		for part := range uint32(4) {
+			immediate := uint32(drawn>>(16*part)) & 0xffff << 5
+			if bare := in &^ register; bare == movz|part<<21|immediate || bare == movk|part<<21|immediate {
+				binary.LittleEndian.PutUint32(code[i:], in&^(0xffff<<5))
+			}
+		}
+	}
+	return code
+}
 
 // calm sets right the process of a child, which has to have been started with Ptrace by this very thread, and lets it go. It is kept on one processor of the machine, and there its
 // threads do not interrupt each other: while the runtime starts it makes a thread more or less by who is faster.
@@ -100,9 +150,6 @@ func calm(pid int, seed uint64, where int) error {
 	at, err := calmedAt()
 	if err != nil {
 		return err
-	}
-	if _, known := codes[runtime.GOARCH]; !known {
-		return fmt.Errorf("the instructions of %s are not known here", runtime.GOARCH)
 	}
 	chances, err := auxiliary(pid, 25) // AT_RANDOM
 	if err != nil {
@@ -125,8 +172,8 @@ func calm(pid int, seed uint64, where int) error {
 	}
 	r := source(seed, ofRuntime)
 	_, err = mem.WriteAt(binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, r.Uint64()|1), r.Uint64()|1), chances)
-	for name, a := range at {
-		_, failed := mem.WriteAt(codes[runtime.GOARCH][calmed[name]], a)
+	for a, code := range at {
+		_, failed := mem.WriteAt(code, a)
 		err = errors.Join(err, failed)
 	}
 	return errors.Join(err, unix.PtraceDetach(pid))

@@ -1,8 +1,11 @@
 package collect
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -260,8 +263,10 @@ func (g *gate) store() {
 		l.mu.Unlock()
 	}
 	var failed []error
-	for s, f := range floors {
-		failed = append(failed, g.verifier.Store(s, f))
+	for _, s := range slices.SortedFunc(maps.Keys(floors), func(a, b *Session) int { // not as they lie in memory: runs of one seed are alike
+		return cmp.Or(cmp.Compare(a.Info.Sender, b.Info.Sender), cmp.Compare(a.Info.Number, b.Info.Number))
+	}) {
+		failed = append(failed, g.verifier.Store(s, floors[s]))
 	}
 	if err := errors.Join(failed...); err != nil {
 		g.onFault(err)
