@@ -79,6 +79,7 @@ func checkComment(comment string) error {
 type Identity struct {
 	key  ssh.PublicKey
 	sign func(data []byte) (*ssh.Signature, error)
+	here bool // the private half
 }
 
 // LoadIdentity reads an OpenSSH private key file, or a .pub file: then an agent at $SSH_AUTH_SOCK holds the private half, is asked at once
@@ -114,6 +115,7 @@ func loadIdentity(path string) (*Identity, error) {
 	}
 	return &Identity{
 		key:  signer.PublicKey(),
+		here: true,
 		sign: func(data []byte) (*ssh.Signature, error) { return signer.Sign(rand.Reader, data) },
 	}, nil
 }
@@ -140,6 +142,9 @@ func publicIdentity(path string, text []byte) (*Identity, error) {
 
 // Public gives the public half.
 func (i *Identity) Public() ssh.PublicKey { return i.key }
+
+// Quick says that it signs by itself, in no time. An agent may ask a token, or a person.
+func (i *Identity) Quick() bool { return i.here }
 
 // Sign makes a raw SSHSIG blob over a message.
 func (i *Identity) Sign(namespace string, message []byte) (blob []byte, err error) {

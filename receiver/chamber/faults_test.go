@@ -95,7 +95,7 @@ func TestWhatCannotBeQuarantinedCanBeAbandoned(t *testing.T) {
 	t.Parallel()
 	p := newPlan(t, release.ModeOne)
 	h := p.hasty(t)
-	i := p.lows[0].pack(t, "cssf", small("x"))
+	i := p.lows[0].pack(t, "cssf", large("x"))
 	var fails atomic.Bool
 	fails.Store(true)
 	h.o.Sync = func(context.Context) error {
@@ -306,21 +306,14 @@ func TestQuarantineWithoutARecordIsNotThere(t *testing.T) {
 	stands(t, filepath.Join(p.quarantine(held), "files"), held)
 }
 
-func TestAnAutomaticReleaseThatWasCutOffIsMade(t *testing.T) {
+func TestWhatWaitsIsReleasedWhereNobodyIsAskedAnyMore(t *testing.T) {
 	t.Parallel()
-	p := newPlan(t, release.ModeAutomatic)
+	p := newPlan(t, release.ModeOne)
 	h := p.open(t)
 	i := p.lows[0].pack(t, "cssf", small("x"))
-	p.disk.set(func(act, path string) error {
-		if text, err := os.ReadFile(path); act == "put" && err == nil && strings.Contains(string(text), `"quarantined"`) {
-			return errBroken // its approval
-		}
-		return nil
-	})
-	h.receive(i.from, i.whole()...)
-	h.becomes(i, ledger.Quarantined)
+	h.take(i, ledger.Quarantined)
 	must(t, h.end(true))
-	p.disk.set(nil)
+	p.tenant("cssf", release.ModeAutomatic, imports)
 	h = p.open(t)
 	h.becomes(i, ledger.Imported)
 	stands(t, p.at(imports), i)
@@ -369,7 +362,7 @@ func TestWhatAKillLeftInQuarantineIsTakenBack(t *testing.T) {
 	p := newPlan(t, release.ModeOne)
 	h := p.open(t)
 	h.o.Sync = func(context.Context) error { return errBroken }
-	i := p.lows[0].pack(t, "cssf", small("x"))
+	i := p.lows[0].pack(t, "cssf", large("x"))
 	h.receive(i.from, i.whole()...)
 	h.becomes(i, ledger.Damaged)
 	must(t, h.end(true))

@@ -84,6 +84,11 @@ func small(name string) map[string]string {
 	return map[string]string{name + "/a": "alpha of " + name, name + "/sub/big": strings.Repeat(name+" of the deep. ", 1000), name + "/sub/none": ""}
 }
 
+// large is an item whose content is made durable before the ledger is asked.
+func large(name string) map[string]string {
+	return map[string]string{name + "/a": strings.Repeat("of the deep. ", syncedApart/13+1)}
+}
+
 // table lists files and the directories above them.
 func table(t testing.TB, files map[string]string) *bundle.Table {
 	t.Helper()

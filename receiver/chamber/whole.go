@@ -1,6 +1,7 @@
 package chamber
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -160,19 +161,26 @@ func (c *Chamber) takeBack(b *assemble.Staged) error {
 	return nil
 }
 
-// close makes the bundle durable, judges its place in the chain and moves it into quarantine. Judgement, move and record are one change: many share its sync.
+// syncedApart is how many bytes of content are made durable before the ledger is asked. Its sync makes all durable that the change of a record stands for; of much content it would take so
+// long that everybody else waited for it.
+const syncedApart = 1 << 20
+
+// close makes the bundle durable, judges its place in the chain and moves it into quarantine; where its tenant asks for nobody it is released as well. All of that is one change: many
+// share its sync.
 func (c *Chamber) close(b *assemble.Staged, signed *quarantine.Signed, dir string) error {
-	if err := c.o.Sync(c.ctx); err != nil {
-		return err
-	}
 	m := signed.Manifest
+	if m.Table.Total() >= syncedApart {
+		if err := c.o.Sync(c.ctx); err != nil {
+			return err
+		}
+	}
 	to := Dir(c.o.State, m.Tenant, b.ID)
 	if err := c.o.Disk.MkdirAll(filepath.Dir(to)); err != nil {
 		return err
 	}
-	automatic, moved := false, false
+	released, moved := false, false
 	c.fresh(b.ID) // before anybody can see it: a late word would speak of what happened since
-	err := c.change(b.ID, func(r *ledger.Record) error {
+	err := c.o.Ledger.Steps(context.WithoutCancel(c.ctx), b.ID, func(r *ledger.Record) error {
 		if r.State != ledger.Receiving && r.State != ledger.Damaged {
 			return errOver
 		}
@@ -183,7 +191,11 @@ func (c *Chamber) close(b *assemble.Staged, signed *quarantine.Signed, dir strin
 			return err
 		}
 		moved = true
-		automatic = release.Automatic(c.o.Tenants[m.Tenant].Release, r)
+		return nil
+	}, func(r *ledger.Record) error {
+		if released = release.Automatic(c.o.Tenants[m.Tenant].Release, r); released {
+			r.State = ledger.Approved
+		}
 		return nil
 	})
 	if err != nil {
@@ -201,11 +213,8 @@ func (c *Chamber) close(b *assemble.Staged, signed *quarantine.Signed, dir strin
 	if err := b.Done(); err != nil {
 		c.o.Log.Error("clear staging", zap.Error(err))
 	}
-	if automatic {
-		if err := c.automatic(m.Tenant, b.ID); err != nil {
-			c.posted(err) // it is in quarantine all the same
-			c.recheckLater(b.ID)
-		}
+	if released {
+		c.send(m.Tenant, b.ID)
 	}
 	return nil
 }

@@ -479,7 +479,7 @@ func TestAPowerCutRaisesNoDoubtAndLowersNoMark(t *testing.T) {
 				t.Fatalf("seed %d, life %d: the mark is %d, and %d was held", seed, life, m.Sequence, acknowledged)
 			}
 			commit := func(n int, change func(*Record) error) {
-				q := &request{id: id(n), change: change, done: make(chan error, 1)}
+				q := &request{id: id(n), steps: []func(*Record) error{change}, done: make(chan error, 1)}
 				if err := l.batch(q); err != nil {
 					t.Fatal(err)
 				}
@@ -514,7 +514,7 @@ func TestAPowerCutRaisesNoDoubtAndLowersNoMark(t *testing.T) {
 			// One more group, whose last sync the cut forestalls.
 			next := acknowledged + 1
 			cut := errors.New("the power is gone")
-			q := &request{id: id(int(next) + 500*(life+1)), change: func(r *Record) error { describe(r); r.State, r.Sequence = Refused, &next; return nil }, done: make(chan error, 1)}
+			q := &request{id: id(int(next) + 500*(life+1)), steps: []func(*Record) error{func(r *Record) error { describe(r); r.State, r.Sequence = Refused, &next; return nil }}, done: make(chan error, 1)}
 			l.disk = &dying{lossy: d, syncs: r.IntN(2), err: cut}
 			if err := l.batch(q); !errors.Is(err, cut) {
 				t.Fatal(err)

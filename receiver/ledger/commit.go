@@ -10,6 +10,7 @@ import (
 	"slices"
 	"syscall"
 
+	"ecluse/internal/group"
 	"ecluse/internal/journal"
 	"ecluse/protocol/bundle"
 )
@@ -30,16 +31,10 @@ func (l *Ledger) batch(first *request) error {
 		accepted = append(accepted, r)
 		sync = sync || r.chain != nil || l.texts[r.id] != nil
 	}
-	take(first)
-	for len(accepted) < batchMost {
-		select {
-		case r := <-l.requests:
-			take(r)
-			continue
-		default:
-		}
-		break
-	}
+	group.Gather(first, l.requests, func(r *request) (more bool) {
+		take(r)
+		return len(accepted) < batchMost
+	})
 	failed, err := l.commit(sync)
 	for _, r := range accepted {
 		switch {
@@ -76,17 +71,20 @@ func (l *Ledger) stage(r *request) error {
 	if err != nil {
 		return err
 	}
-	after := &Record{Bundle: r.id}
-	if before != nil {
-		after = before.clone()
+	last, after := before, &Record{Bundle: r.id}
+	for _, step := range r.steps {
+		if last != nil {
+			after = last.clone()
+		}
+		if err := step(after); err != nil {
+			return err
+		}
+		if err := last.follow(after); err != nil {
+			return err
+		}
+		after.Bundle, after.Changed = r.id, l.now().UTC()
+		last = after
 	}
-	if err := r.change(after); err != nil {
-		return err
-	}
-	if err := before.follow(after); err != nil {
-		return err
-	}
-	after.Bundle, after.Changed = r.id, l.now().UTC()
 	if after.State.Stored() {
 		text, err := json.Marshal(after)
 		if err != nil {

@@ -79,13 +79,17 @@ type Ledger struct {
 
 // request is one change on its way.
 type request struct {
-	id     bundle.ID
-	change func(r *Record) error
-	chain  func() error // instead: a change of a chain
-	after  func() error // instead: something to do when the batch is durable
-	done   chan error
-	then   func(error) // instead of done
+	id    bundle.ID
+	steps []func(r *Record) error
+	chain func() error // instead: a change of a chain
+	after func() error // instead: something to do when the batch is durable
+	done  chan error
+	then  func(error) // instead of done
 }
+
+// Posted and Slow implement group.Request.
+func (r *request) Posted() bool { return r.then != nil }
+func (r *request) Slow() bool   { return false }
 
 func (r *request) end(err error) {
 	if r.then != nil {
@@ -219,13 +223,18 @@ func (l *Ledger) Close(clean bool) error {
 // Change makes one change of one bundle, and returns when it is durable. change gets a copy of the record (an empty one of a bundle that is not known) and may act
 // on the disk as well: what it did is covered by the same sync. An error from it leaves everything as it was, and is returned.
 func (l *Ledger) Change(ctx context.Context, id bundle.ID, change func(r *Record) error) error {
-	return l.ask(ctx, &request{id: id, change: change, done: make(chan error, 1)})
+	return l.Steps(ctx, id, change)
+}
+
+// Steps is Change for several changes, one after another, that become durable at once or not at all. Each is one that the states allow.
+func (l *Ledger) Steps(ctx context.Context, id bundle.ID, steps ...func(r *Record) error) error {
+	return l.ask(ctx, &request{id: id, steps: steps, done: make(chan error, 1)})
 }
 
 // Post makes a change without waiting for it; what it returned goes to then, which must not block. Changes are made in the order in which they were asked for.
 func (l *Ledger) Post(id bundle.ID, change func(r *Record) error, then func(error)) {
 	select {
-	case l.requests <- &request{id: id, change: change, then: then}:
+	case l.requests <- &request{id: id, steps: []func(*Record) error{change}, then: then}:
 	case <-l.ended:
 		then(l.why)
 		return

@@ -12,14 +12,30 @@ import (
 	"syscall"
 
 	"ecluse/internal/catalog"
+	"ecluse/internal/group"
 	"ecluse/protocol/bundle"
 )
 
 // recordFile is a record's text as it shall be, and as it was; the latter is nil where there was none.
 type recordFile struct{ text, before []byte }
 
-// batch makes the changes that wait, up to a bound, with one sync. Only an error that ends the process is returned; the others went to those who asked.
+// batch makes the changes that wait. Only an error that ends the process is returned; the others went to those who asked.
 func (l *Ledger) batch(first *request) error {
+	for r := first; r != nil; {
+		next, err := l.group(r)
+		if err != nil {
+			if next != nil {
+				next.end(err)
+			}
+			return err
+		}
+		r = next
+	}
+	return nil
+}
+
+// group makes changes, up to a bound, with one sync; next has come and is to be made after them.
+func (l *Ledger) group(first *request) (next *request, err error) {
 	clear(l.staged)
 	clear(l.before)
 	clear(l.links)
@@ -36,11 +52,11 @@ func (l *Ledger) batch(first *request) error {
 		}
 		accepted = append(accepted, r)
 	}
-	take(first)
-	for len(accepted) < batchMost && len(purges) == 0 && len(l.requests) > 0 {
-		take(<-l.requests)
-	}
-	err := l.commit()
+	next = group.Gather(first, l.requests, func(r *request) (more bool) {
+		take(r)
+		return len(accepted) < batchMost && len(purges) == 0
+	})
+	err = l.commit()
 	for _, r := range accepted {
 		r.end(err)
 	}
@@ -51,9 +67,9 @@ func (l *Ledger) batch(first *request) error {
 		r.end(err)
 	}
 	if errors.Is(err, ErrFatal) {
-		return err
+		return next, err
 	}
-	return nil
+	return next, nil
 }
 
 // stage makes one change in memory. Nothing that was there before is touched on the disk.

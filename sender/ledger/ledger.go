@@ -78,7 +78,12 @@ type request struct {
 	purge  []bundle.ID // instead of change
 	done   chan error
 	then   func(error) // instead of done
+	slow   bool        // its change takes long
 }
+
+// Posted and Slow implement group.Request.
+func (r *request) Posted() bool { return r.then != nil }
+func (r *request) Slow() bool   { return r.slow }
 
 func (r *request) end(err error) {
 	if r.then != nil {
