@@ -143,15 +143,11 @@ func (c *Chamber) admit(s assemble.Source, o *record.Offer) error {
 
 // place finds a place for a bundle; arrived is what is on the disk of those that are coming.
 func (c *Chamber) place(o *record.Offer, arrived map[bundle.ID]int64) error {
-	held, err := c.o.Ledger.Held(c.ctx, o.Tenant)
-	if err != nil {
-		return fmt.Errorf("admit: %w", err)
-	}
 	bytes, inodes, err := c.o.Space()
 	if err != nil {
 		return fmt.Errorf("admit: %w", err)
 	}
-	return c.reserve(o, held, bytes-c.o.Reserve(), inodes, arrived)
+	return c.reserve(o, c.o.Ledger.Held(o.Tenant), bytes-c.o.Reserve(), inodes, arrived)
 }
 
 // reserve takes a place for a bundle, if there is one beside what is held and what is coming.

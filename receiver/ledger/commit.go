@@ -137,6 +137,7 @@ func (l *Ledger) commit(sync bool) (failed map[bundle.ID]error, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for id, r := range l.staged {
+		l.bytes[r.Tenant] += r.inQuarantine() - l.before[id].inQuarantine()
 		if r.State.Ended() {
 			delete(l.live, id)
 		} else {

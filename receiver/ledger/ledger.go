@@ -66,7 +66,8 @@ type Ledger struct {
 	hidden map[bundle.ID]*Record // what Get says of the bundles whose record files are being replaced; nil: nothing is known
 	chains map[bundle.Name]*chains
 	heads  map[Chain]Head
-	moved  map[Chain]bool // heads that the catalog does not show yet
+	moved  map[Chain]bool        // heads that the catalog does not show yet
+	bytes  map[bundle.Name]int64 // of each tenant's bundles in quarantine
 
 	// The batch under way; Run's own.
 	staged map[bundle.ID]*Record
@@ -122,6 +123,7 @@ func Open(ctx context.Context, dir string, disk Disk, now func() time.Time) (*Le
 		chains:   make(map[bundle.Name]*chains),
 		heads:    make(map[Chain]Head),
 		moved:    make(map[Chain]bool),
+		bytes:    make(map[bundle.Name]int64),
 		staged:   make(map[bundle.ID]*Record),
 		before:   make(map[bundle.ID]*Record),
 		texts:    make(map[bundle.ID][]byte),
@@ -132,6 +134,9 @@ func Open(ctx context.Context, dir string, disk Disk, now func() time.Time) (*Le
 	}
 	if err == nil {
 		err = l.reconcile(ctx)
+	}
+	if err == nil {
+		err = l.sumHeld(ctx)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open ledger: %w", err), c.Abort())

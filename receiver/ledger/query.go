@@ -183,14 +183,37 @@ func (l *Ledger) RefusedUnheld(ctx context.Context) (list []Refusal, err error) 
 	return list, rows.Err()
 }
 
-// Held returns the bytes of a tenant's bundles that are in quarantine.
-func (l *Ledger) Held(ctx context.Context, tenant bundle.Name) (int64, error) {
-	var n int64
-	err := l.catalog.DB().QueryRowContext(ctx, `SELECT coalesce(sum(bytes), 0) FROM bundles WHERE tenant = ? AND state IN ('quarantined', 'approved')`, string(tenant)).Scan(&n)
+// Held returns the bytes of a tenant's bundles that are in quarantine. It is asked at each offer, so it is kept, not counted.
+func (l *Ledger) Held(tenant bundle.Name) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.bytes[tenant]
+}
+
+// sumHeld counts it.
+func (l *Ledger) sumHeld(ctx context.Context) error {
+	rows, err := l.catalog.DB().QueryContext(ctx, `SELECT tenant, sum(bytes) FROM bundles WHERE state IN ('quarantined', 'approved') GROUP BY tenant`)
 	if err != nil {
-		return 0, fmt.Errorf("ask the catalog: %w", err)
+		return fmt.Errorf("ask the catalog: %w", err)
 	}
-	return n, nil
+	defer rows.Close()
+	for rows.Next() {
+		var tenant string
+		var n int64
+		if err := rows.Scan(&tenant, &n); err != nil {
+			return fmt.Errorf("ask the catalog: %w", err)
+		}
+		l.bytes[bundle.Name(tenant)] = n
+	}
+	return rows.Err()
+}
+
+// inQuarantine is how many bytes a record counts for.
+func (r *Record) inQuarantine() int64 {
+	if r == nil || r.Bytes == nil || r.State != Quarantined && r.State != Approved {
+		return 0
+	}
+	return *r.Bytes
 }
 
 func (l *Ledger) ids(ctx context.Context, query string, args ...any) ([]bundle.ID, error) {
