@@ -20,6 +20,11 @@ import (
 func (w *world) check() {
 	w.looking.Add(1) // what is read for this is no act of production: nothing strikes it
 	defer w.looking.Add(-1)
+	for w.low.dead() || w.high.dead() { // it was struck in the very instant before
+		w.looking.Add(-1)
+		w.rest()
+		w.looking.Add(1)
+	}
 	l, h := w.low.house.Load(), w.high.house.Load()
 	if l == nil || h == nil {
 		w.fail("I9: a side is down at the end")

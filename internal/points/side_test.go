@@ -152,6 +152,12 @@ func (s *side) present() *probe {
 	return s.now
 }
 
+// dead says that it was killed and has not ended yet.
+func (s *side) dead() bool {
+	p := s.present()
+	return p != nil && !p.alive()
+}
+
 func (s *side) start() {
 	s.mu.Lock()
 	s.asked, s.ended = false, make(chan struct{})
