@@ -272,7 +272,7 @@ func rots(t *testing.T, rng *rand.Rand) {
 	x.script(nil, "outage", "off")
 	time.Sleep(3 * time.Second) // a checkpoint
 	x.high.stop()
-	staged, err := filepath.Glob(filepath.Join(x.high.dir, "state", "receiving", "*", "data", "*", "*"))
+	staged, err := filepath.Glob(filepath.Join(x.high.dir, "state", "receiving", "*", "[0-9]*"))
 	must(t, err)
 	flipped := 0
 	for _, p := range staged {

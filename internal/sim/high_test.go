@@ -143,7 +143,7 @@ func (h *high) between(k kind) {
 // from the second gate on.
 func (h *high) damage() {
 	var files []string
-	for _, place := range []string{"receiving/*/data/*/*", "quarantine/*/*/files/*", "quarantine/*/*/files/*/*", "quarantine/*/*/SHA256SUMS", "quarantine/*/*/manifest.json"} {
+	for _, place := range []string{"receiving/*/[0-9]*", "quarantine/*/*/files/*", "quarantine/*/*/files/*/*", "quarantine/*/*/SHA256SUMS", "quarantine/*/*/manifest.json"} {
 		found, err := filepath.Glob(filepath.Join(h.state, place))
 		if err != nil {
 			h.w.fail("look for files: %v", err)

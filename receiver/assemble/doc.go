@@ -14,7 +14,8 @@
 //
 //	receiving/<id>/offer.json      what the sender says is coming, and who says it
 //	receiving/<id>/close.json      how it ends: size, digest and signature of the manifest
-//	receiving/<id>/data/<n>/<n>    staged files by number, a thousand to a directory; 0 is the manifest
+//	receiving/<id>/<n>             staged files by number; 0 is the manifest
+//	receiving/<id>/<g>k/<n>        those from 1,000 on, a thousand to a directory
 //	receiving/<id>/progress        which chunks are durable
 //
 // It keeps sections 7 and 8 of SPEC.md for the side that reads.

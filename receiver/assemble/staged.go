@@ -44,9 +44,17 @@ type staged struct {
 	file   File
 }
 
+// groupSize is how many staged files stand in one directory. Most bundles have few, and those stand in the staging directory itself: making and removing directories costs more than all that
+// is done to a small file.
+const groupSize = 1000
+
 // StagedPath is where file number stands below a bundle's staging directory.
 func StagedPath(dir string, number uint32) string {
-	return filepath.Join(dir, "data", strconv.Itoa(int(number/1000)), strconv.Itoa(int(number)))
+	name := strconv.Itoa(int(number))
+	if number < groupSize {
+		return filepath.Join(dir, name)
+	}
+	return filepath.Join(dir, strconv.Itoa(int(number/groupSize))+"k", name)
 }
 
 // write puts a chunk's runs in place. Jobs of one bundle may write at once, to different places.
@@ -113,7 +121,7 @@ func (a *Assembler) openStaged(in *incoming, r bundle.Run) (f File, keep bool, e
 		a.mu.Unlock()
 		return f, true, nil
 	}
-	group := r.File / 1000
+	group := r.File / groupSize
 	known := in.dirs[group]
 	a.mu.Unlock()
 	path := StagedPath(a.dir(in.id), r.File)

@@ -134,7 +134,7 @@ func (b *builder) write(name string, fill func(*bufio.Writer) error) error {
 	if err != nil {
 		return err
 	}
-	w := bufio.NewWriterSize(f, 1<<16)
+	w := bufio.NewWriterSize(f, streamBuffer)
 	err = fill(w)
 	if err == nil {
 		err = w.Flush()

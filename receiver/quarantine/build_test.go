@@ -81,7 +81,7 @@ func TestHalfWrittenPapersAreWrittenAgain(t *testing.T) {
 	p.finish(t, s)
 }
 
-// Chunks that the earlier life did not remember come again, into data/, beside what it had moved.
+// Chunks that the earlier life did not remember come again, by number, beside what it had moved.
 func TestWhatCameAgainDoesNotReplaceWhatIsRight(t *testing.T) {
 	p := pack(t, order{})
 	s := p.stage(t)

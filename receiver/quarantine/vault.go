@@ -28,17 +28,17 @@ const (
 // wholeName is where a bundle is put together, inside its staging directory.
 const wholeName = "whole"
 
-// staged is a bundle under verification: its files stand by number in data/, or already by path in whole/, where an earlier life had begun to put it together.
+// staged is a bundle under verification: its files stand by number, or already by path in whole/, where an earlier life had begun to put it together.
 type staged struct {
 	*assemble.Staged
 	root   *disk.Root // of the staging directory
 	m      *bundle.Manifest
 	hash   hash.Hash
-	buffer []byte
+	buffer []byte // made when a file has to be read: most were hashed as they came
 }
 
 // Verify checks everything about a bundle whose chunks are all here, except its place in the chain. It returns a *bundle.Rejection when the sender is at fault and
-// a *WrongContent when content does not match; any other error is ours. What an earlier life had put together and is wrong stands in data/ again afterwards, where
+// a *WrongContent when content does not match; any other error is ours. What an earlier life had put together and is wrong stands by number again afterwards, where
 // repairs are written.
 func Verify(d *disk.Disk, s *assemble.Staged, e Expect) (*Signed, error) {
 	if err := agree(s.Offer, s.Close); err != nil {
@@ -56,10 +56,10 @@ func Verify(d *disk.Disk, s *assemble.Staged, e Expect) (*Signed, error) {
 	if err := signed.Manifest.AgreesWith(claimOf(s.Offer, s.Close)); err != nil {
 		return nil, err
 	}
-	return signed, (&staged{Staged: s, root: root, m: signed.Manifest, hash: sha256.New(), buffer: make([]byte, 1<<20)}).content()
+	return signed, (&staged{Staged: s, root: root, m: signed.Manifest, hash: sha256.New()}).content()
 }
 
-// manifest reads the manifest that the close names, in data/ or where an earlier life had moved it.
+// manifest reads the manifest that the close names, by its number or where an earlier life had moved it.
 func manifest(root *disk.Root, s *assemble.Staged, e Expect) (*Signed, error) {
 	moved := filepath.Join(wholeName, ManifestName)
 	for _, name := range []string{stagedName(0), moved} {
@@ -83,7 +83,7 @@ func manifest(root *disk.Root, s *assemble.Staged, e Expect) (*Signed, error) {
 	return nil, wrongManifest(s)
 }
 
-// remove removes what stands in data/ beside the right content.
+// remove removes what stands by number beside the right content.
 func remove(root *disk.Root, name string) error {
 	if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -185,6 +185,9 @@ func (s *staged) holds(name string, f bundle.File) (bool, error) {
 		return false, err
 	}
 	defer file.Close()
+	if s.buffer == nil {
+		s.buffer = make([]byte, 1<<20)
+	}
 	d, ok, err := digestOf(file, f.Size, s.hash, s.buffer)
 	return ok && f.Digest.Holds(d), err
 }

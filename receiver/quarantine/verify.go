@@ -107,6 +107,9 @@ func verifySignature(blob []byte, namespace string, message [sha512.Size]byte, e
 	return s.Key(), nil
 }
 
+// streamBuffer is what a manifest, its signature and its sums pass through, in bytes: most are far smaller, and every bundle has them.
+const streamBuffer = 16 << 10
+
 // sums reads a text once for both digests.
 func sums(t text) (bundle.Digest, [sha512.Size]byte, int64, error) {
 	var long [sha512.Size]byte
@@ -114,7 +117,7 @@ func sums(t text) (bundle.Digest, [sha512.Size]byte, int64, error) {
 		return bundle.Digest{}, long, 0, err
 	}
 	short, full := sha256.New(), sha512.New()
-	n, err := io.Copy(io.MultiWriter(short, full), bufio.NewReaderSize(t, 1<<18))
+	n, err := io.Copy(io.MultiWriter(short, full), bufio.NewReaderSize(t, streamBuffer))
 	full.Sum(long[:0])
 	return bundle.Digest(short.Sum(nil)), long, n, err
 }

@@ -183,7 +183,7 @@ func TestWrongContentNamesExactlyTheWrongChunks(t *testing.T) {
 	}
 }
 
-// repair writes chunks as the assembler does when they come again: in place, below data/, never cutting a file short.
+// repair writes chunks as the assembler does when they come again: in place, by number, never cutting a file short.
 func (p *parcel) repair(t *testing.T, s *assemble.Staged, chunks []uint32) {
 	t.Helper()
 	layout := bundle.NewLayout(p.m.Table, chunkSize)

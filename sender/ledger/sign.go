@@ -83,7 +83,7 @@ func (l *Ledger) write(s Signer, m *bundle.Manifest) (*Signed, error) {
 		return nil, fmt.Errorf("sign manifest of %s: %w", m.Bundle, err)
 	}
 	defer f.Close()
-	blob, err := s.SignManifest(bufio.NewReaderSize(f, 1<<18))
+	blob, err := s.SignManifest(bufio.NewReaderSize(f, streamBuffer))
 	if err == nil {
 		err = l.create(filepath.Join(dir, signatureName), func(w io.Writer) error { _, err := w.Write(bundle.Armor(blob)); return err })
 	}
@@ -93,6 +93,9 @@ func (l *Ledger) write(s Signer, m *bundle.Manifest) (*Signed, error) {
 	return &Signed{Sequence: m.Sequence, Previous: m.Previous, Digest: m.Digest, Size: m.Size, Signature: blob, Path: path, epoch: m.Epoch}, nil
 }
 
+// streamBuffer is what a manifest passes through, in bytes: most are far smaller, and every bundle has one.
+const streamBuffer = 16 << 10
+
 const (
 	manifestName  = "manifest.json"
 	signatureName = "manifest.json.sig"
@@ -101,7 +104,7 @@ const (
 // writeManifest streams a manifest to a file: it may be hundreds of megabytes. Afterwards m knows its size and digest.
 func (l *Ledger) writeManifest(path string, m *bundle.Manifest) error {
 	return l.create(path, func(f io.Writer) error {
-		w := bufio.NewWriterSize(f, 1<<18)
+		w := bufio.NewWriterSize(f, streamBuffer)
 		if err := bundle.WriteManifest(w, m); err != nil {
 			return err
 		}
