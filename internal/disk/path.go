@@ -148,6 +148,14 @@ func (d *Disk) openat(dir int, name string, flag int, mode uint32) (fd int, err 
 	return fd, nil
 }
 
+// Mkdirat is mkdirat(2).
+func (d *Disk) Mkdirat(dir int, name string, perm uint32) error {
+	if d.probe == nil {
+		return unix.Mkdirat(dir, name, perm)
+	}
+	return d.watched(Op{Kind: Mkdir, Path: d.at(dir, name), Fd: -1}, func() error { return unix.Mkdirat(dir, name, perm) })
+}
+
 // Fstatat is fstatat(2).
 func (d *Disk) Fstatat(dir int, name string, st *unix.Stat_t, flags int) error {
 	if d.probe == nil {

@@ -8,7 +8,6 @@ import (
 	"hash"
 	"io"
 	"io/fs"
-	"os"
 
 	"golang.org/x/sys/unix"
 
@@ -41,10 +40,13 @@ func newContent(ctx context.Context, largest int64) *content {
 }
 
 // openFile opens a regular file of the quarantine. It never waits for a pipe's other end.
-func openFile(root *disk.Root, name string, path bundle.Path) (*disk.File, fs.FileInfo, error) {
-	f, err := root.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
-	if errors.Is(err, fs.ErrNotExist) {
+func openFile(dirs *disk.Dirs, name string, path bundle.Path) (*disk.File, fs.FileInfo, error) {
+	f, err := dirs.Open(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil, mismatch("%q is missing", path)
+	case errors.Is(err, unix.ELOOP):
+		return nil, nil, mismatch("%q is not a regular file", path)
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("open %q in quarantine: %w", path, err)

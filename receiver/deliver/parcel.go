@@ -21,6 +21,7 @@ type parcel struct {
 	out *Result
 
 	src   *disk.Root // the quarantined bundle, while it is prepared
+	dirs  *disk.Dirs // below src
 	temp  string     // its hidden name at the destination
 	final string     // the name it is to get
 	inode uint64     // of what is to be renamed
@@ -52,6 +53,8 @@ func (p *parcel) prepare() (err error) {
 		return err
 	}
 	defer p.src.Close()
+	p.dirs = p.src.Dirs()
+	defer func() { p.dirs.Close() }()
 	p.b.step("open")
 	if p.Previous != nil && p.Previous.Name != "" {
 		p.noted = true
@@ -215,7 +218,8 @@ func (p *parcel) copyAfterAll() error {
 		return err
 	}
 	defer src.Close()
-	p.src = src
+	p.src, p.dirs = src, src.Dirs()
+	defer p.dirs.Close()
 	p.loosen()
 	if err := p.copy(); err != nil {
 		return err

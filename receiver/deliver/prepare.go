@@ -69,7 +69,7 @@ func (p *parcel) move() error {
 
 // moveFile checks one file where it is and gives it its group, mode and time.
 func (p *parcel) moveFile(want bundle.File) error {
-	f, info, err := openFile(p.src, p.under(p.item(), want.Path), want.Path)
+	f, info, err := openFile(p.dirs, p.under(p.item(), want.Path), want.Path)
 	if err != nil {
 		return err
 	}
@@ -188,7 +188,7 @@ func (p *parcel) copy() error {
 }
 
 func (p *parcel) copyFile(want bundle.File, room func() error) error {
-	from, _, err := openFile(p.src, filepath.Join(quarantine.FilesName, string(want.Path)), want.Path)
+	from, _, err := openFile(p.dirs, filepath.Join(quarantine.FilesName, string(want.Path)), want.Path)
 	if err != nil {
 		return err
 	}

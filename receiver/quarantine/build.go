@@ -29,7 +29,9 @@ func Build(d *disk.Disk, s *assemble.Staged, signed *Signed) (string, error) {
 		return "", fmt.Errorf("build %s: %w", s.ID, err)
 	}
 	defer root.Close()
-	b := &builder{root: root, table: signed.Manifest.Table}
+	b := &builder{root: root, from: root.Dirs(), to: root.Dirs(), table: signed.Manifest.Table}
+	defer b.from.Close()
+	defer b.to.Close()
 	steps := []func() error{b.directories, b.files, func() error { return b.papers(signed) }, b.nothingElse}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -40,9 +42,10 @@ func Build(d *disk.Disk, s *assemble.Staged, signed *Signed) (string, error) {
 }
 
 type builder struct {
-	root  *disk.Root
-	table *bundle.Table
-	begun bool // an earlier life had begun
+	root     *disk.Root
+	from, to *disk.Dirs // of the same
+	table    *bundle.Table
+	begun    bool // an earlier life had begun
 }
 
 func (b *builder) at(p bundle.Path) string { return filepath.Join(wholeName, FilesName, string(p)) }
@@ -63,7 +66,7 @@ func (b *builder) directories() error {
 }
 
 func (b *builder) mkdir(name string) error {
-	err := b.root.Mkdir(name, dirMode)
+	err := b.to.Mkdir(name, dirMode)
 	if errors.Is(err, fs.ErrExist) {
 		b.begun = true
 		return nil
@@ -94,7 +97,7 @@ func (b *builder) files() error {
 
 // move puts a staged file in its place, unless an earlier life has.
 func (b *builder) move(number int, to string) error {
-	err := b.root.Rename(stagedName(number), to)
+	err := b.from.Rename(stagedName(number), b.to, to)
 	if errors.Is(err, fs.ErrNotExist) {
 		_, err = b.root.Lstat(to)
 	}
