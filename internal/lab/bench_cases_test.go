@@ -22,6 +22,9 @@ var fastRates = []string{"10Gbit", "9Gbit", "8Gbit", "7Gbit", "6500Mbit", "6Gbit
 // clean is what a link states that loses nothing but what this host is too slow for.
 const clean = "0.01%"
 
+// calm is the burst that the links of the benchmark state: nothing on them is lost in a row, and what a longer one costs in parity and in delay is said by plan.
+const calm = "1ms"
+
 // gigabyte makes a GiB of random bytes, another one each time.
 func (m *meter) gigabyte(path string, n int) { random(m.T, path, byte(n+1), 1<<30) }
 

@@ -219,6 +219,9 @@ type arrival struct {
 // course makes a lab and starts both sides.
 func (m *meter) course(o options) *course {
 	o.release = "automatic"
+	if o.burst == "" {
+		o.burst = calm
+	}
 	c := &course{lab: up(m.T, o), m: m, arrivals: make(chan arrival, 1<<17)}
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {

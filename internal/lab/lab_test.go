@@ -88,6 +88,7 @@ type options struct {
 	mtu     int
 	loss    string // of the link, percent
 	stated  string // in the sender's configuration
+	burst   string // the same; "" for the default of init
 	rate    string
 	release string
 	passes  int
@@ -134,7 +135,11 @@ func up(t *testing.T, o options) *lab {
 	l.low = &side{lab: l, ns: l.name + "-low", dir: filepath.Join(l.dir, "low"), binary: "ecluse-sender", config: filepath.Join(l.dir, "low", "sender.yaml")}
 	l.high = &side{lab: l, ns: l.name + "-high", dir: filepath.Join(l.dir, "high"), binary: "ecluse-receiver", config: filepath.Join(l.dir, "high", "receiver.yaml")}
 	l.high.must("init", "--dir", l.high.dir, "--name", "cloud-high", "--listen", "10.77.0.2:4600", "--release", o.release)
-	l.low.must("init", "--dir", l.low.dir, "--name", "ctie-low", "--to", "10.77.0.2:4600", "--mtu", fmt.Sprint(o.mtu), "--rate", o.rate, "--loss", o.stated, "--passes", fmt.Sprint(o.passes), "--apart", o.apart)
+	init := []string{"init", "--dir", l.low.dir, "--name", "ctie-low", "--to", "10.77.0.2:4600", "--mtu", fmt.Sprint(o.mtu), "--rate", o.rate, "--loss", o.stated, "--passes", fmt.Sprint(o.passes), "--apart", o.apart}
+	if o.burst != "" {
+		init = append(init, "--burst", o.burst)
+	}
+	l.low.must(init...)
 	l.addTenants(o.tenants, o.release)
 	l.pair()
 	return l
