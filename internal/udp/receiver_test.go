@@ -5,6 +5,7 @@ import (
 	"math"
 	"net"
 	"net/netip"
+	"os"
 	"testing"
 	"time"
 )
@@ -185,6 +186,9 @@ func TestDenseDatagramsAreLetGather(t *testing.T) {
 			}
 			defer r.Close()
 			if c.waits && r.buffer < gatherBuffer {
+				if os.Getenv("CI") == "true" {
+					t.Fatalf("the system gives a buffer of %d bytes only", r.buffer)
+				}
 				t.Skipf("the system gives a buffer of %d bytes only", r.buffer)
 			}
 			s, err := Dial(SenderOptions{To: r.Addr()})
