@@ -20,6 +20,9 @@ func (r *Root) Dirs() *Dirs { return &Dirs{root: r} }
 
 // At gives the open directory that holds a name, and the last part of that.
 func (d *Dirs) At(name string) (dir *File, base string, err error) {
+	if !filepath.IsLocal(name) {
+		return nil, "", &os.PathError{Op: "open", Path: name, Err: unix.EXDEV}
+	}
 	path := filepath.Dir(name)
 	if d.dir == nil || d.path != path {
 		d.Close()
@@ -32,7 +35,7 @@ func (d *Dirs) At(name string) (dir *File, base string, err error) {
 	return d.dir, filepath.Base(name), nil
 }
 
-// Open opens a file for reading. It follows no link, and waits for nobody where it is none.
+// Open opens a file for reading. The last part of its name is no link, and no part leads out of the Root; it waits for nobody where it is none.
 func (d *Dirs) Open(name string) (*File, error) {
 	dir, base, err := d.At(name)
 	if err != nil {
@@ -57,8 +60,11 @@ func (d *Dirs) Mkdir(name string, perm uint32) error {
 	return nil
 }
 
-// Rename gives a thing another name, which another Dirs of the same disk may hold. What has that name goes.
+// Rename gives a thing a name in another Dirs of the same disk. What has that name goes.
 func (d *Dirs) Rename(from string, to *Dirs, final string) error {
+	if to == d {
+		panic("disk: internal error: one Dirs cannot hold two directories")
+	}
 	here, name, err := d.At(from)
 	if err != nil {
 		return err

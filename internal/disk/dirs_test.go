@@ -66,6 +66,11 @@ func TestDirsFindWhatIsThereAndFollowNoLink(t *testing.T) {
 			}
 			must(os.WriteFile(filepath.Join(in, "top"), []byte("top"), 0o600))
 		}
+		for _, name := range []string{"..", "a/..", "/etc/hostname"} {
+			if f, err := dirs.Open(name); err == nil && name != "a/.." {
+				t.Errorf("%s opens %s", name, f.Name())
+			}
+		}
 		if err := dirs.Mkdir("out/made", 0o700); err == nil {
 			t.Error("a directory is made through a link")
 		}

@@ -13,7 +13,7 @@
 //
 // SyncAll is one syncfs for all that wait: callers that come while one runs share the next. That is what lets thousands of small bundles a second be durable.
 //
-// The rest of it is what package os and the system offer, under the same names: by path (Disk), below an open directory (Root), on what is open (File), and raw, where a room goes
+// The rest of it is what package os and the system offer, under the same names: by path (Disk), below an open directory (Root; Dirs, for much at once), on what is open (File), and raw, where a room goes
 // through trees of others by descriptors. Between the rooms and the system stands a Probe, which production does not have: it costs a comparison with nil and no allocation. With
 // one a test sees each act before and after it is done, and may refuse it or cut it short; so it can be any disk that fails, fills up or loses power, under the same code that
 // production runs.

@@ -130,9 +130,13 @@ func (d *Disk) List(dir string) (entries []fs.DirEntry, err error) {
 // The acts below are the system's own, for the rooms that go through trees of others by open directories. They allocate nothing without a probe.
 
 // Openat is openat(2). What it gives is closed by the system's own close, or by the File that Listing makes of it.
-func (d *Disk) Openat(dir int, name string, flag int, mode uint32) (int, error) {
+func (d *Disk) Openat(dir int, name string, flag int, mode uint32) (fd int, err error) {
 	if d.probe == nil {
-		return unix.Openat(dir, name, flag, mode)
+		for {
+			if fd, err = unix.Openat(dir, name, flag, mode); err != unix.EINTR {
+				return fd, err
+			}
+		}
 	}
 	return d.openat(dir, name, flag, mode)
 }
@@ -150,10 +154,9 @@ func (d *Disk) openat(dir int, name string, flag int, mode uint32) (fd int, err 
 
 // Mkdirat is mkdirat(2).
 func (d *Disk) Mkdirat(dir int, name string, perm uint32) error {
-	if d.probe == nil {
-		return unix.Mkdirat(dir, name, perm)
-	}
-	return d.watched(Op{Kind: Mkdir, Path: d.at(dir, name), Fd: -1}, func() error { return unix.Mkdirat(dir, name, perm) })
+	return d.do(Op{Kind: Mkdir, Path: d.at(dir, name), Fd: -1}, func() error {
+		return patient(func() error { return unix.Mkdirat(dir, name, perm) })
+	})
 }
 
 // Fstatat is fstatat(2).
@@ -207,10 +210,19 @@ func (d *Disk) Renameat2(from int, name string, to int, final string, flags uint
 	}
 	return d.do(Op{Kind: kind, Path: d.at(from, name), To: d.at(to, final), Fd: -1}, func() error {
 		if flags == 0 {
-			return unix.Renameat(from, name, to, final)
+			return patient(func() error { return unix.Renameat(from, name, to, final) })
 		}
-		return unix.Renameat2(from, name, to, final, flags)
+		return patient(func() error { return unix.Renameat2(from, name, to, final, flags) })
 	})
+}
+
+// patient does an act again that a signal has interrupted: the runtime sends them, and file systems of the network or in user space give way.
+func patient(act func() error) error {
+	for {
+		if err := act(); err != unix.EINTR {
+			return err
+		}
+	}
 }
 
 // Listing makes a File of an open descriptor, which is closed with it.

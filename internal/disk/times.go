@@ -1,20 +1,27 @@
 package disk
 
-import "golang.org/x/sys/unix"
+import (
+	"time"
 
-// timeTrials is how often a file is changed to see what becomes of its ctime: coarse times step each 1 to 10 ms, and all of it is done in less.
-const timeTrials = 16
+	"golang.org/x/sys/unix"
+)
 
-// FineTimes says whether, on the file system of a directory that may be written, each change of a file that somebody has looked at since the last one gives it another ctime. So it is
+// A file is changed so often, in less time than the shortest step of coarse times, to see what becomes of its ctime. Where that takes longer nothing is known.
+const (
+	timeTrials = 16
+	timeMost   = time.Millisecond
+)
+
+// FineTimes says whether, on the file system of a directory that may be written, and of which device, each change of a file that somebody has looked at since the last one gives it another ctime. So it is
 // with multigrain timestamps (Linux 6.13; ext4, XFS, Btrfs, tmpfs); elsewhere changes of one step of the kernel's coarse clock look like one. It is tried out, once for each file
 // system, on a file that has no name. Under a probe the answer is no.
-func (d *Disk) FineTimes(dir string) bool {
+func (d *Disk) FineTimes(dir string) (device uint64, fine bool) {
 	if d.probe != nil {
-		return false
+		return 0, false
 	}
 	device, err := d.Device(dir)
 	if err != nil {
-		return false
+		return 0, false
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -23,7 +30,7 @@ func (d *Disk) FineTimes(dir string) bool {
 		fine = tryTimes(dir)
 		d.fine[device] = fine
 	}
-	return fine
+	return device, fine
 }
 
 func tryTimes(dir string) bool {
@@ -33,6 +40,7 @@ func tryTimes(dir string) bool {
 	}
 	defer unix.Close(fd)
 	var last unix.Timespec
+	began := time.Now()
 	for i := range timeTrials {
 		var st unix.Stat_t
 		if unix.Fchmod(fd, 0o600-0o200*uint32(i%2)) != nil || unix.Fstat(fd, &st) != nil || st.Ctim == last {
@@ -40,5 +48,5 @@ func tryTimes(dir string) bool {
 		}
 		last = st.Ctim
 	}
-	return true
+	return time.Since(began) < timeMost
 }

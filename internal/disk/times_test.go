@@ -12,13 +12,22 @@ import (
 func TestFineTimesHold(t *testing.T) {
 	dir := t.TempDir()
 	d := New()
-	fine := d.FineTimes(dir)
+	device, fine := d.FineTimes(dir)
 	t.Logf("times in %s are fine: %v", dir, fine)
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
 		t.Fatalf("it left %v, %v", left, err)
 	}
-	if d.FineTimes(dir) != fine || New().FineTimes(filepath.Join(dir, "nowhere")) || Watched(countless{}).FineTimes(dir) {
-		t.Fatal("it says otherwise when it is asked again, or of nothing, or under a probe")
+	var st unix.Stat_t
+	if err := unix.Stat(dir, &st); err != nil || fine && device != st.Dev {
+		t.Fatalf("device %d, not %d, %v", device, st.Dev, err)
+	}
+	if _, again := d.FineTimes(dir); again != fine {
+		t.Fatal("it says otherwise when it is asked again")
+	}
+	for of, d := range map[string]*Disk{filepath.Join(dir, "nowhere"): New(), dir: Watched(countless{})} {
+		if _, fine := d.FineTimes(of); fine {
+			t.Fatal("it is said of nothing, or under a probe")
+		}
 	}
 	path := filepath.Join(dir, "file")
 	f, err := os.Create(path)

@@ -19,9 +19,12 @@ type Request interface {
 // Gather takes the first request and those that come behind it, until take wants no more, or none is there. next is one that has come and was not taken: it begins the next group.
 func Gather[R Request](first R, more <-chan R, take func(R) (more bool)) (next R) {
 	var none R
-	timer := time.NewTimer(PostedWait)
-	defer timer.Stop()
-	late := timer.C // nil once somebody waits
+	var late <-chan time.Time // nil once somebody waits
+	if first.Posted() {
+		timer := time.NewTimer(PostedWait)
+		defer timer.Stop()
+		late = timer.C
+	}
 	for r := first; ; {
 		if !take(r) {
 			return none

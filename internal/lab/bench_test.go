@@ -104,7 +104,7 @@ func newMeter(t *testing.T) *meter {
 	if m.out, err = os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	fmt.Printf("%s, programs %s, %d runs each\n", machine(), version(t), m.repeat)
+	fmt.Printf("%s, programs %s, %d runs each; links state bursts of %s\n", machine(), version(t), m.repeat, calm)
 	return m
 }
 

@@ -5,7 +5,7 @@
 //
 // What it promises: no datagram is ever fragmented or larger than the route's MTU; what the system offers is probed, and what it
 // turns out not to do is done without, for good; no memory is allocated for a batch or a reading; a call ends within a second,
-// and at once after Close; what this host lost is counted (Receiver.Dropped, KernelCounters).
+// and within a millisecond after Close; what this host lost is counted (Receiver.Dropped, KernelCounters).
 //
 // What it does not do: nobody answers on a one-way link, so no reply, no error that comes back by ICMP and no path MTU is waited
 // for. What a datagram means is not known here.

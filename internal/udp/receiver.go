@@ -135,7 +135,7 @@ func (r *Receiver) Addr() netip.AddrPort { return r.addr }
 func (r *Receiver) BufferSize() (int, error) { return r.buffer, nil }
 
 // ReceiveInto waits for datagrams and fills views from the first on; it returns how many it filled. It waits for a second at most
-// and then returns 0. After Close it returns an error, at once.
+// and then returns 0. After Close it returns an error, within gather.
 func (r *Receiver) ReceiveInto(views []View) (int, error) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

@@ -7,7 +7,7 @@
 //	      --> approved: automatic, or by one or two people (release.Decide)
 //	      --> delivered --> imported         (deliver), retried while a destination fails
 //
-// Every arrow is one durable change of the ledger. The chamber holds no state of its own that a restart would miss: what was approved and not delivered is found in
+// Every arrow is one change of the ledger; those that follow each other at once, into quarantine and to an automatic approval, become durable together. The chamber holds no state of its own that a restart would miss: what was approved and not delivered is found in
 // the ledger, what was whole and not quarantined in the staging directory.
 //
 // It promises that nothing is released that was not verified as it stands, by fewer people than its tenant asks for, or while the state cannot vouch for it; that what our own disk

@@ -161,7 +161,7 @@ func (c *Chamber) takeBack(b *assemble.Staged) error {
 	return nil
 }
 
-// syncedApart is how many bytes of content are made durable before the ledger is asked. Its sync makes all durable that the change of a record stands for; of much content it would take so
+// syncedApart is how many bytes of content and manifest are made durable before the ledger is asked. Its sync makes all durable that the change of a record stands for; of much content it would take so
 // long that everybody else waited for it.
 const syncedApart = 1 << 20
 
@@ -169,7 +169,7 @@ const syncedApart = 1 << 20
 // share its sync.
 func (c *Chamber) close(b *assemble.Staged, signed *quarantine.Signed, dir string) error {
 	m := signed.Manifest
-	if m.Table.Total() >= syncedApart {
+	if m.Table.Total()+m.Size >= syncedApart {
 		if err := c.o.Sync(c.ctx); err != nil {
 			return err
 		}

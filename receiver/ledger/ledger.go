@@ -88,7 +88,7 @@ type request struct {
 	then  func(error) // instead of done
 }
 
-// Posted and Slow implement group.Request.
+// Posted and Slow implement group.Request. Here no change takes long.
 func (r *request) Posted() bool { return r.then != nil }
 func (r *request) Slow() bool   { return false }
 

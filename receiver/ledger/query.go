@@ -192,7 +192,7 @@ func (l *Ledger) Held(tenant bundle.Name) int64 {
 
 // sumHeld counts it.
 func (l *Ledger) sumHeld(ctx context.Context) error {
-	rows, err := l.catalog.DB().QueryContext(ctx, `SELECT tenant, sum(bytes) FROM bundles WHERE state IN ('quarantined', 'approved') GROUP BY tenant`)
+	rows, err := l.catalog.DB().QueryContext(ctx, `SELECT tenant, coalesce(sum(bytes), 0) FROM bundles WHERE state IN ('quarantined', 'approved') GROUP BY tenant`)
 	if err != nil {
 		return fmt.Errorf("ask the catalog: %w", err)
 	}

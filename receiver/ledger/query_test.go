@@ -157,6 +157,7 @@ func TestWhatIsHeldIsCountedThroughEverything(t *testing.T) {
 	held := func(when string) {
 		t.Helper()
 		have := b.Held("t")
+		clear(b.bytes)
 		if err := b.sumHeld(t.Context()); err != nil || b.Held("t") != have {
 			t.Errorf("%s: %d bytes are kept, %d are there, %v", when, have, b.Held("t"), err)
 		}

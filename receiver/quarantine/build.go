@@ -19,8 +19,8 @@ const (
 	fileMode = 0o600
 )
 
-// Build puts a verified bundle together inside its staging directory, by renames, and returns the directory. Nothing is durable yet: the caller syncs, and then
-// renames the directory into quarantine. Begun by an earlier life, it goes on.
+// Build puts a verified bundle together inside its staging directory, by renames, and returns the directory. Nothing is durable yet: the caller
+// renames the directory into quarantine, and has all of it made durable before the record that counts it gets its name. Begun by an earlier life, it goes on.
 //
 // A path becomes a name on disk here for the first time, and only through os.Root: no path leads out of files/, whatever it says.
 func Build(d *disk.Disk, s *assemble.Staged, signed *Signed) (string, error) {

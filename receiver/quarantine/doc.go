@@ -2,7 +2,7 @@
 //
 //	staged files --> manifest: digest, signature, form, agreement with offer and close, names
 //	             --> content: every size and SHA-256
-//	             --> files/ built by renames, through os.Root --> sync --> rename into quarantine/<tenant>/<id>/
+//	             --> files/ built by renames, through os.Root --> (sync, or the ledger's) rename into quarantine/<tenant>/<id>/
 //
 // What stands in quarantine is {files/, manifest.json, manifest.json.sig, SHA256SUMS} and can be checked with ssh-keygen and sha256sum alone. It is readable by the
 // daemon only. Check says the same of it later, before every release and delivery: nothing missing, nothing extra, nothing that is not a regular file, every byte as signed.

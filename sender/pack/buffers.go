@@ -26,9 +26,9 @@ const DefaultMemory = 48 << 20
 // The last quarter of the memory is not for bulk, and the last eighth for urgent bundles alone: a link that is slow to take a bulk chunk does not
 // keep an urgent one from being read.
 type Buffers struct {
-	limit       int64
-	compressors chan *compressor // as many as there are processors; nil is one that is not made yet
-	level       zstd.EncoderLevel
+	limit    int64
+	encoders chan *encoder // as many as there are processors; nil is one that is not made yet
+	level    zstd.EncoderLevel
 
 	mu      sync.Mutex
 	used    int64 // bytes that are lent
@@ -61,9 +61,9 @@ func NewBuffers(memory int64, level zstd.EncoderLevel) *Buffers {
 	if level == 0 {
 		level = zstd.SpeedFastest
 	}
-	b := &Buffers{limit: max(memory, MinMemory), level: level, compressors: make(chan *compressor, runtime.GOMAXPROCS(0))}
-	for range cap(b.compressors) {
-		b.compressors <- nil
+	b := &Buffers{limit: max(memory, MinMemory), level: level, encoders: make(chan *encoder, runtime.GOMAXPROCS(0))}
+	for range cap(b.encoders) {
+		b.encoders <- nil
 	}
 	return b
 }
@@ -202,24 +202,25 @@ func (b *Buffers) shrink(frame []byte) []byte {
 	return small
 }
 
-// compressor is an encoder with its memory for samples.
-type compressor struct {
-	encoder *zstd.Encoder
-	sample  []byte
-	out     []byte
+// encoder is a compressor with its memory for samples.
+type encoder struct {
+	zstd   *zstd.Encoder
+	sample []byte
+	out    []byte
 }
 
-func newCompressor(level zstd.EncoderLevel) (*compressor, error) {
+func newEncoder(level zstd.EncoderLevel) (*encoder, error) {
 	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(level), zstd.WithEncoderCRC(false),
 		zstd.WithSingleSegment(true), zstd.WithWindowSize(bundle.ChunkSizeMax))
 	if err != nil {
 		return nil, fmt.Errorf("make a compressor: %w", err)
 	}
-	return &compressor{encoder: e, sample: make([]byte, 0, samples*sampleSize), out: make([]byte, 0, record.MaxFrame(samples*sampleSize))}, nil
+	return &encoder{zstd: e, sample: make([]byte, 0, samples*sampleSize), out: make([]byte, 0, record.MaxFrame(samples*sampleSize))}, nil
 }
 
 // A large chunk is tried out on so many samples of it, spread evenly. What is compressed, encrypted or random already is most of what is large, and looking for what repeats in all of it
-// takes as long as reading it. What no sample shows, random bytes that come again far from where they were, is not made smaller.
+// takes as long as reading it. What no sample shows is not made smaller: random bytes that come again far from where they were, and
+// text that lies between samples, 270 KiB apart in the largest chunk.
 const (
 	samples     = 16
 	sampleSize  = 4 << 10
@@ -228,33 +229,33 @@ const (
 )
 
 // hopeless says that compression would hardly make the content smaller. It depends on the content alone: each pass makes the same frame.
-func (c *compressor) hopeless(content []byte) bool {
+func (e *encoder) hopeless(content []byte) bool {
 	if len(content) < sampledFrom {
 		return false
 	}
-	c.sample = c.sample[:0]
+	e.sample = e.sample[:0]
 	for i := range samples {
 		at := (len(content) - sampleSize) / (samples - 1) * i
-		c.sample = append(c.sample, content[at:at+sampleSize]...)
+		e.sample = append(e.sample, content[at:at+sampleSize]...)
 	}
-	c.out = c.encoder.EncodeAll(c.sample, c.out[:0])
-	return len(c.out) > len(c.sample)-len(c.sample)/worthwhile
+	e.out = e.zstd.EncodeAll(e.sample, e.out[:0])
+	return len(e.out) > len(e.sample)-len(e.sample)/worthwhile
 }
 
 // compress appends one frame to dst: no dictionary, the size of the content in its header, in a single segment, without a checksum, which the block and the
 // manifest have. It is nil where that is not worth it.
 func (b *Buffers) compress(dst, content []byte) (frame []byte, err error) {
-	c := <-b.compressors
-	defer func() { b.compressors <- c }()
-	if c == nil {
-		if c, err = newCompressor(b.level); err != nil {
+	e := <-b.encoders
+	defer func() { b.encoders <- e }()
+	if e == nil {
+		if e, err = newEncoder(b.level); err != nil {
 			return nil, err
 		}
 	}
-	if c.hopeless(content) {
+	if e.hopeless(content) {
 		return nil, nil
 	}
-	frame = c.encoder.EncodeAll(content, dst)
+	frame = e.zstd.EncodeAll(content, dst)
 	if len(frame) > record.MaxFrame(len(content)) || cap(frame) != cap(dst) {
 		return nil, fmt.Errorf("compress: %d bytes became %d", len(content), len(frame))
 	}

@@ -152,7 +152,8 @@ func (s *first) open(number uint32) error {
 	if writerHolds(fd) {
 		return &ErrChanged{string(f.Path), whatHeld}
 	}
-	s.tick.pass(s.w.files.at(int(number) - 1).ctime)
+	was := s.w.files.at(int(number) - 1)
+	s.tick.pass(was.dev, was.ctime)
 	if f.Size >= readaheadSize {
 		_ = unix.Fadvise(fd, 0, 0, unix.FADV_SEQUENTIAL) // advice
 	}

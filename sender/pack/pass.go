@@ -26,7 +26,7 @@ type Chunk struct {
 	Mark bundle.Mark
 
 	buffers *Buffers
-	content []byte // while it is worked on
+	content []byte // while it is worked on; where it is stored, until Release
 	users   atomic.Int32
 	work    sync.WaitGroup
 	skip    bool // it no longer matches its mark

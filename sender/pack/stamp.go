@@ -52,7 +52,7 @@ func (s stamp) compareDir(st *unix.Stat_t) string {
 // changed once. Once that clock has passed a file's ctime, every later change gives it another one. Where times are fine there is nothing to wait for: whatever is changed after it was
 // looked at has another ctime.
 type tick struct {
-	fine   bool
+	fine   uint64 // the device of the file system where they are; 0 for none
 	coarse int64
 }
 
@@ -60,8 +60,8 @@ type tick struct {
 const tickMost = 20 * time.Millisecond
 
 // pass says whether it had to wait: then what was seen before it has to be looked at again.
-func (t *tick) pass(ctime int64) (waited bool) {
-	if t.fine {
+func (t *tick) pass(device uint64, ctime int64) (waited bool) {
+	if device != 0 && device == t.fine {
 		return false
 	}
 	for range 2 * tickMost / time.Millisecond {

@@ -20,7 +20,7 @@ type Walked struct {
 
 	disk  *disk.Disk
 	dir   string // that holds the item
-	fine  bool   // times on its file system: see tick
+	fine  uint64 // see tick
 	files stamps // as the files of the table, from 0
 	dirs  stamps // as its directories
 }
@@ -52,8 +52,9 @@ func (s *stamps) at(i int) stamp { return s.pages[i/stampPage][i%stampPage] }
 // travel, a *bundle.Rejection for names and limits ("split it"), and ErrChanged when something vanished meanwhile.
 func Walk(d *disk.Disk, path string, policy bundle.NamePolicy) (*Walked, error) {
 	w := &walker{Walked: &Walked{Table: new(bundle.Table), disk: d, dir: filepath.Dir(path)}}
-	w.fine = d.FineTimes(w.dir)
-	w.tick.fine = w.fine
+	if device, fine := d.FineTimes(w.dir); fine {
+		w.fine, w.tick.fine = device, device
+	}
 	name := filepath.Base(path)
 	if err := w.walk(name); err != nil {
 		return nil, err
@@ -192,7 +193,7 @@ func (w *walker) directory(parent int, name string, p bundle.Path) error {
 // calm takes the status of a directory such that a name which comes or goes from now on shows in it.
 func (w *walker) calm(fd int, st *unix.Stat_t) error {
 	err := w.disk.Fstat(fd, st)
-	if err == nil && w.tick.pass(nanoseconds(st.Ctim)) {
+	if err == nil && w.tick.pass(st.Dev, nanoseconds(st.Ctim)) {
 		err = w.disk.Fstat(fd, st)
 	}
 	return err
