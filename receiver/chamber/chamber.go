@@ -63,6 +63,8 @@ type Chamber struct {
 	gate    sync.Mutex // held while working grows, so that Wait misses nobody
 	working sync.WaitGroup
 
+	purging sync.Mutex // one purge at a time: two would remove under each other
+
 	mu       sync.Mutex
 	reserved map[bundle.ID]reservation
 	heart    map[bundle.Name]Heart

@@ -139,6 +139,8 @@ func (c *Chamber) removeOrphan(id bundle.ID, dir string) error {
 }
 
 func (c *Chamber) purge() error {
+	c.purging.Lock()
+	defer c.purging.Unlock()
 	now := c.o.Aged()
 	expired, err := c.o.Ledger.Older(c.ctx, ledger.Damaged, now.Add(-c.o.Keep.Damaged))
 	for _, id := range expired {
