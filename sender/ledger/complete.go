@@ -18,10 +18,20 @@ type uncounted struct {
 // counts was durable before either had its name, so nothing is lost: without this the sequence would be left out for good, and the high side would miss it for ever.
 //
 //	chain:    ... 5 <- 6 <- 7      by its file, which the power cut kept
-//	records:  ... 5    6    -      that of 7 says nothing of a sequence, but its manifest stands there, and has the digest of the chain's end
+//	records:  ... 5    6    -      that of 7 says nothing of a sequence, or is not there, but its manifest is, and has the digest of the chain's end
 func (l *Ledger) complete() error {
 	lost := make(map[bundle.Digest]uncounted)
 	held := make(map[place]*Record)
+	note := func(r *Record) error {
+		s, err := l.readSigned(r)
+		switch {
+		case err == nil:
+			lost[s.Digest] = uncounted{r, s}
+		case !damaged(err):
+			return err
+		}
+		return nil
+	}
 	err := l.each(func(r *Record) error {
 		if r.Epoch == l.epoch && r.Sequence != nil {
 			held[place{r.Tenant, *r.Sequence}] = r
@@ -29,12 +39,16 @@ func (l *Ledger) complete() error {
 		if r.Sequence != nil || r.State.Final() {
 			return nil
 		}
-		if s, err := l.readSigned(r); err == nil {
-			lost[s.Digest] = uncounted{r, s}
-		} else if !damaged(err) {
-			return err
+		return note(r)
+	}, func(id bundle.ID) error { // an item may be claimed, offered and signed in one batch
+		m, err := l.Manifest(id)
+		switch {
+		case err == nil && m.Bundle == id:
+			return note(recordOf(m))
+		case err == nil || damaged(err):
+			return nil
 		}
-		return nil
+		return err
 	})
 	if err != nil || len(lost) == 0 {
 		return err

@@ -39,6 +39,9 @@ func (l *Ledger) rebuild(ctx context.Context, lost []bundle.Name) error {
 			return flush()
 		}
 		return nil
+	}, func(id bundle.ID) error {
+		// It was made, or purged, just before the crash. An item that was claimed is still in sending/ and begins afresh.
+		return l.disk.RemoveAll(l.bundleDir(id))
 	})
 	if err == nil {
 		err = flush()
@@ -49,8 +52,8 @@ func (l *Ledger) rebuild(ctx context.Context, lost []bundle.Name) error {
 	return err
 }
 
-// each gives the record of every bundle on the disk.
-func (l *Ledger) each(f func(r *Record) error) error {
+// each gives the record of every bundle on the disk, and the ids of those that have none.
+func (l *Ledger) each(f func(r *Record) error, none func(id bundle.ID) error) error {
 	names, err := l.disk.ReadDir(filepath.Join(l.dir, "bundles"))
 	if err != nil {
 		return err
@@ -64,17 +67,13 @@ func (l *Ledger) each(f func(r *Record) error) error {
 		if errors.Is(err, errTorn) {
 			r, err = l.salvage(id)
 		}
-		if errors.Is(err, ErrNotFound) {
-			// It was made, or purged, just before the crash. An item that was claimed is still in sending/ and begins afresh.
-			if err := l.disk.RemoveAll(l.bundleDir(id)); err != nil {
-				return err
-			}
-			continue
+		switch {
+		case errors.Is(err, ErrNotFound):
+			err = none(id)
+		case err == nil:
+			err = f(r)
 		}
 		if err != nil {
-			return err
-		}
-		if err := f(r); err != nil {
 			return err
 		}
 	}
@@ -148,11 +147,8 @@ func (l *Ledger) salvage(id bundle.ID) (*Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	sequence, files, dirs, chunks, bytes := m.Sequence, int64(m.Table.Files()), int64(m.Table.Dirs()), int64(len(m.Marks)), m.Table.Total()
-	r := &Record{
-		Bundle: id, Tenant: m.Tenant, Epoch: m.Epoch, Sequence: &sequence, Name: m.Name, State: Sending, Priority: bundle.Normal,
-		Files: &files, Bytes: &bytes, Chunks: &chunks, Dirs: &dirs, Created: unixTime(m.Created),
-	}
+	r := recordOf(m)
+	r.Sequence = copied(&m.Sequence)
 	text, err := json.Marshal(r)
 	if err == nil {
 		err = l.disk.Replace(filepath.Join(l.bundleDir(id), claimName), text)
@@ -161,6 +157,15 @@ func (l *Ledger) salvage(id bundle.ID) (*Record, error) {
 		return nil, fmt.Errorf("write the record of %s: %w", id, err)
 	}
 	return r, nil
+}
+
+// recordOf is what a manifest tells of a bundle's record: all but its priority, and whether its sequence counts.
+func recordOf(m *bundle.Manifest) *Record {
+	files, dirs, chunks, bytes := int64(m.Table.Files()), int64(m.Table.Dirs()), int64(len(m.Marks)), m.Table.Total()
+	return &Record{
+		Bundle: m.Bundle, Tenant: m.Tenant, Epoch: m.Epoch, Name: m.Name, State: Sending, Priority: bundle.Normal,
+		Files: &files, Bytes: &bytes, Chunks: &chunks, Dirs: &dirs, Created: unixTime(m.Created),
+	}
 }
 
 // findHeads finds the ends of chains whose files are torn: the highest sequence that a bundle of this epoch holds. Purge never takes that one.
@@ -179,7 +184,7 @@ func (l *Ledger) findHeads(lost []bundle.Name) error {
 		}
 		found[r.Tenant] = Link{Tenant: r.Tenant, Epoch: r.Epoch, Sequence: signed.Sequence, Digest: signed.Digest}
 		return nil
-	})
+	}, func(bundle.ID) error { return nil })
 	for _, tenant := range lost {
 		if c, ok := found[tenant]; ok && err == nil {
 			var e entry
