@@ -76,6 +76,11 @@ func (d *Disk) Replace(path string, content []byte) error {
 // leave an empty file.
 func (d *Disk) Prepare(path string, content []byte) error { return d.write(path, content, false) }
 
+// Prepared reads what was prepared and has not got its name: a file of at most limit bytes.
+func (d *Disk) Prepared(path string, limit int64) ([]byte, error) {
+	return d.ReadFile(path+temporary, limit)
+}
+
 // Place gives what was prepared its name. What has that name goes.
 func (d *Disk) Place(path string) error { return d.Rename(path+temporary, path) }
 

@@ -2,7 +2,9 @@ package ledger
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 
 	"ecluse/protocol/bundle"
@@ -40,15 +42,12 @@ func (l *Ledger) complete() error {
 			return nil
 		}
 		return note(r)
-	}, func(id bundle.ID) error { // an item may be claimed, offered and signed in one batch
-		m, err := l.Manifest(id)
-		switch {
-		case err == nil && m.Bundle == id:
-			return note(recordOf(m))
-		case err == nil || damaged(err):
-			return nil
+	}, func(id bundle.ID) error {
+		r, err := l.unnamed(id)
+		if r == nil || err != nil {
+			return err
 		}
-		return err
+		return note(r)
 	})
 	if err != nil || len(lost) == 0 {
 		return err
@@ -61,6 +60,24 @@ func (l *Ledger) complete() error {
 		}
 	}
 	return nil
+}
+
+// unnamed is the record of a bundle that was claimed, offered and signed in one batch, and whose record never had its name: it was durable beside its place. nil is none. What was purged
+// leaves none either: purging takes the record first, and what may have been prepared since is of a bundle that had ended.
+func (l *Ledger) unnamed(id bundle.ID) (*Record, error) {
+	text, err := l.disk.Prepared(filepath.Join(l.bundleDir(id), claimName), recordLimit)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the record of %s: %w", id, err)
+	}
+	r, err := parseRecord(l.dir, id, text)
+	if err != nil || r.State.Final() {
+		return nil, nil // it was being written when the power went
+	}
+	r.Sequence = nil
+	return r, nil
 }
 
 // place is a bundle's place in a chain of this epoch.

@@ -36,7 +36,7 @@ func TestWhatTheChainCountsIsCompleted(t *testing.T) {
 		must(t, b.end(false))
 		for n, text := range before {
 			if strings.Contains(name, "never") {
-				must(t, os.Remove(claim(n)))
+				must(t, os.Rename(claim(n), claim(n)+".ecluse-tmp"))
 				continue
 			}
 			must(t, os.WriteFile(claim(n), text, 0o600))
@@ -54,6 +54,31 @@ func TestWhatTheChainCountsIsCompleted(t *testing.T) {
 		}
 		must(t, b.end(true))
 	}
+}
+
+// What a purge was taking when the process was killed does not come back: its record goes first, and its manifest may still be there, and counted.
+func TestWhatWasBeingPurgedDoesNotComeBack(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, dir)
+	for n := range 2 {
+		must(t, b.claim(n))
+		_, err := b.sign(n)
+		must(t, err)
+	}
+	must(t, b.end(false))
+	for n := range 2 {
+		must(t, os.Remove(filepath.Join(dir, "bundles", id(n).String(), claimName)))
+	}
+	b = open(t, dir)
+	for n := range 2 {
+		if r, err := b.Get(id(n)); err == nil {
+			t.Errorf("bundle %d is here again: %+v", n, r)
+		}
+	}
+	if head := b.Head("default"); head.Sequence != 2 {
+		t.Errorf("the chain ends at %d", head.Sequence)
+	}
+	must(t, b.end(true))
 }
 
 // A manifest that no chain counts, of an attempt that came to nothing, is taken back as before.

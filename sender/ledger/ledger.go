@@ -18,8 +18,9 @@ import (
 type Disk interface {
 	MkdirAll(dir string) error
 	OpenFile(path string, flag int, perm fs.FileMode) (*disk.File, error)
-	// Prepare writes a whole file beside its place, and Place gives it its name; in between its content is made durable. Discard is instead of Place.
+	// Prepare writes a whole file beside its place, and Place gives it its name; in between its content is made durable. Discard is instead of Place, and Prepared reads what has no name yet.
 	Prepare(path string, content []byte) error
+	Prepared(path string, limit int64) ([]byte, error)
 	Place(path string) error
 	Discard(path string) error
 	// Replace puts a whole file in place, durably.

@@ -147,8 +147,11 @@ func (l *Ledger) salvage(id bundle.ID) (*Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := recordOf(m)
-	r.Sequence = copied(&m.Sequence)
+	sequence, files, dirs, chunks, bytes := m.Sequence, int64(m.Table.Files()), int64(m.Table.Dirs()), int64(len(m.Marks)), m.Table.Total()
+	r := &Record{
+		Bundle: id, Tenant: m.Tenant, Epoch: m.Epoch, Sequence: &sequence, Name: m.Name, State: Sending, Priority: bundle.Normal,
+		Files: &files, Bytes: &bytes, Chunks: &chunks, Dirs: &dirs, Created: unixTime(m.Created),
+	}
 	text, err := json.Marshal(r)
 	if err == nil {
 		err = l.disk.Replace(filepath.Join(l.bundleDir(id), claimName), text)
@@ -157,15 +160,6 @@ func (l *Ledger) salvage(id bundle.ID) (*Record, error) {
 		return nil, fmt.Errorf("write the record of %s: %w", id, err)
 	}
 	return r, nil
-}
-
-// recordOf is what a manifest tells of a bundle's record: all but its priority, and whether its sequence counts.
-func recordOf(m *bundle.Manifest) *Record {
-	files, dirs, chunks, bytes := int64(m.Table.Files()), int64(m.Table.Dirs()), int64(len(m.Marks)), m.Table.Total()
-	return &Record{
-		Bundle: m.Bundle, Tenant: m.Tenant, Epoch: m.Epoch, Name: m.Name, State: Sending, Priority: bundle.Normal,
-		Files: &files, Bytes: &bytes, Chunks: &chunks, Dirs: &dirs, Created: unixTime(m.Created),
-	}
 }
 
 // findHeads finds the ends of chains whose files are torn: the highest sequence that a bundle of this epoch holds. Purge never takes that one.

@@ -91,6 +91,10 @@ func ReadRecord(disk Disk, state string, id bundle.ID) (*Record, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the record of %s: %w", id, err)
 	}
+	return parseRecord(state, id, text)
+}
+
+func parseRecord(state string, id bundle.ID, text []byte) (*Record, error) {
 	if torn(text) {
 		return nil, fmt.Errorf("read the record of %s: %w", id, errTorn)
 	}
