@@ -91,6 +91,31 @@ func TestReopeningGivesTheSameRowsAndRecords(t *testing.T) {
 	b.end(true)
 }
 
+// What was refused for want of room, and was coming in when the life ended, is refused again where nobody has staged it.
+func TestWhatComesInAfterItWasRefusedIsRefusedWithoutItsStaging(t *testing.T) {
+	for _, orderly := range []bool{true, false} {
+		dir := t.TempDir()
+		b := open(t, dir)
+		refused := func(r *Record) error {
+			describe(r)
+			r.State, r.Reason = Refused, ptr(string(bundle.ReasonQuota))
+			return nil
+		}
+		if err := b.Change(t.Context(), id(1), refused); err != nil {
+			t.Fatal(err)
+		}
+		want := b.rows(Query{})
+		b.goes(1, Receiving)
+		b.end(orderly)
+		b = open(t, dir)
+		if got := b.rows(Query{}); !reflect.DeepEqual(got, want) {
+			t.Errorf("closed in order %v: %+v, want %+v", orderly, got, want)
+		}
+		b.goes(1, Receiving, Damaged)
+		b.end(true)
+	}
+}
+
 // Each record file that cannot be read is named, and nothing else is lost: put back, everything is there again.
 func TestATornRecordIsNamedAndLosesNothingElse(t *testing.T) {
 	for name, content := range map[string]string{

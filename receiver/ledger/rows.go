@@ -75,21 +75,19 @@ func nanos(t *time.Time) *int64 {
 	return &n
 }
 
-// refresh brings the catalog in line with the disk. What is being received has no record file: it is added by its owner afterwards, also where the catalog was closed in
-// order, for its staging directory may be gone.
+// refresh brings the catalog in line with the disk.
 func (l *Ledger) refresh(ctx context.Context, all bool) error {
+	if !all {
+		return l.forgetComing(ctx)
+	}
 	err := l.catalog.Write(ctx, func(tx *sql.Tx) error {
-		if !all {
-			_, err := tx.Exec(`DELETE FROM bundles WHERE state IN ('receiving', 'damaged')`)
-			return err
-		}
 		_, err := tx.Exec(`DELETE FROM bundles; DELETE FROM floors`)
 		if err != nil {
 			return err
 		}
 		return l.showFloors(tx)
 	})
-	if err != nil || !all {
+	if err != nil {
 		return err
 	}
 	root := filepath.Join(l.dir, "bundles")
@@ -109,6 +107,36 @@ func (l *Ledger) refresh(ctx context.Context, all bool) error {
 		damaged = append(damaged, errs...)
 	}
 	return errors.Join(damaged[:min(len(damaged), damagedMost)]...)
+}
+
+// forgetComing takes out of a catalog that was closed in order what was being received: its owner adds it afterwards, for its staging directory may be gone. Such a bundle has no record file,
+// or one that says that it was refused before, for want of room: without the rest of it that is what it is.
+func (l *Ledger) forgetComing(ctx context.Context) error {
+	refused := make(map[bundle.ID]*Record)
+	err := l.catalog.Write(ctx, func(tx *sql.Tx) error {
+		rows, err := tx.Query(`DELETE FROM bundles WHERE state IN ('receiving', 'damaged') RETURNING bundle`)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var id bundle.ID
+			if err := rows.Scan(catalog.Text(&id)); err != nil {
+				return err
+			}
+			switch r, err := ReadRecord(l.disk, l.dir, id); {
+			case err == nil:
+				refused[id] = r
+			case !errors.Is(err, ErrNotFound):
+				return err
+			}
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return err
+	}
+	return l.show(ctx, refused, 0)
 }
 
 // damagedMost bounds how many damaged record files are named at once.

@@ -76,6 +76,10 @@ func (r *Record) ForWantOfRoom() bool {
 	return reason == bundle.ReasonDiskFull || reason == bundle.ReasonQuota
 }
 
+// Settled says that the record tells what became of the bundle, so that nothing more of it is wanted. What was refused for want of room is not settled, also where its record file still says so
+// while it comes in.
+func (r *Record) Settled() bool { return r.State.Stored() && !r.ForWantOfRoom() }
+
 // follow is State.follow for records, and lets back what was refused for want of room.
 func (r *Record) follow(after *Record) error {
 	switch {
