@@ -69,13 +69,7 @@ func (c *Chamber) Wanted(id bundle.ID, s assemble.Source, o *record.Offer, recei
 // Known implements assemble.Owner. Of what was refused for want of room each pass may bring the whole, in one offer: it is not known.
 func (c *Chamber) Known(id bundle.ID) bool {
 	r, err := c.o.Ledger.Get(id)
-	return err == nil && r.State.Stored() && !r.ForWantOfRoom()
-}
-
-// stored says whether a bundle is on record as held or ended.
-func (c *Chamber) stored(id bundle.ID) bool {
-	r, err := c.o.Ledger.Get(id)
-	return err == nil && r.State.Stored()
+	return err == nil && r.Settled()
 }
 
 // surplus says whether nothing more of a bundle is wanted: it was finished before, or is another sender's.
@@ -83,7 +77,7 @@ func (c *Chamber) surplus(s assemble.Source, id bundle.ID) (bool, error) {
 	known, err := c.o.Ledger.Get(id)
 	switch {
 	case err == nil:
-		return known.State.Stored() && !known.ForWantOfRoom() || known.Sender != s.Sender, nil
+		return known.Settled() || known.Sender != s.Sender, nil
 	case errors.Is(err, ledger.ErrNotFound):
 		return false, nil
 	}
@@ -135,7 +129,7 @@ func (c *Chamber) admit(s assemble.Source, o *record.Offer) error {
 	if isRejection(err) {
 		// What is coming was counted whole, and a part of it takes its place on the disk already; what has just been quarantined was counted twice. A refusal stands for
 		// good, so it is worth a look at every bundle.
-		c.unreserveStored()
+		c.unreserveSettled()
 		err = c.place(o, c.o.Assembler.Progress())
 	}
 	return err
@@ -205,13 +199,13 @@ func (c *Chamber) unreserve(id bundle.ID) {
 	c.mu.Unlock()
 }
 
-// unreserveStored gives the places free of bundles that are on record as held or ended.
-func (c *Chamber) unreserveStored() {
+// unreserveSettled gives the places free of bundles that are on record as held or ended.
+func (c *Chamber) unreserveSettled() {
 	c.mu.Lock()
 	ids := slices.Collect(maps.Keys(c.reserved))
 	c.mu.Unlock()
 	for _, id := range ids {
-		if c.stored(id) {
+		if c.Known(id) {
 			c.unreserve(id)
 		}
 	}

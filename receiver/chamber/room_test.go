@@ -1,6 +1,7 @@
 package chamber
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -77,6 +78,34 @@ func TestWhatThereWasNoRoomForComesInWhenThereIs(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A crash between the move into quarantine and the record leaves what was refused before on record as that, with all of it staged: the next life finishes it.
+func TestWhatThereIsRoomForNowIsFinishedByTheNextLife(t *testing.T) {
+	t.Parallel()
+	p := newPlan(t, release.ModeAutomatic)
+	p.has(1<<20 + 1000)
+	h := p.open(t)
+	i := p.lows[0].pack(t, "cssf", small("x"))
+	h.take(i, ledger.Refused)
+	p.has(1 << 40)
+	p.advance(6 * time.Second)
+	at := Dir(p.at(state), "cssf", i.id())
+	p.disk.set(func(act, path string) error {
+		if _, err := os.Lstat(at); act == "sync" && path == p.at(state) && err == nil {
+			return errBroken
+		}
+		return nil
+	})
+	h.receive(i.from, i.whole()...)
+	<-h.fatal
+	if err := h.end(false); !errors.Is(err, ledger.ErrFatal) {
+		t.Fatalf("the ledger ended with %v", err)
+	}
+	p.disk.set(nil)
+	h = p.open(t)
+	h.becomes(i, ledger.Imported)
+	stands(t, p.at(imports), i)
 }
 
 func TestWhatWasRefusedForAnotherReasonStaysRefused(t *testing.T) {

@@ -61,7 +61,7 @@ func (c *Chamber) take(b *assemble.Staged) error {
 
 // letGo gives up what is staged of a bundle that has ended meanwhile.
 func (c *Chamber) letGo(b *assemble.Staged) bool {
-	if !c.stored(b.ID) {
+	if !c.Known(b.ID) {
 		return false
 	}
 	c.unreserve(b.ID)
@@ -150,7 +150,7 @@ func (c *Chamber) takeBack(b *assemble.Staged) error {
 	if _, err := c.o.Disk.Lstat(at); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if r, err := c.o.Ledger.Get(b.ID); err == nil && r.State.Stored() {
+	if r, err := c.o.Ledger.Get(b.ID); err == nil && r.Settled() {
 		return errOver
 	} else if err != nil && !errors.Is(err, ledger.ErrNotFound) {
 		return err
@@ -264,7 +264,7 @@ func (c *Chamber) automatic(tenant bundle.Name, id bundle.ID) error {
 func (c *Chamber) refuse(b *assemble.Staged, cause error) error {
 	sequence := b.Close.Sequence
 	err := c.change(b.ID, func(r *ledger.Record) error {
-		if r.State.Stored() {
+		if r.Settled() {
 			return errOver
 		}
 		r.Sequence = &sequence
