@@ -89,6 +89,29 @@ func TestBlocksOfB1B2(t *testing.T) {
 	}
 }
 
+// Where the seals hold every byte the sum is left alone (B-1), and the header is not (B-2).
+func TestABlockOfWhichNothingWasRecovered(t *testing.T) {
+	records := raw(TypeOffer, body(goodOffer()))
+	for _, row := range []struct {
+		name  string
+		block []byte
+		want  string
+	}{
+		{"as it is", frame(records, 256), ""},
+		{"another sum", change(frame(records, 256), 0), ""},
+		{"another number", change(frame(records, 256), 7), "block-header B-2"},
+		{"more is used than there is", change(frame(records, 256), 8), "block-header B-2"},
+		{"padding", change(frame(records, 256), 255), "block-header B-2"},
+		{"shorter than a header", make([]byte, 8), "block-header B-2"},
+	} {
+		var r Reader
+		err := r.ResetSealed(cut(row.block, 64), testNumber)
+		if got := refusal(t, err); got != row.want || (walk(t, &r) != nil) != (err == nil) {
+			t.Errorf("%s: %q, want %q", row.name, got, row.want)
+		}
+	}
+}
+
 // change flips one byte's lowest bits so that numbers grow or shrink by little: the highest bits where the byte is zero.
 func change(block []byte, at int) []byte {
 	if block[at] == 0 {

@@ -35,6 +35,15 @@ func ReadBlock(shards [][]byte, number uint32) (*Reader, error) {
 
 // Reset opens another block with the same Reader, as ReadBlock does. After a refusal the Reader has no records.
 func (r *Reader) Reset(shards [][]byte, number uint32) error {
+	return r.reset(shards, number, true)
+}
+
+// ResetSealed is Reset for a block of which no data shard was recovered: the seals of its packets hold every byte of it, and its sum is left alone (B-1).
+func (r *Reader) ResetSealed(shards [][]byte, number uint32) error {
+	return r.reset(shards, number, false)
+}
+
+func (r *Reader) reset(shards [][]byte, number uint32, sum bool) error {
 	r.block, r.at, r.end, r.records = newScatter(shards), 0, 0, 0
 	if r.block.size < BlockHeaderSize {
 		return errBlockShort
@@ -42,7 +51,7 @@ func (r *Reader) Reset(shards [][]byte, number uint32) error {
 	header := [BlockHeaderSize]byte(r.block.gather(&r.scratch, 0, BlockHeaderSize))
 	used := binary.BigEndian.Uint32(header[8:])
 	switch {
-	case binary.BigEndian.Uint32(header[0:]) != r.block.sum(4):
+	case sum && binary.BigEndian.Uint32(header[0:]) != r.block.sum(4):
 		return errBlockSum
 	case binary.BigEndian.Uint32(header[4:]) != number:
 		return errBlockNumber

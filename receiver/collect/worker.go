@@ -31,7 +31,7 @@ func newWorker() *worker {
 	return &worker{coder: fec.NewCoder(), shards: make([][]byte, maxShards)}
 }
 
-// open puts a block together: it recovers what is missing, and checks the sum and the header (B-1, B-2). It gives the reader of
+// open puts a block together: it recovers what is missing, checks the sum if something was, and the header (B-1, B-2). It gives the reader of
 // the block's records, and how many data shards it had to recover. The reader is valid until the next call.
 func (w *worker) open(t *table, b *block) (r *record.Reader, recovered int, err error) {
 	shards := w.shards[:b.code.K+b.code.M]
@@ -47,7 +47,11 @@ func (w *worker) open(t *table, b *block) (r *record.Reader, recovered int, err 
 			panic("collect: internal error: " + err.Error())
 		}
 	}
-	if err := w.reader.Reset(shards[:b.code.K], b.number); err != nil {
+	reset := w.reader.ResetSealed
+	if recovered > 0 {
+		reset = w.reader.Reset
+	}
+	if err := reset(shards[:b.code.K], b.number); err != nil {
 		return nil, recovered, err
 	}
 	return &w.reader, recovered, nil
