@@ -26,7 +26,7 @@ func (d *Dirs) At(name string) (dir *File, base string, err error) {
 	path := filepath.Dir(name)
 	if d.dir == nil || d.path != path {
 		d.Close()
-		if d.dir, err = d.root.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY, 0); err != nil {
+		if d.dir, err = d.root.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY|unpolled, 0); err != nil {
 			d.dir = nil
 			return nil, "", err
 		}
@@ -46,6 +46,18 @@ func (d *Dirs) Open(name string) (*File, error) {
 		return nil, &os.PathError{Op: "open", Path: name, Err: err}
 	}
 	return d.root.d.Listing(fd, name), nil
+}
+
+// Lstat looks at what stands under a name, and follows no link.
+func (d *Dirs) Lstat(name string, st *unix.Stat_t) error {
+	dir, base, err := d.At(name)
+	if err != nil {
+		return err
+	}
+	if err := d.root.d.Fstatat(dir.Fd(), base, st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return &os.PathError{Op: "lstat", Path: name, Err: err}
+	}
+	return nil
 }
 
 // Mkdir makes one directory.

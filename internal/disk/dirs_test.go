@@ -57,7 +57,19 @@ func TestDirsFindWhatIsThereAndFollowNoLink(t *testing.T) {
 		if _, err := dirs.Open("link"); !errors.Is(err, unix.ELOOP) {
 			t.Errorf("a link that stays inside: %v", err)
 		}
+		var st unix.Stat_t
+		must(dirs.Lstat("c/moved", &st))
+		if st.Size != int64(len("a/b/two")) {
+			t.Errorf("c/moved has %d bytes", st.Size)
+		}
+		must(dirs.Lstat("link", &st))
+		if st.Mode&unix.S_IFMT != unix.S_IFLNK {
+			t.Errorf("a link is looked through: mode %o", st.Mode)
+		}
 		for _, name := range []string{"out/outside", "../outside", "nowhere/x", "a/nothing"} {
+			if err := dirs.Lstat(name, &st); err == nil {
+				t.Errorf("%s is looked at", name)
+			}
 			if f, err := dirs.Open(name); err == nil {
 				t.Errorf("%s opens %s", name, f.Name())
 			}

@@ -387,6 +387,33 @@ func TestWhatHasASecondLinkIsCopied(t *testing.T) {
 	}
 }
 
+// TestALargeTreeIsMovedBySeveral shares the files of a tree out, and whoever finds one that cannot be moved speaks for all.
+func TestALargeTreeIsMovedBySeveral(t *testing.T) {
+	items := []entry{{path: "item/", mode: 0o700}}
+	for n := range 2*moveApart + 7 {
+		if n%100 == 0 {
+			items = append(items, entry{path: fmt.Sprintf("item/%04d/", n), mode: 0o700})
+		}
+		items = append(items, entry{path: fmt.Sprintf("item/%04d/%d", n/100*100, n), content: fmt.Sprint(n), mode: 0o600})
+	}
+	for _, linked := range []int{0, len(items) - 1} { // 0: none
+		p := here(t, items)
+		p.job.Verified = true
+		if linked > 0 {
+			for items[linked].content == "" {
+				linked++
+			}
+			must(t, os.Link(filepath.Join(p.job.Dir, "files", items[linked].path), filepath.Join(filepath.Dir(p.job.Dir), "backup")))
+		}
+		out, err := p.deliver(p.options())
+		must(t, err)
+		if out.Copied != (linked > 0) {
+			t.Errorf("a second link of entry %d: copied %v", linked, out.Copied)
+		}
+		same(t, look(t, p.to), p.want("item", p.options()))
+	}
+}
+
 // TestAReplacedDirectoryIsRemovedWhateverItHolds has in it what Go's fs.FS would not name.
 func TestAReplacedDirectoryIsRemovedWhateverItHolds(t *testing.T) {
 	p := here(t, tree())

@@ -1,11 +1,14 @@
 package deliver
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -46,10 +49,8 @@ func (p *parcel) move() error {
 		return errMustCopy
 	}
 	p.inode = inode(item)
-	for n := 1; n <= p.Table.Files(); n++ {
-		if err := p.moveFile(p.Table.File(n)); err != nil {
-			return err
-		}
+	if err := p.moveFiles(); err != nil {
+		return err
 	}
 	p.b.step("files")
 	for i := p.Table.Dirs() - 1; i >= 0; i-- {
@@ -67,9 +68,40 @@ func (p *parcel) move() error {
 	return nil
 }
 
+// moveApart is how many files of a bundle one goroutine takes at least.
+const moveApart = 1000
+
+// moveFiles does so for all files. Those of a large tree that were read before are shared out: all that is left to do to them is calls of the system.
+func (p *parcel) moveFiles() error {
+	files := p.Table.Files()
+	workers := max(1, min(runtime.GOMAXPROCS(0), files/moveApart))
+	if !p.Verified {
+		workers = 1
+	}
+	failed := make([]error, workers)
+	var group sync.WaitGroup
+	for i := range workers {
+		from, to := 1+files*i/workers, files*(i+1)/workers
+		group.Go(func() {
+			dirs := p.src.Dirs()
+			defer dirs.Close()
+			for n := from; n <= to && failed[i] == nil; n++ {
+				failed[i] = p.moveFile(dirs, p.Table.File(n))
+			}
+		})
+	}
+	group.Wait()
+	for _, err := range failed {
+		if errors.Is(err, ledger.ErrFatal) {
+			return err
+		}
+	}
+	return cmp.Or(failed...)
+}
+
 // moveFile checks one file where it is and gives it its group, mode and time.
-func (p *parcel) moveFile(want bundle.File) error {
-	f, info, err := openFile(p.dirs, p.under(p.item(), want.Path), want.Path)
+func (p *parcel) moveFile(dirs *disk.Dirs, want bundle.File) error {
+	f, info, err := openFile(dirs, p.under(p.item(), want.Path), want.Path)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/cespare/xxhash/v2"
+	"golang.org/x/sys/unix"
 
 	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
@@ -32,6 +33,7 @@ const wholeName = "whole"
 type staged struct {
 	*assemble.Staged
 	root   *disk.Root // of the staging directory
+	dirs   *disk.Dirs // the same, for what stands by number
 	m      *bundle.Manifest
 	hash   hash.Hash
 	buffer []byte // made when a file has to be read: most were hashed as they came
@@ -56,7 +58,9 @@ func Verify(d *disk.Disk, s *assemble.Staged, e Expect) (*Signed, error) {
 	if err := signed.Manifest.AgreesWith(claimOf(s.Offer, s.Close)); err != nil {
 		return nil, err
 	}
-	return signed, (&staged{Staged: s, root: root, m: signed.Manifest, hash: sha256.New()}).content()
+	dirs := root.Dirs()
+	defer dirs.Close()
+	return signed, (&staged{Staged: s, root: root, dirs: dirs, m: signed.Manifest, hash: sha256.New()}).content()
 }
 
 // manifest reads the manifest that the close names, by its number or where an earlier life had moved it.
@@ -172,8 +176,8 @@ func (s *staged) hashed(n int, f bundle.File) bool {
 	if !ok || !f.Digest.Holds(d) {
 		return false
 	}
-	info, err := s.root.Lstat(stagedName(n))
-	return err == nil && info.Size() == f.Size
+	var st unix.Stat_t
+	return s.dirs.Lstat(stagedName(n), &st) == nil && st.Size == f.Size
 }
 
 func (s *staged) holds(name string, f bundle.File) (bool, error) {

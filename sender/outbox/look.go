@@ -21,7 +21,7 @@ const (
 	lookBatch   = 1024 // names of a directory that are held at once
 )
 
-// lookAt looks at the whole tree of an item, and at whether writers hold its files when probe is set. It follows no link: every step is a name below an open
+// lookAt looks at the whole tree of an item, and at whether its files can be read and, unless blind, at whether writers hold them, when probe is set. It follows no link: every step is a name below an open
 // directory. now is for what the look took.
 func lookAt(disks *disk.Disk, dir, name string, probe, blind bool, now func() time.Time) look {
 	start := now()
@@ -111,8 +111,14 @@ func (w *looker) directory(parent int, name, path string, own uint64, depth int)
 	}
 }
 
-// probe opens a file, which shows that it can be read, and asks for a read lease, which is granted only while nobody has it open for writing.
+// probe opens a file, which shows that it can be read, and asks for a read lease, which is granted only while nobody has it open for writing. A blind look asks for the right alone.
 func (w *looker) probe(fd int, name, path string) {
+	if w.blind {
+		if err := w.disk.Faccessat(fd, name, unix.R_OK, unix.AT_EACCESS|unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			w.unreadable(path, err)
+		}
+		return
+	}
 	f, err := w.disk.Openat(fd, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.EAGAIN) { // somebody's write lease stands in the way
 		w.writer = path
@@ -123,9 +129,6 @@ func (w *looker) probe(fd int, name, path string) {
 		return
 	}
 	defer unix.Close(f)
-	if w.blind {
-		return
-	}
 	switch held, err := writerHolds(f); {
 	case err != nil:
 		w.blind = true
