@@ -68,8 +68,8 @@ type Chamber struct {
 	mu       sync.Mutex
 	reserved map[bundle.ID]reservation
 	heart    map[bundle.Name]Heart
-	verified map[bundle.ID]time.Time // by the monotonic clock: see fresh
-	due      map[bundle.ID]due       // content that is to be purged one day
+	verified map[bundle.ID]freshness
+	due      map[bundle.ID]due // content that is to be purged one day
 	refusals refusals
 
 	outlets map[bundle.Name]*outlet // never changes
@@ -91,7 +91,7 @@ const (
 func New(o Options) *Chamber {
 	c := &Chamber{
 		o: o, verify: make(chan struct{}, verifyMost), asked: make(chan struct{}, askedMost), reserved: make(map[bundle.ID]reservation), heart: make(map[bundle.Name]Heart),
-		verified: make(map[bundle.ID]time.Time), due: make(map[bundle.ID]due), refusals: newRefusals(), settled: make(chan struct{}), outlets: make(map[bundle.Name]*outlet),
+		verified: make(map[bundle.ID]freshness), due: make(map[bundle.ID]due), refusals: newRefusals(), settled: make(chan struct{}), outlets: make(map[bundle.Name]*outlet),
 		pause: func(failures int) time.Duration { return min(retryMost, retryFirst<<min(failures-1, 10)) },
 	}
 	for name, t := range o.Tenants {

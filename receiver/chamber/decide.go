@@ -140,7 +140,7 @@ func (c *Chamber) undecided(id bundle.ID, err error) error {
 func (c *Chamber) verifyOnce(r *ledger.Record) error {
 	err := c.check(r)
 	if err == nil {
-		c.fresh(r.Bundle)
+		c.fresh(r.Bundle, nil, nil)
 		return nil
 	}
 	if !isRejection(err) {
@@ -200,33 +200,4 @@ func hold(r *ledger.Record, reason bundle.Reason, why error) {
 func lift(r *ledger.Record) {
 	clean, text := ledger.Clean, string(bundle.ReasonNotInspected)
 	r.Verdict, r.Reason, r.Detail = &clean, &text, ""
-}
-
-// fresh notes that all content of a bundle was held against its manifest by this process just now.
-func (c *Chamber) fresh(id bundle.ID) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	now := time.Now()
-	for old, at := range c.verified {
-		if now.Sub(at) > freshFor {
-			delete(c.verified, old)
-		}
-	}
-	c.verified[id] = now
-}
-
-// freshFor is how long what this process has just read and found right need not be read again before it is moved.
-const freshFor = time.Minute
-
-func (c *Chamber) stale(id bundle.ID) {
-	c.mu.Lock()
-	delete(c.verified, id)
-	c.mu.Unlock()
-}
-
-func (c *Chamber) isFresh(id bundle.ID) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	at, ok := c.verified[id]
-	return ok && time.Since(at) <= freshFor
 }

@@ -32,7 +32,7 @@ func (c *Chamber) deliverBatch(o *outlet, records []*ledger.Record) {
 	ways := make([]*way, len(records))
 	for i, r := range records {
 		w := &way{record: r}
-		w.signed, w.err = quarantine.ReadSigned(c.o.Disk, Dir(c.o.State, r.Tenant, r.Bundle), c.expectOf(r))
+		w.signed, w.err = c.signedOf(r)
 		if trustReason(w.err) {
 			w.err = bundle.Reject(bundle.ReasonSignerRevoked, "G-2", "%v", w.err)
 		}

@@ -49,9 +49,10 @@ func (c *Chamber) whole(b *assemble.Staged, attempt int) {
 
 // take verifies a bundle and moves it into quarantine, or refuses it.
 func (c *Chamber) take(b *assemble.Staged) error {
+	signers := c.o.Trust.Signers() // before they are asked: others since then are asked again
 	signed, dir, err := c.prove(b)
 	if err == nil {
-		err = c.close(b, signed, dir)
+		err = c.close(b, signed, signers, dir)
 	}
 	if isRejection(err) {
 		err = c.refuse(b, err)
@@ -167,7 +168,7 @@ const syncedApart = 1 << 20
 
 // close makes the bundle durable, judges its place in the chain and moves it into quarantine; where its tenant asks for nobody it is released as well. All of that is one change: many
 // share its sync.
-func (c *Chamber) close(b *assemble.Staged, signed *quarantine.Signed, dir string) error {
+func (c *Chamber) close(b *assemble.Staged, signed *quarantine.Signed, signers quarantine.Signers, dir string) error {
 	m := signed.Manifest
 	if m.Table.Total()+m.Size >= syncedApart {
 		if err := c.o.Sync(c.ctx); err != nil {
@@ -179,7 +180,7 @@ func (c *Chamber) close(b *assemble.Staged, signed *quarantine.Signed, dir strin
 		return err
 	}
 	released, moved := false, false
-	c.fresh(b.ID) // before anybody can see it: a late word would speak of what happened since
+	c.fresh(b.ID, signed, signers) // before anybody can see it: a late word would speak of what happened since
 	err := c.o.Ledger.Steps(context.WithoutCancel(c.ctx), b.ID, func(r *ledger.Record) error {
 		if r.State != ledger.Receiving && r.State != ledger.Damaged {
 			return errOver

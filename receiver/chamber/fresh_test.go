@@ -1,0 +1,59 @@
+package chamber
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"ecluse/protocol/bundle"
+	"ecluse/receiver/ledger"
+	"ecluse/receiver/quarantine"
+	"ecluse/receiver/release"
+)
+
+// What was verified just now is not verified again, unless somebody else is asked, or it was too long ago.
+func TestPapersAreReadAgainByTheWordOfOthers(t *testing.T) {
+	t.Parallel()
+	p := newPlan(t, release.ModeOne)
+	h := p.open(t)
+	i := p.lows[0].pack(t, "cssf", small("x"))
+	r := h.take(i, ledger.Quarantined)
+	first, err := h.signedOf(r)
+	must(t, err)
+	manifest := filepath.Join(Dir(p.at(state), "cssf", i.id()), quarantine.ManifestName)
+	must(t, os.Rename(manifest, manifest+".away"))
+	if again, err := h.signedOf(r); again != first || err != nil {
+		t.Errorf("they were read again: %v", err)
+	}
+	must(t, os.Rename(manifest+".away", manifest))
+
+	h.trusted("# nobody\n")
+	if _, err := h.signedOf(r); !isReason(err, bundle.ReasonSignerUnknown) {
+		t.Errorf("nobody is trusted, and it gives %v", err)
+	}
+	h.trusted("")
+	again, err := h.signedOf(r)
+	must(t, err)
+	if again == first {
+		t.Error("those who are trusted again were not asked")
+	}
+
+	h.fresh(i.id(), first, h.trust.Signers())
+	f := h.verified[i.id()]
+	f.at = time.Now().Add(-2 * freshFor)
+	h.verified[i.id()] = f
+	if again, err = h.signedOf(r); again == first || err != nil {
+		t.Errorf("what was verified long ago was not read again: %v", err)
+	}
+	h.fresh(bundle.ID{1}, nil, nil)
+	if len(h.verified) != 1 {
+		t.Errorf("%d are remembered", len(h.verified))
+	}
+}
+
+// isReason says whether an error refuses for a reason.
+func isReason(err error, want bundle.Reason) bool {
+	got, refused := bundle.ReasonOf(err)
+	return refused && got == want
+}
