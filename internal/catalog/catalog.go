@@ -17,6 +17,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
@@ -33,6 +34,9 @@ var ErrNewer = errors.New("the catalog was written by a newer program")
 type Catalog struct {
 	db    *sql.DB
 	dirty bool
+
+	mu       sync.Mutex
+	prepared map[string]*sql.Stmt
 }
 
 // Create opens the catalog for writing, makes it if it is not there and brings its tables up to date with migrations (numbered goose .sql files in its root).
@@ -42,7 +46,7 @@ func Create(ctx context.Context, path string, migrations fs.FS) (*Catalog, error
 		return nil, err
 	}
 	db.SetMaxOpenConns(1) // the one writer
-	c := &Catalog{db: db}
+	c := &Catalog{db: db, prepared: make(map[string]*sql.Stmt)}
 	if err := c.prepare(ctx, migrations); err != nil {
 		return nil, errors.Join(fmt.Errorf("open catalog %s: %w%s", path, err, hint(err, path)), db.Close())
 	}
@@ -151,6 +155,22 @@ func (c *Catalog) Dirty() bool { return c.dirty }
 
 // DB is for queries. There is one connection: rows must be closed before the next statement.
 func (c *Catalog) DB() *sql.DB { return c.db }
+
+// Prepared gives a statement that stays prepared: reading SQL costs more than most of what is asked here. There is one connection: it is called before Write, whose f makes it one of the
+// transaction's by tx.Stmt.
+func (c *Catalog) Prepared(ctx context.Context, text string) (*sql.Stmt, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.prepared[text]; s != nil {
+		return s, nil
+	}
+	s, err := c.db.PrepareContext(ctx, text)
+	if err != nil {
+		return nil, fmt.Errorf("ask the catalog: %w", err)
+	}
+	c.prepared[text] = s
+	return s, nil
+}
 
 // Write runs f in one transaction.
 func (c *Catalog) Write(ctx context.Context, f func(*sql.Tx) error) error {

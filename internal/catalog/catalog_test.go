@@ -163,3 +163,36 @@ func TestAColumnThatIsNotTheTextOfAValueIsAnError(t *testing.T) {
 		}
 	}
 }
+
+// A statement stays prepared, and works outside a transaction and within one.
+func TestPrepared(t *testing.T) {
+	c := create(t, filepath.Join(t.TempDir(), "catalog.db"), first)
+	defer c.Abort()
+	for a := range 3 {
+		put, err := c.Prepared(t.Context(), "INSERT INTO t (a, b) VALUES (?, 'x')")
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = c.Write(t.Context(), func(tx *sql.Tx) error {
+			_, err := tx.Stmt(put).Exec(a)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ask, err := c.Prepared(t.Context(), "SELECT count(*) FROM t")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var n int
+		if err := ask.QueryRow().Scan(&n); err != nil || n != a+1 {
+			t.Errorf("%d rows, %v", n, err)
+		}
+	}
+	if len(c.prepared) != 2 {
+		t.Errorf("%d statements are prepared", len(c.prepared))
+	}
+	if _, err := c.Prepared(t.Context(), "SELECT nothing FROM nowhere"); err == nil {
+		t.Error("what is no statement is prepared")
+	}
+}

@@ -199,7 +199,10 @@ func (h *history) Floor(e bundle.Epoch) uint64 {
 }
 
 func (h *history) query(q string, args []any, into ...any) bool {
-	err := h.l.catalog.DB().QueryRow(q, args...).Scan(into...)
+	s, err := h.l.catalog.Prepared(context.Background(), q)
+	if err == nil {
+		err = s.QueryRow(args...).Scan(into...)
+	}
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		h.err = errors.Join(h.err, fmt.Errorf("ask the catalog: %w", err))
 	}

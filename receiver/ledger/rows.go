@@ -28,12 +28,12 @@ func (l *Ledger) show(ctx context.Context, records map[bundle.ID]*Record, commit
 	if len(records) == 0 {
 		return nil
 	}
+	put, err := l.catalog.Prepared(ctx, upsert)
+	if err != nil {
+		return err
+	}
 	return l.catalog.Write(ctx, func(tx *sql.Tx) error {
-		s, err := tx.Prepare(upsert)
-		if err != nil {
-			return err
-		}
-		defer s.Close()
+		s := tx.Stmt(put)
 		for _, r := range records {
 			if _, err := s.Exec(row(r)...); err != nil {
 				return err
