@@ -19,7 +19,7 @@ type Chunk struct {
 // FrameLength is the length of the chunk's frame, in bytes.
 func (c *Chunk) FrameLength() int {
 	if c.Stored != nil {
-		return storedLength(len(c.Stored))
+		return StoredLength(len(c.Stored))
 	}
 	return len(c.Frame)
 }

@@ -1,15 +1,18 @@
 package record
 
-import "encoding/binary"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
-// A frame of raw blocks (RFC 8878 section 3.1.1.2) for content that compression would not make smaller. It is never put together: a Slicer takes it from its few headers and from the
-// content where it lies.
+// A frame of raw blocks (RFC 8878 section 3.1.1.2) for content that compression would not make smaller:
 //
 //	magic, descriptor, size of the content | header, 128 KiB | header, 128 KiB | ... | header with the last bit, the rest
-type stored struct {
-	head    []byte // of the frame
-	last    []byte // header of the last block
-	content []byte
+//
+// It is never put together: a Slicer takes it from its headers and from the content where it lies, and a Laid takes it apart as it comes.
+type layout struct {
+	head    int // bytes of the frame's own header
+	content int // bytes, at least one
 }
 
 const (
@@ -18,72 +21,135 @@ const (
 	storedStride = storedHeader + storedBlock
 )
 
-// fullBlock is the header of each block but the last.
-var fullBlock = blockHeader(storedBlock, false)
+// layoutOf is the layout for so many bytes of content.
+func layoutOf(content int) layout {
+	switch {
+	case content < 1<<8:
+		return layout{6, content}
+	case content < 1<<16+1<<8:
+		return layout{7, content}
+	}
+	return layout{9, content}
+}
+
+// blocks is how many there are.
+func (l layout) blocks() int { return (l.content + storedBlock - 1) / storedBlock }
+
+// heads is the length of all headers.
+func (l layout) heads() int { return l.head + l.blocks()*storedHeader }
+
+// StoredLength is the length of the frame of raw blocks for n bytes of content, at least one.
+func StoredLength(n int) int {
+	l := layoutOf(n)
+	return l.heads() + n
+}
+
+// at says what stands at a place of the frame: n bytes in one piece, of the headers or of the content, from a place in them on.
+func (l layout) at(place int) (header bool, from, n int) {
+	if place < l.head {
+		return true, place, l.head - place
+	}
+	place -= l.head
+	block, within := place/storedStride, place%storedStride
+	if within < storedHeader {
+		return true, l.head + block*storedHeader + within, storedHeader - within
+	}
+	from = block*storedBlock + within - storedHeader
+	return false, from, min((block+1)*storedBlock, l.content) - from
+}
+
+// headers gives all headers, one after another.
+func (l layout) headers() []byte {
+	const singleSegment = 1 << 5
+	b := binary.LittleEndian.AppendUint32(make([]byte, 0, l.heads()), 0xFD2FB528)
+	switch l.head {
+	case 6:
+		b = append(b, singleSegment, byte(l.content))
+	case 7:
+		b = binary.LittleEndian.AppendUint16(append(b, 1<<6|singleSegment), uint16(l.content-1<<8))
+	default:
+		b = binary.LittleEndian.AppendUint32(append(b, 2<<6|singleSegment), uint32(l.content))
+	}
+	for left := l.content; left > 0; left -= storedBlock {
+		v := uint32(min(left, storedBlock)) << 3
+		if left <= storedBlock {
+			v |= 1 // the last
+		}
+		b = append(b, byte(v), byte(v>>8), byte(v>>16))
+	}
+	return b
+}
+
+// stored is such a frame of content that lies elsewhere.
+type stored struct {
+	layout
+	headers []byte
+	content []byte
+}
 
 // newStored makes ready for content of at least one byte.
 func newStored(content []byte) stored {
-	const singleSegment = 1 << 5
-	n := len(content)
-	head := binary.LittleEndian.AppendUint32(nil, 0xFD2FB528)
-	switch storedHead(n) {
-	case 6:
-		head = append(head, singleSegment, byte(n))
-	case 7:
-		head = binary.LittleEndian.AppendUint16(append(head, 1<<6|singleSegment), uint16(n-1<<8))
-	default:
-		head = binary.LittleEndian.AppendUint32(append(head, 2<<6|singleSegment), uint32(n))
-	}
-	return stored{head: head, last: blockHeader((n-1)%storedBlock+1, true), content: content}
+	l := layoutOf(len(content))
+	return stored{l, l.headers(), content}
 }
-
-// blockHeader is a block's header: whether it is the last, type 0, and its size.
-func blockHeader(size int, last bool) []byte {
-	v := uint32(size) << 3
-	if last {
-		v |= 1
-	}
-	return []byte{byte(v), byte(v >> 8), byte(v >> 16)}
-}
-
-// storedHead is the length of the frame's header for n bytes of content, and storedLength that of the whole frame.
-func storedHead(n int) int {
-	switch {
-	case n < 1<<8:
-		return 6
-	case n < 1<<16+1<<8:
-		return 7
-	}
-	return 9
-}
-
-func storedLength(n int) int { return storedHead(n) + (n+storedBlock-1)/storedBlock*storedHeader + n }
 
 // append adds the n bytes of the frame from a place on, as segments.
 func (s *stored) append(list [][]byte, at, n int) [][]byte {
 	for n > 0 {
-		piece := s.from(at)
-		piece = piece[:min(n, len(piece))]
-		list = append(list, piece)
-		at, n = at+len(piece), n-len(piece)
+		header, from, piece := s.at(at)
+		piece = min(n, piece)
+		if header {
+			list = append(list, s.headers[from:from+piece])
+		} else {
+			list = append(list, s.content[from:from+piece])
+		}
+		at, n = at+piece, n-piece
 	}
 	return list
 }
 
-// from is what lies in one piece from a place of the frame on.
-func (s *stored) from(at int) []byte {
-	if at < len(s.head) {
-		return s.head[at:]
+// Laid is a frame that may be one of raw blocks, for its length is that of one, and is laid out as such while it comes: then the content is there without a copy more.
+type Laid struct {
+	layout
+	headers []byte
+	buffer  []byte
+}
+
+// NewLaid lays a frame out in a buffer of StoredLength(content) bytes.
+func NewLaid(buffer []byte, content int) *Laid {
+	l := layoutOf(content)
+	if len(buffer) != l.heads()+content {
+		panic("record: a buffer that is not for a stored frame")
 	}
-	at -= len(s.head)
-	block, within := at/storedStride, at%storedStride
-	begin := block * storedBlock
-	end := min(begin+storedBlock, len(s.content))
-	switch {
-	case within >= storedHeader:
-		return s.content[begin+within-storedHeader : end]
-	case end == len(s.content):
-		return s.last[within:]
+	return &Laid{l, make([]byte, l.heads()), buffer}
+}
+
+// Put takes bytes of the frame that begin at a place of it. They end within it.
+func (l *Laid) Put(at int, b []byte) {
+	for len(b) > 0 {
+		header, from, n := l.at(at)
+		into := l.buffer
+		if header {
+			into = l.headers
+		}
+		n = copy(into[from:from+n], b)
+		at, b = at+n, b[n:]
 	}
-	return fullBlock[within:]
+}
+
+// Content is the content of the frame, at the beginning of the buffer; ok is false where it is another frame after all. Every byte of it has been put.
+func (l *Laid) Content() (content []byte, ok bool) {
+	return l.buffer[:l.content], bytes.Equal(l.headers, l.layout.headers())
+}
+
+// Frame puts the frame together again, in the buffer.
+func (l *Laid) Frame() []byte {
+	for block := l.blocks() - 1; block >= 0; block-- { // from the end, for each piece moves towards it
+		begin := block * storedBlock
+		at := l.head + block*storedStride
+		copy(l.buffer[at+storedHeader:], l.buffer[begin:min(begin+storedBlock, l.content)])
+		copy(l.buffer[at:], l.headers[l.head+block*storedHeader:][:storedHeader])
+	}
+	copy(l.buffer, l.headers[:l.head])
+	return l.buffer
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
@@ -42,6 +43,7 @@ func TestAStoredChunkIsAFrame(t *testing.T) {
 			if raw, err := d.DecodeAll(frame, nil); err != nil || !bytes.Equal(raw, content[:n]) {
 				t.Fatalf("%d bytes came of it, %v", len(raw), err)
 			}
+			takenApart(t, random, frame, content[:n])
 			s := newStored(c.Stored)
 			for range 50 {
 				at := random.IntN(len(frame))
@@ -51,5 +53,48 @@ func TestAStoredChunkIsAFrame(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// takenApart lays a frame out as it comes, in pieces of any size and order: the content is there, and so is the frame. One whose headers are others is no stored one, and is there too.
+func takenApart(t *testing.T, random *rand.Rand, frame, content []byte) {
+	t.Helper()
+	lay := func(frame []byte) *Laid {
+		l := NewLaid(make([]byte, len(frame)), len(content))
+		cuts := []int{0, len(frame)}
+		for range random.IntN(40) {
+			cuts = append(cuts, random.IntN(len(frame)))
+		}
+		slices.Sort(cuts)
+		for _, i := range random.Perm(len(cuts) - 1) {
+			l.Put(cuts[i], frame[cuts[i]:cuts[i+1]])
+		}
+		return l
+	}
+	l := lay(frame)
+	if got, ok := l.Content(); !ok || !bytes.Equal(got, content) {
+		t.Fatalf("the content is another one, %v", ok)
+	}
+	if got := l.Frame(); !bytes.Equal(got, frame) {
+		t.Fatal("the frame is another one")
+	}
+	other := bytes.Clone(frame)
+	for at := 0; at < len(frame); {
+		header, _, n := layoutOf(len(content)).at(at)
+		for i := at; header && i < at+n; i++ {
+			other[i] ^= 1 << random.IntN(8)
+			l := lay(other)
+			if _, ok := l.Content(); ok {
+				t.Fatalf("byte %d of a header is another one", i)
+			}
+			if got := l.Frame(); !bytes.Equal(got, other) {
+				t.Fatalf("byte %d of a header is another one, and the frame too", i)
+			}
+			other[i] = frame[i]
+			if len(frame) > 1<<20 {
+				break // one byte of each header
+			}
+		}
+		at += n
 	}
 }
