@@ -429,7 +429,7 @@ func (a *Assembler) slice(s Source, sl *record.Slice) error {
 				return nil
 			}
 		} else {
-			f = &frame{bundle: in, chunk: sl.Chunk, raw: sl.Raw, bytes: bytes}
+			f = newFrame(in, sl, bytes)
 			in.frames[sl.Chunk] = f
 		}
 	}

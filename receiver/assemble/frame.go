@@ -12,8 +12,18 @@ type frame struct {
 	raw    uint32
 	runs   []bundle.Run
 	bytes  []byte
+	laid   *record.Laid // in bytes, where their number is that of a stored frame; nil elsewhere
 	have   spans
 	order  uint64 // of the last slice: the least is given up first
+}
+
+// newFrame begins a frame in memory of its length.
+func newFrame(in *incoming, s *record.Slice, bytes []byte) *frame {
+	f := &frame{bundle: in, chunk: s.Chunk, raw: s.Raw, bytes: bytes}
+	if len(bytes) == record.StoredLength(int(s.Raw)) {
+		f.laid = record.NewLaid(bytes, int(s.Raw))
+	}
+	return f
 }
 
 // fits says whether a slice is of this frame, and not of another one of the same chunk: a later pass may have compressed it otherwise.
@@ -24,15 +34,36 @@ func (f *frame) add(s *record.Slice) {
 	if s.Offset == 0 && f.runs == nil {
 		f.runs = append(make([]bundle.Run, 0, len(s.Runs)), s.Runs...)
 	}
-	at := int(s.Offset)
+	at := int(s.Offset) // the reader has checked that it ends within the frame
 	for _, d := range s.Data {
-		at += copy(f.bytes[at:], d) // the reader has checked that it ends within the frame
+		if f.laid != nil {
+			f.laid.Put(at, d)
+		} else {
+			copy(f.bytes[at:], d)
+		}
+		at += len(d)
 	}
 	f.have.add(int(s.Offset), at)
 }
 
 // whole says that every byte and the runs are there.
 func (f *frame) whole() bool { return f.runs != nil && f.have.covers(len(f.bytes)) }
+
+// stored is the content of a whole frame that is not compressed; ok is false for another one.
+func (f *frame) stored() (content []byte, ok bool) {
+	if f.laid == nil {
+		return nil, false
+	}
+	return f.laid.Content()
+}
+
+// frame is the zstd frame itself, where it is whole.
+func (f *frame) frame() []byte {
+	if f.laid != nil {
+		return f.laid.Frame()
+	}
+	return f.bytes
+}
 
 // spans is a set of byte ranges, ascending and apart. Slices come mostly in order, so it mostly holds one.
 type spans []span

@@ -9,7 +9,7 @@ import (
 // job is one whole chunk on its way: decompressed and written by a worker, hashed by the hasher in the order in which jobs were begun.
 type job struct {
 	frame  *frame
-	buffer []byte // what raws gave: raw is a part of it
+	buffer []byte // what raws gave: raw is a part of it; nil where it lies in the frame
 	raw    []byte
 	ready  chan struct{} // closed when raw is written, or err set
 	err    error
@@ -24,12 +24,33 @@ func (a *Assembler) work() {
 		if j == nil {
 			return
 		}
-		j.raw, j.err = decode(decoder, j.frame.bytes, j.buffer[shift(j.frame.runs):])
+		j.raw, j.err = j.content(decoder)
 		if j.err == nil {
 			j.err = a.write(j.frame, j.raw)
 		}
 		close(j.ready)
 	}
+}
+
+// content gives a chunk's content, with its largest run where its file wants it in memory.
+func (j *job) content(decoder *zstd.Decoder) ([]byte, error) {
+	content, stored := j.frame.stored()
+	switch {
+	case !stored:
+		return decode(decoder, j.frame.frame(), j.buffer[shift(j.frame.runs):])
+	case j.buffer == nil:
+		return content, nil
+	}
+	return append(j.buffer[shift(j.frame.runs):][:0], content...), nil
+}
+
+// needs is how much memory a job takes beside that of its frame.
+func (j *job) needs() int {
+	by := shift(j.frame.runs)
+	if _, stored := j.frame.stored(); stored && by == 0 {
+		return 0
+	}
+	return int(j.frame.raw) + by
 }
 
 // nextJob waits for a job and for memory to decompress it. The hasher's queue is entered here, under the lock, so that it sees jobs in their order.
@@ -39,7 +60,7 @@ func (a *Assembler) nextJob() *job {
 	for {
 		if len(a.jobs) > 0 && len(a.hashing) < cap(a.hashing) {
 			j := a.jobs[0]
-			if b := a.raws.take(int(j.frame.raw) + shift(j.frame.runs)); b != nil {
+			if b, ok := a.rawFor(j); ok {
 				a.jobs[0] = nil
 				a.jobs = a.jobs[1:]
 				j.buffer, j.ready = b, make(chan struct{})
@@ -51,6 +72,16 @@ func (a *Assembler) nextJob() *job {
 		}
 		a.changed.Wait()
 	}
+}
+
+// rawFor takes what a job needs, if it is there.
+func (a *Assembler) rawFor(j *job) (buffer []byte, ok bool) {
+	n := j.needs()
+	if n == 0 {
+		return nil, true
+	}
+	buffer = a.raws.take(n)
+	return buffer, buffer != nil
 }
 
 // hash follows the jobs in order and closes them.
