@@ -57,7 +57,7 @@ func (c *Chamber) Verify(id bundle.ID) (*ledger.Record, error) {
 		return nil, err
 	}
 	if r.State != ledger.Quarantined && r.State != ledger.Approved {
-		return r, refused("bundle %s is %s: there is nothing in quarantine to verify", id, r.State)
+		return r, refused("bundle %s is %s: only what is quarantined, or approved and not delivered, is verified", id, r.State)
 	}
 	return r, c.check(r)
 }

@@ -100,6 +100,9 @@ func TestAnApprovalVerifiesOnceMore(t *testing.T) {
 			spoil(t, p.quarantine(i))
 			refusedError(t, h.approve(i, 1), "it is refused now")
 			h.is(i, ledger.Refused, bundle.ReasonContentMismatch)
+			if v := h.record(i).Verdict; v != nil {
+				t.Errorf("it is refused, and its verdict is %s", *v)
+			}
 			refusedError(t, h.approve(i, 1), "refused") // for good
 			h = h.again()
 			refusedError(t, h.approve(i, 2), "refused")
