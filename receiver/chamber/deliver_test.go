@@ -33,6 +33,32 @@ func TestSeveralDestinationsGetItWhole(t *testing.T) {
 	eventually(t, "it was moved", func() bool { return names(t, p.quarantine(i)) == "SHA256SUMS manifest.json manifest.json.sig" })
 }
 
+// What a delivery left at a destination, and could not remove, the next life removes when its bundle has ended. Of another's, and of one that is still to be delivered, it leaves all.
+func TestWhatDeliveriesLeftIsRemovedByTheNextLife(t *testing.T) {
+	t.Parallel()
+	p := newPlan(t, release.ModeAutomatic)
+	p.tenant("late", release.ModeAutomatic, imports, "missing")
+	h := p.open(t)
+	l := p.lows[0]
+	done, late := l.pack(t, "cssf", small("done")), l.pack(t, "late", small("late"))
+	h.take(done, ledger.Imported)
+	h.take(late, ledger.Approved)
+	must(t, h.end(true))
+	left := func(id bundle.ID) string { return p.at(imports, ".old.ecluse-"+id.String()) }
+	for _, id := range []bundle.ID{done.id(), late.id(), {1, 2, 3}} {
+		must(t, os.MkdirAll(filepath.Join(left(id), "below"), 0o700))
+		must(t, os.WriteFile(filepath.Join(left(id), "below", "content"), []byte("old"), 0o600))
+		must(t, os.Chmod(filepath.Join(left(id), "below"), 0o500))
+	}
+	h = p.open(t)
+	eventually(t, "what was left is gone", func() bool { _, err := os.Lstat(left(done.id())); return err != nil })
+	for _, id := range []bundle.ID{late.id(), {1, 2, 3}} {
+		if _, err := os.Lstat(left(id)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestATenantWithoutDestinationsKeepsWhatItImports(t *testing.T) {
 	t.Parallel()
 	p := newPlan(t, release.ModeAutomatic)

@@ -27,6 +27,9 @@ type Keep struct {
 // keepEvery is how often the clock is held against Keep.
 const keepEvery = time.Minute
 
+// leftoversEvery is after how many times of that destinations are looked through for what attempts to deliver have left.
+const leftoversEvery = 60
+
 // due is content in quarantine whose bundle has ended.
 type due struct {
 	tenant bundle.Name
@@ -47,7 +50,10 @@ func (c *Chamber) keepAll() {
 	}
 	tick := time.NewTicker(keepEvery)
 	defer tick.Stop()
-	for {
+	for n := 0; ; n++ {
+		if n%leftoversEvery == 0 {
+			c.clearLeftovers()
+		}
 		if err := c.purge(); err != nil && c.ctx.Err() == nil {
 			c.o.Log.Error("purge what has stayed long enough", zap.Error(err))
 		}
@@ -72,6 +78,29 @@ func (c *Chamber) keepUntil(r *ledger.Record, since time.Time) {
 	c.mu.Lock()
 	c.due[r.Bundle] = d
 	c.mu.Unlock()
+}
+
+// clearLeftovers removes from destinations what bundles that have ended have left there: what a delivery had replaced, say, and could not be removed. While a bundle has not ended its next
+// attempt looks after that.
+func (c *Chamber) clearLeftovers() {
+	for _, t := range c.o.Tenants {
+		for _, d := range t.Destinations {
+			left, err := deliver.Leftovers(c.o.Disk, d.Directory)
+			for id, name := range left {
+				if r, e := c.o.Ledger.Get(id); c.ctx.Err() != nil || e != nil || r.Tenant != t.Name || !r.State.Ended() {
+					continue
+				}
+				if e := deliver.RemoveLeftover(c.o.Disk, d.Directory, name); e != nil {
+					err = errors.Join(err, e)
+					continue
+				}
+				c.o.Log.Info("removed what a delivery had left", zap.Stringer("bundle", id), zap.String("at", filepath.Join(d.Directory, name)))
+			}
+			if err != nil && !errors.Is(err, fs.ErrNotExist) && c.ctx.Err() == nil {
+				c.o.Log.Error("look for what deliveries have left", zap.String("destination", d.Directory), zap.Error(err))
+			}
+		}
+	}
 }
 
 // gone marks what is on its way out of quarantine.

@@ -119,12 +119,32 @@ func Landed(d *disk.Disk, directory, final string, of uint64) (bool, error) {
 	return true, fault(to.dir.Sync(), "sync")
 }
 
-// Discard removes what attempts to deliver a bundle have left in a directory.
-func Discard(d *disk.Disk, directory, name string, id bundle.ID) error {
+// Leftovers finds what attempts to deliver have left in a directory: their names, by bundle.
+func Leftovers(d *disk.Disk, directory string) (map[bundle.ID]string, error) {
+	names, err := d.ReadDir(directory)
+	if err != nil {
+		return nil, err
+	}
+	left := make(map[bundle.ID]string)
+	for _, n := range names {
+		if id, ok := temporaryOf(n); ok {
+			left[id] = n
+		}
+	}
+	return left, nil
+}
+
+// RemoveLeftover removes one of them.
+func RemoveLeftover(d *disk.Disk, directory, name string) error {
 	root, err := d.OpenRoot(directory)
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	return discard(root, temporary(name, id))
+	return discard(root, name)
+}
+
+// Discard removes what attempts to deliver a bundle have left in a directory.
+func Discard(d *disk.Disk, directory, name string, id bundle.ID) error {
+	return RemoveLeftover(d, directory, temporary(name, id))
 }

@@ -26,12 +26,18 @@ func temporary(name string, id bundle.ID) string {
 // reserved says that a name has the form of a temporary one. An item that is called so is delivered under another: the leftovers of another bundle would be removed by
 // that name.
 func reserved(name string) bool {
+	_, ok := temporaryOf(name)
+	return ok
+}
+
+// temporaryOf gives the bundle of a temporary name; ok is false for another name.
+func temporaryOf(name string) (id bundle.ID, ok bool) {
 	at := len(name) - idSize - len(marker)
 	if at < 1 || name[0] != '.' || name[at:at+len(marker)] != marker {
-		return false
+		return id, false
 	}
-	_, err := bundle.ParseID(name[at+len(marker):])
-	return err == nil
+	id, err := bundle.ParseID(name[at+len(marker):])
+	return id, err == nil
 }
 
 // candidate is the name to try for the i-th time, from 0: NAME, NAME~SEQUENCE, NAME~SEQUENCE~2 ...
