@@ -245,7 +245,7 @@ func (p *plan) tell(t *testing.T, wanted int) {
 		if len(p.sites[side]) < floors[side] && p.apart {
 			t.Errorf("%s: the undisturbed runs have %d different acts, and had %d", side, len(p.sites[side]), floors[side])
 		}
-		if len(missed) > 0 && wanted >= 2*classes && !t.Failed() {
+		if len(missed) > 0 && wanted >= 2*classes && *fromFlag == 0 && !t.Failed() {
 			t.Errorf("%s: never struck:\n%s", side, strings.Join(missed, "\n"))
 		}
 	}
