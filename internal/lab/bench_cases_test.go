@@ -251,6 +251,13 @@ func benchMemory(m *meter) {
 
 // benchPacing counts what leaves the low side's interface while there is something to send.
 func benchPacing(m *meter) {
+	benchPaced(m, false)
+	benchPaced(m, true)
+}
+
+// benchPaced measures what leaves beside the work of the other end, or without it.
+func benchPaced(m *meter, alone bool) {
+	beside := ""
 	for _, x := range []struct {
 		rate string
 		bits float64
@@ -259,6 +266,10 @@ func benchPacing(m *meter) {
 		c := m.course(options{mtu: 9000, offload: false, stated: clean, rate: x.rate, dir: m.inMemory()})
 		_, path := c.next()
 		random(m.T, path, 5, x.size)
+		if alone {
+			c.high.kill()
+			beside = ", the other end not at work"
+		}
 		c.drop(path)
 		time.Sleep(1500 * time.Millisecond)
 		var shares []float64
@@ -268,7 +279,7 @@ func benchPacing(m *meter) {
 			shares = append(shares, 100*8*float64(c.counter("tx_bytes")-sent)/time.Since(began).Seconds()/x.bits)
 		}
 		c.end()
-		m.add(figure{What: "of the rate asked, " + x.rate, Unit: "%", Values: shares, Must: want(99), Aim: want(100), Note: "at most 101"})
+		m.add(figure{What: "of the rate asked, " + x.rate + beside, Unit: "%", Values: shares, Must: want(99), Aim: want(100), Note: "at most 101"})
 	}
 }
 

@@ -44,10 +44,10 @@ func TestSoakLarge(t *testing.T) {
 	times := soak(t, "ECLUSE_SOAK_LARGE")
 	for range times {
 		t.Run("10 GiB", func(t *testing.T) {
-			memory(t, func(p string) { random(t, p, 6, 10<<30) })
+			memory(t, 9000, func(p string) { random(t, p, 6, 10<<30) })
 		})
 		t.Run("500,000 files", func(t *testing.T) {
-			memory(t, func(p string) { many(t, p, 500_000) })
+			memory(t, 9000, func(p string) { many(t, p, 500_000) })
 		})
 		t.Run("urgent beside 5 GiB", func(t *testing.T) { overtakes(t, 5<<30) })
 	}

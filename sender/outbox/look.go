@@ -129,7 +129,7 @@ func (w *looker) probe(fd int, name, path string) {
 		return
 	}
 	defer unix.Close(f)
-	switch held, err := writerHolds(f); {
+	switch held, err := disk.WriterHolds(f); {
 	case err != nil:
 		w.blind = true
 	case held:

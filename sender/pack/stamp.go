@@ -1,7 +1,6 @@
 package pack
 
 import (
-	"errors"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -80,15 +79,4 @@ func (t *tick) pass(device uint64, ctime int64) (waited bool) {
 		waited = true
 	}
 	return waited
-}
-
-// writerHolds says whether somebody has the file open for writing, or mapped so: the kernel grants a read lease only where nobody has, and it is given back at once.
-// A single write of a gigabyte moves ctime when it begins, and a mapping may be written without moving it at all; so a file is read only when whoever writes it next has to
-// open it first. Where leases do not work (another's file without CAP_LEASE, NFS, FUSE) the answer is no, and what settled is trusted.
-func writerHolds(fd int) bool {
-	_, err := unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_RDLCK)
-	if err == nil {
-		_, err = unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_UNLCK)
-	}
-	return errors.Is(err, unix.EAGAIN)
 }
