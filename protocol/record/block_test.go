@@ -89,26 +89,35 @@ func TestBlocksOfB1B2(t *testing.T) {
 	}
 }
 
-// Where the seals hold every byte the sum is left alone (B-1), and the header is not (B-2).
-func TestABlockOfWhichNothingWasRecovered(t *testing.T) {
-	records := raw(TypeOffer, body(goodOffer()))
-	for _, row := range []struct {
-		name  string
-		block []byte
-		want  string
-	}{
-		{"as it is", frame(records, 256), ""},
-		{"another sum", change(frame(records, 256), 0), ""},
-		{"another number", change(frame(records, 256), 7), "block-header B-2"},
-		{"more is used than there is", change(frame(records, 256), 8), "block-header B-2"},
-		{"padding", change(frame(records, 256), 255), "block-header B-2"},
-		{"shorter than a header", make([]byte, 8), "block-header B-2"},
-	} {
-		var r Reader
-		err := r.ResetSealed(cut(row.block, 64), testNumber)
-		if got := refusal(t, err); got != row.want || (walk(t, &r) != nil) != (err == nil) {
-			t.Errorf("%s: %q, want %q", row.name, got, row.want)
+// The sum of a block is the same from the sums of its shards, whatever their size, and a shard of another block among them shows.
+func TestABlockOfWhichTheSumsAreKnown(t *testing.T) {
+	var r Reader
+	for _, shard := range []int{64, 1408, 8896, 128, 1408} {
+		for _, shards := range []int{1, 2, 3, 17, 200} {
+			whole, other := frame(raw(TypeOffer, body(goodOffer())), shard*shards), frame(raw(TypeClose, body(goodClose())), shard*shards)
+			if len(whole) != len(other) || shard*shards < 512 {
+				continue
+			}
+			blocks := [2][][]byte{cut(whole, shard), cut(other, shard)}
+			for spliced := 0; spliced <= shards; spliced++ {
+				mixed := append(slices.Clone(blocks[0][:spliced]), blocks[1][spliced:]...)
+				sums := make([]uint32, shards)
+				for i, s := range mixed {
+					sums[i] = ShardSum(i, s)
+				}
+				_, want := ReadBlock(mixed, testNumber)
+				err := r.ResetSummed(mixed, sums, testNumber)
+				if refusal(t, err) != refusal(t, want) || (walk(t, &r) != nil) != (err == nil) {
+					t.Fatalf("%d shards of %d, %d of them of one block: %v, want %v", shards, shard, spliced, err, want)
+				}
+				if spliced == 0 && err != nil {
+					t.Fatal(err)
+				}
+			}
 		}
+	}
+	if err := r.ResetSummed(nil, nil, testNumber); refusal(t, err) != "block-header B-2" {
+		t.Errorf("no shards: %v", err)
 	}
 }
 

@@ -15,6 +15,7 @@ type Reader struct {
 	at, end int // the next record; where the records end
 	records int
 	scratch []byte // headers and small bodies that cross shards
+	joiner  joiner
 
 	offer     Offer
 	slice     Slice
@@ -35,23 +36,30 @@ func ReadBlock(shards [][]byte, number uint32) (*Reader, error) {
 
 // Reset opens another block with the same Reader, as ReadBlock does. After a refusal the Reader has no records.
 func (r *Reader) Reset(shards [][]byte, number uint32) error {
-	return r.reset(shards, number, true)
+	block := newScatter(shards)
+	return r.reset(block, number, func() uint32 { return block.sum(sumSize) })
 }
 
-// ResetSealed is Reset for a block of which no data shard was recovered: the seals of its packets hold every byte of it, and its sum is left alone (B-1).
-func (r *Reader) ResetSealed(shards [][]byte, number uint32) error {
-	return r.reset(shards, number, false)
+// ResetSummed is Reset for a block of whose shards the sums are known: sums[i] is ShardSum of shards[i].
+func (r *Reader) ResetSummed(shards [][]byte, sums []uint32, number uint32) error {
+	if len(sums) != len(shards) {
+		panic("record: not one sum for each shard")
+	}
+	return r.reset(newScatter(shards), number, func() uint32 {
+		r.joiner.reset(r.block.shard)
+		return r.joiner.sum(sums)
+	})
 }
 
-func (r *Reader) reset(shards [][]byte, number uint32, sum bool) error {
-	r.block, r.at, r.end, r.records = newScatter(shards), 0, 0, 0
+func (r *Reader) reset(block scatter, number uint32, sum func() uint32) error {
+	r.block, r.at, r.end, r.records = block, 0, 0, 0
 	if r.block.size < BlockHeaderSize {
 		return errBlockShort
 	}
 	header := [BlockHeaderSize]byte(r.block.gather(&r.scratch, 0, BlockHeaderSize))
 	used := binary.BigEndian.Uint32(header[8:])
 	switch {
-	case sum && binary.BigEndian.Uint32(header[0:]) != r.block.sum(4):
+	case binary.BigEndian.Uint32(header[0:]) != sum():
 		return errBlockSum
 	case binary.BigEndian.Uint32(header[4:]) != number:
 		return errBlockNumber

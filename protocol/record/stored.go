@@ -5,11 +5,11 @@ import (
 	"encoding/binary"
 )
 
-// A frame of raw blocks (RFC 8878 section 3.1.1.2) for content that compression would not make smaller:
+// layout is that of a frame of raw blocks (RFC 8878 section 3.1.1.2), for content that compression would not make smaller:
 //
 //	magic, descriptor, size of the content | header, 128 KiB | header, 128 KiB | ... | header with the last bit, the rest
 //
-// It is never put together: a Slicer takes it from its headers and from the content where it lies, and a Laid takes it apart as it comes.
+// A Slicer takes it from its headers and from the content where it lies, and a Laid takes it apart as it comes: nobody puts it together.
 type layout struct {
 	head    int // bytes of the frame's own header
 	content int // bytes, at least one
@@ -142,7 +142,7 @@ func (l *Laid) Content() (content []byte, ok bool) {
 	return l.buffer[:l.content], bytes.Equal(l.headers, l.layout.headers())
 }
 
-// Frame puts the frame together again, in the buffer.
+// Frame puts together after all what is another frame, in the buffer. It is the last call.
 func (l *Laid) Frame() []byte {
 	for block := l.blocks() - 1; block >= 0; block-- { // from the end, for each piece moves towards it
 		begin := block * storedBlock

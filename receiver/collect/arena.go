@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"encoding/binary"
 	"math"
 
 	"ecluse/protocol/bundle"
@@ -14,12 +15,12 @@ import (
 //	| slot 0 | slot 1 | slot 2 | ... |        | rest |
 //	+--------+--------+--------+-- --+--------+------+
 //
-//	slot:  0                         52             64                 64+shard
-//	       +-------------------------+--------------+------------------+
-//	       | not used                | inner header | shard            |
-//	       +-------------------------+--------------+------------------+
+//	slot:  0      4                  52             64                 64+shard
+//	       +------+------------------+--------------+------------------+
+//	       | sum  | not used         | inner header | shard            |
+//	       +------+------------------+--------------+------------------+
 //
-// A packet is opened straight into a slot: the inner header lands before the shard, and the shard on a 64-byte boundary,
+// The sum is that of a data shard, taken as it comes. A packet is opened straight into a slot: the inner header lands before the shard, and the shard on a 64-byte boundary,
 // as its decoder likes it. The slots of a block are chained by links that the slab keeps beside them: a block costs the same
 // however many shards its code has, and walking a chain does not touch the shards.
 const (
@@ -228,6 +229,11 @@ func (a *arena) slotMem(z *size, at slot) []byte {
 func opening(mem []byte) []byte {
 	return mem[slotHead-packet.InnerSize : slotHead-packet.InnerSize]
 }
+
+// sumOf is the sum of the data shard in a slot's memory, and setSum notes it.
+func sumOf(mem []byte) uint32 { return binary.NativeEndian.Uint32(mem) }
+
+func setSum(mem []byte, sum uint32) { binary.NativeEndian.PutUint32(mem, sum) }
 
 // shardOf is the shard in a slot's memory.
 func shardOf(mem []byte) []byte { return mem[slotHead:] }

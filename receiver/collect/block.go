@@ -39,6 +39,9 @@ func (b *block) mark(index int) bool {
 	return true
 }
 
+// has says whether a shard came.
+func (b *block) has(index int) bool { return b.seen[index/64]&(1<<(index%64)) != 0 }
+
 // lane holds the unfinished blocks of one channel that have one shard size, in the order of their last progress. Where memory
 // runs out the lane that holds most gives up the block that has stood still the longest: a sender that floods crowds out
 // itself, not its neighbour.

@@ -6,6 +6,7 @@ import (
 	"ecluse/protocol/bundle"
 	"ecluse/protocol/fec"
 	"ecluse/protocol/packet"
+	"ecluse/protocol/record"
 )
 
 const (
@@ -166,7 +167,7 @@ func (t *table) place(now int64, c *channel, z *size, in packet.Inner, mem []byt
 		t.refused.add(errConflict)
 		return nil
 	}
-	if b.seen[in.Index/64]&(1<<(in.Index%64)) != 0 {
+	if b.has(int(in.Index)) {
 		t.packets.Surplus++
 		return nil
 	}
@@ -240,6 +241,9 @@ func (t *table) store(now int64, b *block, z *size, shard uint16, mem []byte) bo
 	own := t.arena.slotMem(z, at)
 	if &own[0] != &mem[0] {
 		copy(shardOf(own), shardOf(mem[:slotHead+z.shard]))
+	}
+	if int(shard) < b.code.K {
+		setSum(own, record.ShardSum(int(shard), shardOf(own)))
 	}
 	t.arena.link(at, b.first, shard)
 	b.first = at
@@ -321,13 +325,16 @@ func (t *table) free(now int64, b *block) {
 	t.spare = append(t.spare, b)
 }
 
-// shards puts the shards of a block where the decoder wants them: into[i] is shard i, nil where it is missing.
-func (t *table) shards(b *block, into [][]byte) {
+// shards puts the shards of a block where the decoder wants them: into[i] is shard i, nil where it is missing. sums[i] becomes the sum of data shard i.
+func (t *table) shards(b *block, into [][]byte, sums []uint32) {
 	clear(into)
 	z := b.lane.size
 	for at := b.first; at != noSlot; {
 		next, i := t.arena.linked(at)
-		into[i] = shardOf(t.arena.slotMem(z, at))
+		mem := t.arena.slotMem(z, at)
+		if into[i] = shardOf(mem); int(i) < len(sums) {
+			sums[i] = sumOf(mem)
+		}
 		at = next
 	}
 }

@@ -272,6 +272,26 @@ func TestAWrongShardSpoilsItsBlockAlone(t *testing.T) {
 	}
 }
 
+// Threat L2: a sender that was resumed from a snapshot seals shards of two blocks under one number. All data shards of it come, each with a seal that holds.
+func TestShardsOfTwoBlocksAreNoBlock(t *testing.T) {
+	s := testSession("low", 1, 1)
+	b, from := newBench(t, testMemory, s), newTestSender(t, s, 0)
+	number, shards := from.shards(testCode)
+	_, others := from.shards(testCode)
+	delete(from.sent, number)
+	delete(from.sent, number+1)
+	copy(shards[testCode.K/2:], others[testCode.K/2:])
+	for i := range testCode.K {
+		b.feed(from.seal(packet.Inner{Block: number, Index: uint16(i), K: uint16(testCode.K), M: uint16(testCode.M)}, shards[i]))
+	}
+	b.feed(from.packets(testCode)...)
+	b.wantAll(from)
+	b.wantEmpty()
+	if got := b.tab.outcome; got.CRC != 1 || got.Delivered != 1 {
+		t.Errorf("outcome %+v", got)
+	}
+}
+
 func TestABlockWithAnotherNumberInsideIsRefused(t *testing.T) {
 	s := testSession("low", 1, 1)
 	b, from := newBench(t, testMemory, s), newTestSender(t, s, 0)

@@ -24,18 +24,20 @@ type worker struct {
 	coder  *fec.Coder
 	reader record.Reader
 	shards [][]byte // of one block
+	sums   []uint32 // of its data shards
 	spare  []byte   // memory for the shards that are missing
 }
 
 func newWorker() *worker {
-	return &worker{coder: fec.NewCoder(), shards: make([][]byte, maxShards)}
+	return &worker{coder: fec.NewCoder(), shards: make([][]byte, maxShards), sums: make([]uint32, bundle.MaxDataShards)}
 }
 
-// open puts a block together: it recovers what is missing, checks the sum if something was, and the header (B-1, B-2). It gives the reader of
+// open puts a block together: it recovers what is missing, and checks the sum and the header (B-1, B-2). It gives the reader of
 // the block's records, and how many data shards it had to recover. The reader is valid until the next call.
 func (w *worker) open(t *table, b *block) (r *record.Reader, recovered int, err error) {
 	shards := w.shards[:b.code.K+b.code.M]
-	t.shards(b, shards)
+	sums := w.sums[:b.code.K]
+	t.shards(b, shards, sums)
 	if recovered = b.code.K - b.data; recovered > 0 {
 		w.lend(b.code, shards, recovered)
 		if err := w.coder.Reconstruct(b.code, shards); shortBy > 0 && errors.Is(err, fec.ErrTooFew) {
@@ -47,11 +49,12 @@ func (w *worker) open(t *table, b *block) (r *record.Reader, recovered int, err 
 			panic("collect: internal error: " + err.Error())
 		}
 	}
-	reset := w.reader.ResetSealed
-	if recovered > 0 {
-		reset = w.reader.Reset
+	for i := 0; i < b.code.K && recovered > 0; i++ {
+		if !b.has(i) {
+			sums[i] = record.ShardSum(i, shards[i])
+		}
 	}
-	if err := reset(shards[:b.code.K], b.number); err != nil {
+	if err := w.reader.ResetSummed(shards[:b.code.K], sums, b.number); err != nil {
 		return nil, recovered, err
 	}
 	return &w.reader, recovered, nil
