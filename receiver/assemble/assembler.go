@@ -461,7 +461,7 @@ func (a *Assembler) enqueue(f *frame) {
 	f.bundle.busy[f.chunk] = true
 	f.bundle.taken += int64(f.raw)
 	a.active++
-	a.jobs = append(a.jobs, &job{frame: f})
+	a.jobs = append(a.jobs, &job{frame: f, stored: f.stored()})
 	a.changed.Broadcast()
 }
 

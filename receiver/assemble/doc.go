@@ -1,8 +1,8 @@
-// Package assemble makes staged files of records: slices become chunks, chunks are decompressed and written in place, and what is there is known by one
+// Package assemble makes staged files of records: slices become chunks, chunks are decompressed where they are compressed, and written in place, and what is there is known by one
 // bitmap a bundle.
 //
-//	records --> slices --> frame (a chunk's compressed bytes, in memory) --> zstd --> staged files, written in place
-//	                                                                             \--> SHA-256, following each file's front
+//	records --> slices --> frame (a chunk, in memory) --> zstd, or as it is --> staged files, written in place
+//	                                                                       \--> SHA-256, following each file's front
 //
 // It promises that memory is bounded whatever comes, that chunks may come in any order, twice, over any link and in any pass, that a chunk which was said to be
 // kept is on the disk (a checkpoint first syncs, then notes), and that nothing here trusts a name: staged files are named by number.

@@ -5,7 +5,7 @@ import (
 	"ecluse/protocol/record"
 )
 
-// frame is one chunk's compressed bytes while its slices come in.
+// frame is one chunk while its slices come in: its zstd frame, or what may be its content laid out.
 type frame struct {
 	bundle *incoming
 	chunk  uint32
@@ -49,16 +49,18 @@ func (f *frame) add(s *record.Slice) {
 // whole says that every byte and the runs are there.
 func (f *frame) whole() bool { return f.runs != nil && f.have.covers(len(f.bytes)) }
 
-// stored is the content of a whole frame that is not compressed; ok is false for another one.
-func (f *frame) stored() (content []byte, ok bool) {
-	if f.laid == nil {
-		return nil, false
+// stored is the content of a whole frame that is not compressed, nil of another one.
+func (f *frame) stored() []byte {
+	if f.laid != nil {
+		if content, ok := f.laid.Content(); ok {
+			return content
+		}
 	}
-	return f.laid.Content()
+	return nil
 }
 
-// frame is the zstd frame itself, where it is whole.
-func (f *frame) frame() []byte {
+// joined is the zstd frame itself, where it is whole. What was laid out is put together in its memory, once.
+func (f *frame) joined() []byte {
 	if f.laid != nil {
 		return f.laid.Frame()
 	}

@@ -9,6 +9,7 @@ import (
 // job is one whole chunk on its way: decompressed and written by a worker, hashed by the hasher in the order in which jobs were begun.
 type job struct {
 	frame  *frame
+	stored []byte // the content, where it is not compressed; nil elsewhere
 	buffer []byte // what raws gave: raw is a part of it; nil where it lies in the frame
 	raw    []byte
 	ready  chan struct{} // closed when raw is written, or err set
@@ -34,26 +35,25 @@ func (a *Assembler) work() {
 
 // content gives a chunk's content, with its largest run where its file wants it in memory.
 func (j *job) content(decoder *zstd.Decoder) ([]byte, error) {
-	content, stored := j.frame.stored()
 	switch {
-	case !stored:
-		return decode(decoder, j.frame.frame(), j.buffer[shift(j.frame.runs):])
+	case j.stored == nil:
+		return decode(decoder, j.frame.joined(), j.buffer[shift(j.frame.runs):])
 	case j.buffer == nil:
-		return content, nil
+		return j.stored, nil
 	}
-	return append(j.buffer[shift(j.frame.runs):][:0], content...), nil
+	return append(j.buffer[shift(j.frame.runs):][:0], j.stored...), nil
 }
 
 // needs is how much memory a job takes beside that of its frame.
 func (j *job) needs() int {
 	by := shift(j.frame.runs)
-	if _, stored := j.frame.stored(); stored && by == 0 {
+	if j.stored != nil && by == 0 {
 		return 0
 	}
 	return int(j.frame.raw) + by
 }
 
-// nextJob waits for a job and for memory to decompress it. The hasher's queue is entered here, under the lock, so that it sees jobs in their order.
+// nextJob waits for a job and for the memory that it needs. The hasher's queue is entered here, under the lock, so that it sees jobs in their order.
 func (a *Assembler) nextJob() *job {
 	a.mu.Lock()
 	defer a.mu.Unlock()
