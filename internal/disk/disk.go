@@ -92,8 +92,8 @@ func (d *Disk) Discard(path string) error {
 	return nil
 }
 
-// unpolled is how what is ours alone is opened, many times a second. To files and directories it means nothing, unless somebody holds a lease on them; without it package os makes four
-// calls more of each opening, to try whether it can be polled.
+// unpolled is the flag with which our own files are opened. To files and directories it means nothing, unless somebody holds a lease on them: then an opening fails instead of waiting, and
+// nobody but this program has business with these. Without it package os makes four calls more of each opening, to try whether it can be polled.
 const unpolled = unix.O_NONBLOCK
 
 // write writes the temporary file of a path. A failure leaves none.

@@ -21,9 +21,9 @@ const (
 	lookBatch   = 1024 // names of a directory that are held at once
 )
 
-// lookAt looks at the whole tree of an item, and at whether its files can be read and, unless blind, at whether writers hold them, when probe is set. It follows no link: every step is a name below an open
-// directory. now is for what the look took.
-func lookAt(disks *disk.Disk, dir, name string, probe, blind bool, now func() time.Time) look {
+// lookAt looks at the whole tree of an item. When probe is set it also looks whether its files can be read, and whether writers hold them: not where writers cannot be seen (blind), nor where
+// none matters (moved). It follows no link: every step is a name below an open directory. now is for what the look took.
+func lookAt(disks *disk.Disk, dir, name string, probe, moved, blind bool, now func() time.Time) look {
 	start := now()
 	l := look{probed: probe, blind: blind}
 	fd, err := disks.Openat(unix.AT_FDCWD, dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -38,7 +38,7 @@ func lookAt(disks *disk.Disk, dir, name string, probe, blind bool, now func() ti
 		return l
 	}
 	l.inode = inode{st.Dev, st.Ino}
-	w := looker{look: &l, disk: disks}
+	w := looker{look: &l, disk: disks, moved: moved}
 	w.entry(fd, name, name, 0, &st, 0)
 	l.took = now().Sub(start)
 	return l
@@ -48,6 +48,7 @@ func lookAt(disks *disk.Disk, dir, name string, probe, blind bool, now func() ti
 type looker struct {
 	*look
 	disk    *disk.Disk
+	moved   bool
 	entries int
 	scratch []byte
 }
@@ -111,9 +112,10 @@ func (w *looker) directory(parent int, name, path string, own uint64, depth int)
 	}
 }
 
-// probe opens a file, which shows that it can be read, and asks for a read lease, which is granted only while nobody has it open for writing. A blind look asks for the right alone.
+// probe opens a file, which shows that it can be read, and asks for a read lease, which is granted only while nobody has it open for writing. Of what was moved in no writer matters, and
+// the right to read is asked for alone, where the file system is one that is asked no more when a file is opened: one on which leases work.
 func (w *looker) probe(fd int, name, path string) {
-	if w.blind {
+	if w.moved && !w.blind {
 		if err := w.disk.Faccessat(fd, name, unix.R_OK, unix.AT_EACCESS|unix.AT_SYMLINK_NOFOLLOW); err != nil {
 			w.unreadable(path, err)
 		}
@@ -129,6 +131,9 @@ func (w *looker) probe(fd int, name, path string) {
 		return
 	}
 	defer unix.Close(f)
+	if w.blind {
+		return
+	}
 	switch held, err := disk.WriterHolds(f); {
 	case err != nil:
 		w.blind = true

@@ -69,8 +69,7 @@ func (w *watcher) lookers(items <-chan *follow) {
 		select {
 		case it := <-items:
 			at := w.b.o.Now()
-			blind := w.b.blind || it.still.moved // of what was moved in no writer matters
-			s := sight{it, lookAt(w.b.o.Disk, w.b.o.Dir, it.name, it.probe, blind, w.b.o.Now), at}
+			s := sight{it, lookAt(w.b.o.Disk, w.b.o.Dir, it.name, it.probe, it.still.moved, w.b.blind, w.b.o.Now), at}
 			select {
 			case w.seen <- s:
 			case <-w.ctx.Done():
