@@ -149,9 +149,10 @@ const (
 var floors = map[string]int{"low": 185, "high": 215}
 
 // failuresShown bounds what is told: the first cases that fail say enough.
-var fromFlag = flag.Int("points.from", 0, "leave so many cases out that were run before")
-
 var failuresShown = flag.Int("points.failures", 5, "how many failing cases are told of before the rest is left")
+
+// fromFlag lets a count be made in parts.
+var fromFlag = flag.Int("points.from", 0, "begin with this case of a single blow: a part says which is the next")
 
 // Threats S1, S2, S4, S7, R1, R3, R4, R5, Q2 and F8: wherever a side is struck, everything that was dropped is accounted for in the end.
 func TestPoints(t *testing.T) {
@@ -179,7 +180,7 @@ func TestPoints(t *testing.T) {
 		t.Fatal("what is not struck at all does not hold")
 	}
 	if *fromFlag > 0 {
-		p.next = *fromFlag - *fromFlag/secondEvery // the others were second blows
+		p.next = *fromFlag
 	} else if wanted >= manyPoints {
 		p.thorough(t)
 	}
@@ -217,6 +218,7 @@ func TestPoints(t *testing.T) {
 		list = append(list, fmt.Sprintf("%10d  %s", n, e))
 	}
 	slices.Sort(list)
+	t.Logf("the next case of a single blow is %d", p.next)
 	t.Logf("%d cases of %d sites and faults, %d of them struck again while they recovered (%d kinds of act), %d never came to their site; %v, %v a case\nitems ended as\n%s",
 		done, len(p.cases), second, len(p.again), vain, time.Since(began).Round(time.Second), (took / time.Duration(max(done, 1))).Round(time.Millisecond), strings.Join(list, "\n"))
 	if !t.Failed() && os.Getenv(pointsVariable) != "" {
