@@ -68,7 +68,7 @@ func verifyBundle(ctx context.Context, conf Config, text string) (*verified, err
 		return nil, err
 	}
 	if r.State != ledger.Quarantined && r.State != ledger.Approved {
-		failure := cli.Fail(cli.Refused, "it is %s: only what is quarantined, or approved and not delivered, is verified", r.State)
+		failure := cli.Fail(cli.Refused, "it is %s: %s", r.State, chamber.OnlyVerified)
 		return &verified{Bundle: r.Bundle, Name: r.Name, State: r.State, Files: r.Files, Bytes: r.Bytes, Reason: r.Reason, failure: failure}, nil
 	}
 	err = checkBundle(conf, r)

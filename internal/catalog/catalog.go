@@ -166,7 +166,7 @@ func (c *Catalog) Prepared(ctx context.Context, text string) (*sql.Stmt, error) 
 	}
 	s, err := c.db.PrepareContext(ctx, text)
 	if err != nil {
-		return nil, fmt.Errorf("ask the catalog: %w", err)
+		return nil, fmt.Errorf("prepare a statement: %w", err)
 	}
 	c.prepared[text] = s
 	return s, nil

@@ -95,7 +95,7 @@ func (c *Chamber) offered(s assemble.Source, o *record.Offer, received time.Time
 	c.o.Ledger.Post(o.Bundle, func(r *ledger.Record) error {
 		r.Tenant, r.Sender, r.Epoch, r.Name = tenant, sender, epoch, &name
 		r.Files, r.Bytes, r.Created = &files, &bytes, &created
-		if r.Received == nil {
+		if r.Received == nil || r.ForWantOfRoom() && refused == nil { // nothing of it was taken before
 			r.Received = &at
 		}
 		r.State, r.MissingBytes, r.Reason, r.Detail = ledger.Receiving, &bytes, nil, ""

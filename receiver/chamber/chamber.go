@@ -219,7 +219,7 @@ var errOver = errors.New("it has ended, or was decided, meanwhile")
 
 func isRejection(err error) bool { _, ok := bundle.ReasonOf(err); return ok }
 
-// setReason puts a record into a state with a reason. What is refused keeps no verdict: it was found to be another thing than what was inspected.
+// setReason puts a record into a state with a reason. What is refused keeps no verdict: if it had one, that was of another thing.
 func setReason(r *ledger.Record, s ledger.State, err error) {
 	r.State, r.Reason = s, nil
 	if s == ledger.Refused {

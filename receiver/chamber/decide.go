@@ -36,6 +36,9 @@ func (c *Chamber) expectOf(r *ledger.Record) quarantine.Expect {
 	return e
 }
 
+// OnlyVerified says in words what can be verified.
+const OnlyVerified = "only what is quarantined, or approved and not delivered, is verified"
+
 // check verifies all of a bundle in quarantine, when its turn comes.
 func (c *Chamber) check(r *ledger.Record) error {
 	select {
@@ -57,7 +60,7 @@ func (c *Chamber) Verify(id bundle.ID) (*ledger.Record, error) {
 		return nil, err
 	}
 	if r.State != ledger.Quarantined && r.State != ledger.Approved {
-		return r, refused("bundle %s is %s: only what is quarantined, or approved and not delivered, is verified", id, r.State)
+		return r, refused("bundle %s is %s: %s", id, r.State, OnlyVerified)
 	}
 	return r, c.check(r)
 }

@@ -44,16 +44,18 @@ func TestWhatDeliveriesLeftIsRemovedByTheNextLife(t *testing.T) {
 	h.take(done, ledger.Imported)
 	h.take(late, ledger.Approved)
 	must(t, h.end(true))
-	left := func(id bundle.ID) string { return p.at(imports, ".old.ecluse-"+id.String()) }
-	for _, id := range []bundle.ID{done.id(), late.id(), {1, 2, 3}} {
-		must(t, os.MkdirAll(filepath.Join(left(id), "below"), 0o700))
-		must(t, os.WriteFile(filepath.Join(left(id), "below", "content"), []byte("old"), 0o600))
-		must(t, os.Chmod(filepath.Join(left(id), "below"), 0o500))
+	left := func(name string, id bundle.ID) string { return p.at(imports, "."+name+".ecluse-"+id.String()) }
+	mine, others := left("done", done.id()), []string{left("backup", done.id()), left("late", late.id()), left("done", bundle.ID{1, 2, 3})}
+	for _, dir := range append(others, mine) {
+		must(t, os.MkdirAll(filepath.Join(dir, "below"), 0o700))
+		must(t, os.WriteFile(filepath.Join(dir, "below", "content"), []byte("old"), 0o600))
+		must(t, os.Chmod(filepath.Join(dir, "below"), 0o500))
 	}
 	h = p.open(t)
-	eventually(t, "what was left is gone", func() bool { _, err := os.Lstat(left(done.id())); return err != nil })
-	for _, id := range []bundle.ID{late.id(), {1, 2, 3}} {
-		if _, err := os.Lstat(left(id)); err != nil {
+	eventually(t, "what was left is gone", func() bool { _, err := os.Lstat(mine); return err != nil })
+	time.Sleep(20 * time.Millisecond)
+	for _, dir := range others {
+		if _, err := os.Lstat(dir); err != nil {
 			t.Error(err)
 		}
 	}
@@ -245,6 +247,9 @@ func TestContentThatChangedWhileItWaitedIsRefusedAtTheSecondGate(t *testing.T) {
 		t.Error("Deliver says that it was delivered")
 	}
 	h.is(i, ledger.Refused, bundle.ReasonContentMismatch)
+	if v := h.record(i).Verdict; v != nil {
+		t.Errorf("it is refused, and its verdict is %s", *v)
+	}
 	refusedError(t, h.Deliver(t.Context(), i.id()), "refused")
 	if got := names(t, p.at(imports)); got != "" {
 		t.Errorf("delivered: %s", got)

@@ -1,6 +1,7 @@
 package chamber
 
 import (
+	"maps"
 	"time"
 
 	"ecluse/protocol/bundle"
@@ -11,8 +12,8 @@ import (
 // freshFor is how long what this process has just read and found right need not be read again before it is moved.
 const freshFor = time.Minute
 
-// freshFiles is how many files the tables of papers have together that are kept for so long.
-const freshFiles = 50_000
+// freshBytes bounds the manifests that are kept for so long, in bytes of their text: a table in memory is of that order.
+const freshBytes = 16 << 20
 
 // freshness is what was found right, and when.
 type freshness struct {
@@ -25,18 +26,23 @@ type freshness struct {
 func (c *Chamber) fresh(id bundle.ID, signed *quarantine.Signed, signers quarantine.Signers) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now, files := time.Now(), 0
-	for old, f := range c.verified {
-		if now.Sub(f.at) > freshFor {
-			delete(c.verified, old)
-		} else if f.signed != nil {
-			files += f.signed.Manifest.Table.Files()
+	var bytes int64
+	for _, f := range c.verified {
+		if f.signed != nil {
+			bytes += f.signed.Manifest.Size
 		}
 	}
-	if signed != nil && files+signed.Manifest.Table.Files() > freshFiles {
+	if signed != nil && bytes+signed.Manifest.Size > freshBytes {
 		signed = nil
 	}
-	c.verified[id] = freshness{now, signed, signers}
+	c.verified[id] = freshness{time.Now(), signed, signers}
+}
+
+// forgetFresh forgets what is fresh no more.
+func (c *Chamber) forgetFresh() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.DeleteFunc(c.verified, func(_ bundle.ID, f freshness) bool { return time.Since(f.at) > freshFor })
 }
 
 func (c *Chamber) stale(id bundle.ID) {

@@ -21,6 +21,7 @@ func TestPapersAreReadAgainByTheWordOfOthers(t *testing.T) {
 	r := h.take(i, ledger.Quarantined)
 	first, err := h.signedOf(r)
 	must(t, err)
+	h.fresh(i.id(), first, h.trust.Signers())
 	manifest := filepath.Join(Dir(p.at(state), "cssf", i.id()), quarantine.ManifestName)
 	must(t, os.Rename(manifest, manifest+".away"))
 	if again, err := h.signedOf(r); again != first || err != nil {
@@ -46,9 +47,16 @@ func TestPapersAreReadAgainByTheWordOfOthers(t *testing.T) {
 	if again, err = h.signedOf(r); again == first || err != nil {
 		t.Errorf("what was verified long ago was not read again: %v", err)
 	}
-	h.fresh(bundle.ID{1}, nil, nil)
-	if len(h.verified) != 1 {
+	h.forgetFresh()
+	if len(h.verified) != 0 {
 		t.Errorf("%d are remembered", len(h.verified))
+	}
+	large := *first
+	large.Manifest = &bundle.Manifest{Size: freshBytes/2 + 1}
+	h.fresh(bundle.ID{1}, &large, nil)
+	h.fresh(bundle.ID{2}, &large, nil)
+	if h.verified[bundle.ID{1}].signed == nil || h.verified[bundle.ID{2}].signed != nil {
+		t.Error("papers are kept beyond their bound, or not at all")
 	}
 }
 

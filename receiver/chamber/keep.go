@@ -54,6 +54,7 @@ func (c *Chamber) keepAll() {
 		if n%leftoversEvery == 0 {
 			c.clearLeftovers()
 		}
+		c.forgetFresh()
 		if err := c.purge(); err != nil && c.ctx.Err() == nil {
 			c.o.Log.Error("purge what has stayed long enough", zap.Error(err))
 		}
@@ -80,21 +81,22 @@ func (c *Chamber) keepUntil(r *ledger.Record, since time.Time) {
 	c.mu.Unlock()
 }
 
-// clearLeftovers removes from destinations what bundles that have ended have left there: what a delivery had replaced, say, and could not be removed. While a bundle has not ended its next
-// attempt looks after that.
+// clearLeftovers removes from destinations what imported bundles have left there: what a delivery had replaced, and could not be removed. Of others the next attempt looks after that, or who
+// ended them.
 func (c *Chamber) clearLeftovers() {
 	for _, t := range c.o.Tenants {
 		for _, d := range t.Destinations {
 			left, err := deliver.Leftovers(c.o.Disk, d.Directory)
-			for id, name := range left {
-				if r, e := c.o.Ledger.Get(id); c.ctx.Err() != nil || e != nil || r.Tenant != t.Name || !r.State.Ended() {
+			for _, l := range left {
+				r, e := c.o.Ledger.Get(l.Bundle)
+				if c.ctx.Err() != nil || e != nil || r.Tenant != t.Name || r.State != ledger.Imported || !l.Of(*r.Name) {
 					continue
 				}
-				if e := deliver.RemoveLeftover(c.o.Disk, d.Directory, name); e != nil {
+				if e := deliver.Discard(c.o.Disk, d.Directory, *r.Name, r.Bundle); e != nil {
 					err = errors.Join(err, e)
 					continue
 				}
-				c.o.Log.Info("removed what a delivery had left", zap.Stringer("bundle", id), zap.String("at", filepath.Join(d.Directory, name)))
+				c.o.Log.Info("removed what a delivery had left", zap.Stringer("bundle", r.Bundle), zap.String("at", d.Directory))
 			}
 			if err != nil && !errors.Is(err, fs.ErrNotExist) && c.ctx.Err() == nil {
 				c.o.Log.Error("look for what deliveries have left", zap.String("destination", d.Directory), zap.Error(err))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"go.uber.org/zap"
@@ -253,17 +254,15 @@ func (c *Chamber) undelivered(o *outlet, w *way) {
 		if r.State != ledger.Approved {
 			return errOver
 		}
-		setReason(r, ledger.Approved, w.err)
+		began := slices.ContainsFunc(r.Deliveries, func(d ledger.Delivery) bool { return d.Done != nil })
+		to := ledger.Approved
+		if known && reason == bundle.ReasonContentMismatch && !began {
+			to = ledger.Refused
+		}
+		setReason(r, to, w.err)
 		if !known {
 			text := string(bundle.ReasonDestination)
 			r.Reason = &text
-		}
-		began := false
-		for _, d := range r.Deliveries {
-			began = began || d.Done != nil
-		}
-		if known && reason == bundle.ReasonContentMismatch && !began {
-			r.State = ledger.Refused
 		}
 		after = *r
 		return nil

@@ -180,7 +180,11 @@ func (c *Chamber) close(b *assemble.Staged, signed *quarantine.Signed, signers q
 		return err
 	}
 	released, moved := false, false
-	c.fresh(b.ID, signed, signers) // before anybody can see it: a late word would speak of what happened since
+	papers := signed
+	if c.o.Tenants[m.Tenant].Release != release.ModeAutomatic {
+		papers = nil // they are read again when somebody decides
+	}
+	c.fresh(b.ID, papers, signers) // before anybody can see it: a late word would speak of what happened since
 	err := c.o.Ledger.Steps(context.WithoutCancel(c.ctx), b.ID, func(r *ledger.Record) error {
 		if r.State != ledger.Receiving && r.State != ledger.Damaged {
 			return errOver

@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -119,32 +120,44 @@ func Landed(d *disk.Disk, directory, final string, of uint64) (bool, error) {
 	return true, fault(to.dir.Sync(), "sync")
 }
 
-// Leftovers finds what attempts to deliver have left in a directory: their names, by bundle.
-func Leftovers(d *disk.Disk, directory string) (map[bundle.ID]string, error) {
-	names, err := d.ReadDir(directory)
+// Leftover is what an attempt to deliver has left in a directory, under a hidden name.
+type Leftover struct {
+	Bundle bundle.ID
+	hidden string
+}
+
+// Of says whether an item of its bundle has left it. Whatever else is called so is somebody else's.
+func (l Leftover) Of(item string) bool { return l.hidden == temporary(item, l.Bundle) }
+
+// Leftovers finds what may be one in a directory.
+func Leftovers(disks *disk.Disk, directory string) (left []Leftover, err error) {
+	d, err := openDestination(disks, directory)
 	if err != nil {
 		return nil, err
 	}
-	left := make(map[bundle.ID]string)
-	for _, n := range names {
-		if id, ok := temporaryOf(n); ok {
-			left[id] = n
+	defer d.close()
+	for {
+		names, err := d.dir.Readdirnames(1024)
+		for _, n := range names {
+			if id, ok := temporaryOf(n); ok {
+				left = append(left, Leftover{id, n})
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return left, nil
+		}
+		if err != nil {
+			return left, fault(err, "list the directory")
 		}
 	}
-	return left, nil
-}
-
-// RemoveLeftover removes one of them.
-func RemoveLeftover(d *disk.Disk, directory, name string) error {
-	root, err := d.OpenRoot(directory)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	return discard(root, name)
 }
 
 // Discard removes what attempts to deliver a bundle have left in a directory.
 func Discard(d *disk.Disk, directory, name string, id bundle.ID) error {
-	return RemoveLeftover(d, directory, temporary(name, id))
+	to, err := openDestination(d, directory)
+	if err != nil {
+		return err
+	}
+	defer to.close()
+	return discard(to.root, temporary(name, id))
 }

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"ecluse/internal/disk"
 )
 
@@ -231,7 +233,8 @@ type child struct {
 func TestMain(m *testing.M) {
 	text := os.Getenv(childEnv)
 	if text == "" {
-		os.Exit(m.Run())
+		goleak.VerifyTestMain(m)
+		return
 	}
 	var c child
 	if err := json.Unmarshal([]byte(text), &c); err != nil {

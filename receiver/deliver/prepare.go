@@ -71,7 +71,7 @@ func (p *parcel) move() error {
 // moveApart is how many files of a bundle one goroutine takes at least.
 const moveApart = 1000
 
-// moveFiles does so for all files. Those of a large tree that were read before are shared out: all that is left to do to them is calls of the system.
+// moveFiles does what moveFile does for all files. Those of a large tree that were read before are shared out: all that is left to do to them is calls of the system.
 func (p *parcel) moveFiles() error {
 	files := p.Table.Files()
 	workers := max(1, min(runtime.GOMAXPROCS(0), files/moveApart))
@@ -91,11 +91,6 @@ func (p *parcel) moveFiles() error {
 		})
 	}
 	group.Wait()
-	for _, err := range failed {
-		if errors.Is(err, ledger.ErrFatal) {
-			return err
-		}
-	}
 	return cmp.Or(failed...)
 }
 
