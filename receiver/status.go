@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"database/sql"
+	"slices"
 	"time"
 
 	"ecluse/protocol/bundle"
@@ -57,7 +58,7 @@ func (d *daemon) status(ctx context.Context) (*watch.Status, error) {
 	s.Alarms = watch.Alarms(s, watch.Facts{
 		Lately:  lately,
 		Silence: d.c.Silence.Std(), Up: time.Since(d.since), Expecting: len(s.Senders) > 0, Undone: undone, Ahead: d.Clock.Ahead(), Stuck: stuck,
-		Untrusted: d.trustFault(), Suspect: suspect, Doubts: d.doubts(),
+		Untrusted: d.trustFault(), Suspect: suspect, Doubts: d.doubts(), Homeless: d.homeless(),
 	})
 	return s, nil
 }
@@ -68,6 +69,15 @@ func (d *daemon) doubts() (texts []string) {
 		texts = append(texts, doubt.Text)
 	}
 	return texts
+}
+
+// homeless are the tenants of which something is held, and which the configuration does not know.
+func (d *daemon) homeless() []bundle.Name {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.DeleteFunc(d.Ledger.Holding(), func(held bundle.Name) bool {
+		return slices.ContainsFunc(d.c.Tenants, func(t TenantConfig) bool { return t.Name == string(held) })
+	})
 }
 
 func (d *daemon) trustFault() string {

@@ -190,6 +190,20 @@ func (l *Ledger) Held(tenant bundle.Name) int64 {
 	return l.bytes[tenant]
 }
 
+// Holding lists the tenants of which content is in quarantine, in order.
+func (l *Ledger) Holding() []bundle.Name {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var names []bundle.Name
+	for t, n := range l.bytes {
+		if n > 0 {
+			names = append(names, t)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // sumHeld counts it.
 func (l *Ledger) sumHeld(ctx context.Context) error {
 	rows, err := l.catalog.DB().QueryContext(ctx, `SELECT tenant, coalesce(sum(bytes), 0) FROM bundles WHERE state IN ('quarantined', 'approved') GROUP BY tenant`)

@@ -80,6 +80,7 @@ type Facts struct {
 	Stuck     []string                // goroutines that stand still
 	Doubts    []string                // where the state is older than what the anchor remembers
 	Lately    map[string]Lately       // of each link
+	Homeless  []bundle.Name           // tenants of which bundles are held, and which are not configured
 	Untrusted string                  // why configuration or allowed_signers could not be read again after somebody had edited them
 }
 
@@ -156,6 +157,9 @@ func Alarms(s *Status, f Facts) alarm.List {
 	}
 	if f.Undone > 0 {
 		add("delivery", "", "%d approved bundles cannot be delivered (list --state approved says why)", f.Undone)
+	}
+	for _, t := range f.Homeless {
+		add("tenant", string(t), "tenant %s: bundles of it stand in quarantine, and it is not configured any more (put it back below tenants until they are released or rejected: list --tenant %s)", t, t)
 	}
 	if s.Disk.Free >= 0 && s.Disk.Free < s.Disk.Reserve {
 		add("disk", "", "%s are free, below the %s kept back: nothing is admitted (release, reject, or make room)", config.FormatBytes(s.Disk.Free), config.FormatBytes(s.Disk.Reserve))

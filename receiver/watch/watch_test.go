@@ -44,6 +44,7 @@ func TestEachFaultHasItsAlarmAndHealthHasNone(t *testing.T) {
 		{"missing", func(s *Status, _ *Facts) { s.Bundles[ledger.Missing] = 1 }, "missing"},
 		{"damaged", func(s *Status, _ *Facts) { s.Bundles[ledger.Damaged] = 1 }, "damaged"},
 		{"undelivered", func(_ *Status, f *Facts) { f.Undone = 1 }, "delivery"},
+		{"a tenant that was removed", func(_ *Status, f *Facts) { f.Homeless = []bundle.Name{"gone"} }, "tenant"},
 		{"a fork", func(_ *Status, f *Facts) { f.Suspect = map[bundle.Reason]int64{bundle.ReasonSequenceFork: 1} }, "sequence-fork"},
 		{"a full disk", func(s *Status, _ *Facts) { s.Disk.Free = 9 }, "disk"},
 		{"the clock set back", func(_ *Status, f *Facts) { f.Ahead = time.Hour }, "clock"},
