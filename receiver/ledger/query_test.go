@@ -194,7 +194,7 @@ func TestWhoAsksByState(t *testing.T) {
 	for n, states := range map[int][]State{1: {Quarantined}, 6: {Quarantined, Approved}, 5: {Quarantined}} {
 		b.goes(n, states...)
 	}
-	if all := b.Holding(); !slices.Equal(all, []bundle.Name{"t"}) {
+	if all := b.Holding(); !slices.Equal(all, []bundle.Name{"t", "u"}) {
 		t.Errorf("content of %v is held", all)
 	}
 	if t1, other := b.Held("t"), b.Held("nobody"); t1 != 2000 || other != 0 {
