@@ -406,6 +406,9 @@ func (o *outage) settle() {
 		must(o.t, os.RemoveAll(filepath.Join(o.imports(), name)))
 		delete(o.maybe, name)
 	}
+	for _, v := range o.volumes[o.high] {
+		v.sync() // or a cut brings back what was taken
+	}
 	o.check()
 }
 
