@@ -28,6 +28,7 @@ type Disk struct {
 	fine    map[uint64]bool    // the same: whether times are
 	guard   *guard
 	failed  map[string]error // syncs that failed before there was a guard, by path
+	broken  atomic.Bool      // a sync below the guarded directory has failed
 }
 
 // New makes a Disk.

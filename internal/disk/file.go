@@ -175,6 +175,9 @@ func (f *File) SetMtime(seconds int64) error {
 
 // Sync makes a file's content and size durable, or a directory's names. A failed one is never tried again.
 func (f *File) Sync() error {
+	if err := f.d.lost(func() string { return pathOf(f.Fd()) }); err != nil {
+		return err
+	}
 	if err := f.sync(); err != nil {
 		return f.d.synced(pathOf(f.Fd()), err)
 	}

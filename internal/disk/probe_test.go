@@ -376,15 +376,16 @@ func tree(t *testing.T, dir string) string {
 
 // Threat R5: whoever guards a directory is told of each sync that fails below it, whichever it is and whatever becomes of it, and of none elsewhere.
 func TestAFailedSyncIsToldToTheGuard(t *testing.T) {
-	broken := errors.New("broken")
-	for name, sync := range map[string]func(d *Disk, dir string) error{
+	syncs := map[string]func(d *Disk, dir string) error{
 		"a file":      func(d *Disk, dir string) error { return d.Replace(filepath.Join(dir, "file"), []byte("text")) },
 		"a directory": func(d *Disk, dir string) error { return d.SyncDir(dir) },
 		"all":         func(d *Disk, dir string) error { return d.SyncAll(dir) },
-	} {
+	}
+	for name, sync := range syncs {
 		for _, late := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, guarded afterwards %v", name, late), func(t *testing.T) {
-				dir := t.TempDir()
+				dir, failure := t.TempDir(), errors.New("broken")
+				broken := failure // until it is not
 				inside, outside := filepath.Join(dir, "state"), filepath.Join(dir, "state-of-others")
 				for _, d := range []string{inside, outside} {
 					if err := os.Mkdir(d, 0o700); err != nil {
@@ -404,14 +405,27 @@ func TestAFailedSyncIsToldToTheGuard(t *testing.T) {
 					guard()
 				}
 				for _, at := range []string{outside, inside} {
-					if err := sync(d, at); !errors.Is(err, broken) {
+					if err := sync(d, at); !errors.Is(err, failure) {
 						t.Errorf("the sync gave %v", err)
 					}
 				}
 				if late {
 					guard()
 				}
-				if len(told) != 1 || !errors.Is(told[0], broken) || !strings.Contains(told[0].Error(), inside) {
+				if len(told) != 1 || !errors.Is(told[0], failure) || !strings.Contains(told[0].Error(), inside) {
+					t.Errorf("the guard was told %v", told)
+				}
+				// The system thinks of what was lost as written: no later sync may say that it is durable.
+				broken = nil
+				for name, again := range syncs {
+					if err := again(d, inside); !errors.Is(err, ErrLost) {
+						t.Errorf("a later sync of %s gave %v", name, err)
+					}
+					if err := again(d, outside); err != nil {
+						t.Errorf("a sync of %s elsewhere gave %v", name, err)
+					}
+				}
+				if len(told) != 1 {
 					t.Errorf("the guard was told %v", told)
 				}
 			})

@@ -12,15 +12,25 @@ import (
 
 // guard is whom a failed sync is told to.
 type guard struct {
-	dir  string
-	lost func(error)
+	dir    string
+	lost   func(error)
+	broken error // the first that failed; under the Disk's lock
 }
+
+// guards says whether a path is the directory, or below it.
+func (g *guard) guards(path string) bool {
+	return g != nil && (path == g.dir || strings.HasPrefix(path, g.dir+"/"))
+}
+
+// ErrLost is what every sync below a guarded directory gives after one of them has failed. The system tells a failed writeback once, and thinks of what was lost as written: another sync
+// would find nothing to do, and say that all of it is durable.
+var ErrLost = errors.New("not tried: an earlier sync has failed")
 
 // Guard has lost told of each sync that fails below a directory, from now on; also of one that has failed there already. Whoever asked for the sync gets its error too, and may think
 // of what he wrote as a thing to be tried again: what the disk has lost beside it nobody knows, so the process has to end.
 func (d *Disk) Guard(dir string, lost func(error)) {
 	d.mu.Lock()
-	d.guard = &guard{absolute(dir), lost}
+	d.guard = &guard{dir: absolute(dir), lost: lost}
 	before := d.failed
 	d.mu.Unlock()
 	for path, err := range before {
@@ -45,15 +55,37 @@ func (d *Disk) synced(path string, err error) error {
 		}
 		d.failed[path] = err
 	}
+	guarded := g.guards(path)
+	if guarded && g.broken == nil {
+		g.broken = err
+		d.broken.Store(true)
+	}
 	d.mu.Unlock()
-	if g != nil && (path == g.dir || strings.HasPrefix(path, g.dir+"/")) {
+	if guarded {
 		g.lost(fmt.Errorf("sync of %s: %w", path, err))
 	}
 	return err
 }
 
+// lost says whether a sync of a path is not to be tried any more, and why.
+func (d *Disk) lost(path func() string) error {
+	if !d.broken.Load() {
+		return nil
+	}
+	at := absolute(path())
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if g := d.guard; g.guards(at) && g.broken != nil {
+		return fmt.Errorf("sync of %s: %w: %w", at, ErrLost, g.broken)
+	}
+	return nil
+}
+
 // SyncDir makes the names in a directory durable.
 func (d *Disk) SyncDir(dir string) error {
+	if err := d.lost(func() string { return dir }); err != nil {
+		return err
+	}
 	return d.synced(dir, d.syncDir(dir))
 }
 
@@ -81,6 +113,9 @@ type system struct {
 
 // SyncAll makes durable what was changed on the file system of dir before the call.
 func (d *Disk) SyncAll(dir string) error {
+	if err := d.lost(func() string { return dir }); err != nil {
+		return err
+	}
 	s, err := d.system(dir)
 	if err != nil {
 		return fmt.Errorf("sync: %w", err)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -79,6 +80,55 @@ func TestHalfWrittenPapersAreWrittenAgain(t *testing.T) {
 	put(t, filepath.Join(s.Dir, "whole/manifest.json.sig"), []byte("-----"))
 	put(t, filepath.Join(s.Dir, "whole/files/n/b"), []byte("not empty"))
 	p.finish(t, s)
+}
+
+// written counts the bytes that are written to each file.
+type written struct {
+	mu    sync.Mutex
+	bytes map[string]int64
+}
+
+func (w *written) Before(*disk.Op) error { return nil }
+
+func (w *written) After(op *disk.Op, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if op.Kind == disk.Write && err == nil {
+		w.bytes[op.Path] += int64(op.Len)
+	}
+}
+
+// Threat R5: what an earlier life had put together may be the page cache's alone, where a sync of that life failed. It is written again, so that the next sync makes it durable or says that
+// it cannot.
+func TestWhatAnEarlierLifePutTogetherIsWrittenAgain(t *testing.T) {
+	p := pack(t, order{})
+	s := p.stage(t)
+	signed, err := Verify(disk.New(), s, trust(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := Build(disk.New(), s, signed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &written{bytes: make(map[string]int64)}
+	d := disk.Watched(w)
+	if signed, err = Verify(d, s, trust(t)); err != nil {
+		t.Fatal(err)
+	}
+	for n := 1; n <= signed.Manifest.Table.Files(); n++ {
+		f := signed.Manifest.Table.File(n)
+		if got := w.bytes[filepath.Join(dir, FilesName, string(f.Path))]; got != f.Size {
+			t.Errorf("%d of %d bytes of %s were written again", got, f.Size, f.Path)
+		}
+	}
+	if got := w.bytes[filepath.Join(dir, ManifestName)]; got != int64(len(p.text)) {
+		t.Errorf("%d of %d bytes of the manifest were written again", got, len(p.text))
+	}
+	if _, err := Build(d, s, signed); err != nil {
+		t.Fatal(err)
+	}
+	holdsParcel(t, dir, p)
 }
 
 // Chunks that the earlier life did not remember come again, by number, beside what it had moved.

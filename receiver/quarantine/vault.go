@@ -1,12 +1,14 @@
 package quarantine
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"hash"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -80,11 +82,34 @@ func manifest(root *disk.Root, s *assemble.Staged, e Expect) (*Signed, error) {
 		case errors.Is(err, errDigest):
 			continue
 		case err == nil && name == moved:
-			err = remove(root, stagedName(0))
+			if err = renew(root, moved, make([]byte, streamBuffer)); err == nil {
+				err = remove(root, stagedName(0))
+			}
 		}
 		return signed, err
 	}
 	return nil, wrongManifest(s)
+}
+
+// renew writes again what an earlier life wrote and this one did not see become durable: a sync that failed then has left pages that the system thinks are written, and that no sync of
+// today would write. What was noted as received was durable before it was noted; what stands in whole/ never was.
+func renew(root *disk.Root, name string, buffer []byte) error {
+	f, err := root.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	for at := int64(0); err == nil; {
+		var n int
+		n, err = f.ReadAt(buffer, at)
+		if n > 0 {
+			_, failed := f.WriteAt(buffer[:n], at)
+			err, at = cmp.Or(failed, err), at+int64(n)
+		}
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return errors.Join(err, f.Close())
 }
 
 // remove removes what stands by number beside the right content.
@@ -158,6 +183,9 @@ func (s *staged) stands(n int, f bundle.File) (bool, error) {
 	case err != nil:
 		return false, err
 	case ok:
+		if err := renew(s.root, s.treeName(n), s.buffer); err != nil {
+			return false, err
+		}
 		return true, remove(s.root, stagedName(n))
 	}
 	_, err = s.root.Lstat(stagedName(n))
