@@ -31,7 +31,7 @@ const (
 	spareLeast  = 1 << 20
 	sparePart   = 64 // of the file system, at the most
 	readyLeast  = spareLeast / 4
-	spareInodes = 16 // what a start and a decision take at once
+	spareInodes = 32 // what a start and some decisions take at once, and as much again for what nobody waits for
 )
 
 // NewSpare is the spare room in a directory.
@@ -60,14 +60,19 @@ func (s *Spare) GiveWhenFull() bool {
 }
 
 // Ready says whether its owner has room for what must not fail: the spare room, or what is left of it.
-func (s *Spare) Ready() bool {
+func (s *Spare) Ready() bool { return s.holds(readyLeast, 1) }
+
+// Plenty says whether half of the room is left at the least. What nobody waits for takes no more: it comes without end, and would leave nothing for those who decide.
+func (s *Spare) Plenty() bool { return s.holds(spareLeast/2, spareInodes/2) }
+
+func (s *Spare) holds(bytes, inodes int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, err := s.disk.Lstat(s.path); err == nil {
 		return true
 	}
 	free, err := s.disk.Space(s.dir)
-	return err != nil || free.holds(readyLeast, 1) // a disk that cannot be asked says more when it is written to
+	return err != nil || free.holds(bytes, inodes) // a disk that cannot be asked says more when it is written to
 }
 
 // Full says that a disk has hardly room left, in bytes or in inodes, but for what was kept back.

@@ -90,7 +90,7 @@ func TestSpareRoomIsGivenWhenTheDiskIsFullAndMadeAgain(t *testing.T) {
 
 // R3 of the threats: inodes run out too.
 func TestSpareInodesAreGivenWhenThereAreNone(t *testing.T) {
-	dir := smallDisk(t, "32m,nr_inodes=100")
+	dir := smallDisk(t, "32m,nr_inodes=200")
 	s := NewSpare(New(), dir)
 	if err := s.Keep(); err != nil {
 		t.Fatal(err)
@@ -113,6 +113,9 @@ func TestSpareInodesAreGivenWhenThereAreNone(t *testing.T) {
 		t.Error("what was given is not room enough")
 	}
 	for i := range spareInodes {
+		if s.Plenty() != (i <= spareInodes/2+1) || !s.Ready() {
+			t.Errorf("%d of %d inodes are taken: plenty %v, ready %v", i, spareInodes, s.Plenty(), s.Ready())
+		}
 		if err := os.WriteFile(filepath.Join(dir, strconv.Itoa(made+i)), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}

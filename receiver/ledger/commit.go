@@ -23,12 +23,14 @@ func (l *Ledger) batch(first *request) error {
 	clear(l.texts)
 	l.linked = nil
 	sync := false
+	l.waited = false
 	take := func(r *request) {
 		if err := l.stage(r); err != nil {
 			r.end(err)
 			return
 		}
 		accepted = append(accepted, r)
+		l.waited = l.waited || !r.Posted()
 		sync = sync || r.chain != nil || l.texts[r.id] != nil
 	}
 	group.Gather(first, l.requests, func(r *request) (more bool) {
@@ -167,7 +169,7 @@ func (l *Ledger) put() (failed map[bundle.ID]error, commit uint64, err error) {
 	var number error // of the group: bundles/ is never older than it says, and where there is no room for it there is none for a record
 	switch {
 	case len(l.texts) == 0:
-	case l.spare != nil && !l.spare.Ready():
+	case l.spare != nil && (!l.spare.Ready() || !l.waited && !l.spare.Plenty()):
 		number = syscall.ENOSPC // of a record that is durable the catalog has to hear, and there would be no room for that
 	default:
 		number = l.roomy(func() error { return l.prepareStamp(l.commits + 1) })

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -78,8 +79,37 @@ func TestSpareRoomIsUsedOnce(t *testing.T) {
 	}
 }
 
+// Refusals come without end on a full disk: what nobody waits for leaves room for decisions.
+func TestWhatNobodyWaitsForLeavesRoomForDecisions(t *testing.T) {
+	b := fresh(t)
+	b.goes(1, Receiving, Quarantined)
+	b.spare = scarce{}
+	refused := make(chan error, 1)
+	b.Post(id(2), func(r *Record) error {
+		describe(r)
+		r.State = Refused
+		return nil
+	}, func(err error) { refused <- err })
+	if err := <-refused; !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("a refusal took the last room: %v", err)
+	}
+	b.goes(1, Rejected)
+	if b.state(1) != Rejected || b.state(2) != "" {
+		t.Errorf("they are %q and %q", b.state(1), b.state(2))
+	}
+}
+
+// scarce is spare room of which less than half is left.
+type scarce struct{}
+
+func (scarce) Ready() bool  { return true }
+func (scarce) Plenty() bool { return false }
+func (scarce) Give() bool   { return false }
+func (scarce) Keep() error  { return nil }
+
 type giver func() bool
 
 func (giver) Ready() bool  { return true }
+func (giver) Plenty() bool { return true }
 func (g giver) Give() bool { return g() }
 func (giver) Keep() error  { return nil }

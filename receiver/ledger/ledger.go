@@ -32,9 +32,10 @@ type Disk interface {
 
 // Spare is room that is kept back for what the book itself has to write.
 type Spare interface {
-	Ready() bool // there is some, or enough of the disk is free
-	Give() bool  // gives it free; false where there was none
-	Keep() error // makes it again
+	Ready() bool  // there is some, or enough of the disk is free
+	Plenty() bool // the same for what nobody waits for
+	Give() bool   // gives it free; false where there was none
+	Keep() error  // makes it again
 }
 
 // ErrNotFound is returned for a bundle of which nothing is known.
@@ -74,6 +75,7 @@ type Ledger struct {
 	before map[bundle.ID]*Record // what they were; nil: nothing was known
 	texts  map[bundle.ID][]byte  // record files of those that have one
 	linked []*chains             // senders whose file was written
+	waited bool                  // somebody waits for it
 
 	commits uint64 // groups of records that were made durable; Run's own
 }
