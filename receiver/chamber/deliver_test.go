@@ -43,6 +43,7 @@ func TestWhatDeliveriesLeftIsRemovedByTheNextLife(t *testing.T) {
 	done, late := l.pack(t, "cssf", small("done")), l.pack(t, "late", small("late"))
 	h.take(done, ledger.Imported)
 	h.take(late, ledger.Approved)
+	eventually(t, "one destination has it and the other is missing", func() bool { return reasonOf(h.record(late)) == bundle.ReasonDestination })
 	must(t, h.end(true))
 	left := func(name string, id bundle.ID) string { return p.at(imports, "."+name+".ecluse-"+id.String()) }
 	mine, others := left("done", done.id()), []string{left("backup", done.id()), left("late", late.id()), left("done", bundle.ID{1, 2, 3})}
