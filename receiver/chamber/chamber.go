@@ -68,8 +68,8 @@ type Chamber struct {
 	mu       sync.Mutex
 	reserved map[bundle.ID]reservation
 	heart    map[bundle.Name]Heart
-	verified map[bundle.ID]freshness
-	due      map[bundle.ID]due // content that is to be purged one day
+	verified map[bundle.ID]freshness // see fresh
+	due      map[bundle.ID]due       // content that is to be purged one day
 	refusals refusals
 
 	outlets map[bundle.Name]*outlet // never changes

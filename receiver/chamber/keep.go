@@ -89,7 +89,7 @@ func (c *Chamber) clearLeftovers() {
 			left, err := deliver.Leftovers(c.o.Disk, d.Directory)
 			for _, l := range left {
 				r, e := c.o.Ledger.Get(l.Bundle)
-				if c.ctx.Err() != nil || e != nil || r.Tenant != t.Name || r.State != ledger.Imported || !l.Of(*r.Name) {
+				if c.ctx.Err() != nil || e != nil || r.Tenant != t.Name || r.State != ledger.Imported || r.Name == nil || !l.Of(*r.Name) {
 					continue
 				}
 				if e := deliver.Discard(c.o.Disk, d.Directory, *r.Name, r.Bundle); e != nil {

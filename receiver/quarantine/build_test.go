@@ -103,17 +103,11 @@ func (w *written) After(op *disk.Op, err error) {
 func TestWhatAnEarlierLifePutTogetherIsWrittenAgain(t *testing.T) {
 	p := pack(t, order{})
 	s := p.stage(t)
-	signed, err := Verify(disk.New(), s, trust(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir, err := Build(disk.New(), s, signed)
-	if err != nil {
-		t.Fatal(err)
-	}
+	p.finish(t, s)
+	dir := filepath.Join(s.Dir, wholeName)
 	w := &written{bytes: make(map[string]int64)}
-	d := disk.Watched(w)
-	if signed, err = Verify(d, s, trust(t)); err != nil {
+	signed, err := Verify(disk.Watched(w), s, trust(t))
+	if err != nil {
 		t.Fatal(err)
 	}
 	for n := 1; n <= signed.Manifest.Table.Files(); n++ {
@@ -125,10 +119,7 @@ func TestWhatAnEarlierLifePutTogetherIsWrittenAgain(t *testing.T) {
 	if got := w.bytes[filepath.Join(dir, ManifestName)]; got != int64(len(p.text)) {
 		t.Errorf("%d of %d bytes of the manifest were written again", got, len(p.text))
 	}
-	if _, err := Build(d, s, signed); err != nil {
-		t.Fatal(err)
-	}
-	holdsParcel(t, dir, p)
+	p.finish(t, s)
 }
 
 // Chunks that the earlier life did not remember come again, by number, beside what it had moved.
