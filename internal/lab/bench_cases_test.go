@@ -258,6 +258,9 @@ func benchPacing(m *meter) {
 // benchPaced measures what leaves beside the work of the other end, or without it.
 func benchPaced(m *meter, alone bool) {
 	beside := ""
+	if alone {
+		beside = ", the other end not at work"
+	}
 	for _, x := range []struct {
 		rate string
 		bits float64
@@ -268,7 +271,6 @@ func benchPaced(m *meter, alone bool) {
 		random(m.T, path, 5, x.size)
 		if alone {
 			c.high.kill()
-			beside = ", the other end not at work"
 		}
 		c.drop(path)
 		time.Sleep(1500 * time.Millisecond)
