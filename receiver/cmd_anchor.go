@@ -31,7 +31,7 @@ the user and the reason are kept in the anchor.`,
 		Example: `  ecluse-receiver anchor
   ecluse-receiver anchor --accept --reason "ticket 4711: records restored from Monday's backup"`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			conf, err := cli.Load(path, defaults())
+			conf, err := load(path)
 			if err != nil {
 				return err
 			}
@@ -63,7 +63,7 @@ func readAnchor(ctx context.Context, conf Config) (*ledger.Anchored, error) {
 	a, err := ledger.ReadAnchored(disk.New(), conf.State)
 	if errors.Is(err, os.ErrPermission) {
 		a = new(ledger.Anchored)
-		err = reader(conf.State).NoDaemon(control.Call(ctx, conf.State, "anchor", struct{}{}, a))
+		err = reader(conf).NoDaemon(control.Call(ctx, conf.State, "anchor", struct{}{}, a))
 	}
 	return a, err
 }

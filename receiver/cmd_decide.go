@@ -40,7 +40,7 @@ func decideCommand(approve bool) *cobra.Command {
 	c := &cobra.Command{
 		Args: cobra.MinimumNArgs(1), ValidArgsFunction: completeBundles(&path),
 		RunE: func(c *cobra.Command, args []string) error {
-			conf, err := cli.Load(path, defaults())
+			conf, err := load(path)
 			if err != nil {
 				return err
 			}
@@ -63,7 +63,7 @@ func decideCommand(approve bool) *cobra.Command {
 
 // decideBundle asks the daemon, or decides where none runs: the lock is taken, and the person is who runs the command.
 func decideBundle(ctx context.Context, conf Config, me person, in decisionRequest) (*decisionAnswer, error) {
-	return cli.Ask(ctx, reader(conf.State), "decide", in, func() (out *decisionAnswer, err error) {
+	return cli.Ask(ctx, reader(conf), "decide", in, func() (out *decisionAnswer, err error) {
 		err = atRest(ctx, conf, func(ctx context.Context, s *house.State) (err error) {
 			out, err = decide(ctx, s, in, me.uid, me.name)
 			return err

@@ -21,7 +21,7 @@ func deliverCommand() *cobra.Command {
 		Example: `  ecluse-receiver deliver
   ecluse-receiver deliver 3f7k2q`,
 		RunE: func(c *cobra.Command, args []string) error {
-			conf, err := cli.Load(path, defaults())
+			conf, err := load(path)
 			if err != nil {
 				return err
 			}
@@ -49,7 +49,7 @@ func deliverCommand() *cobra.Command {
 }
 
 func deliverBundle(ctx context.Context, conf Config, text string) (*ledger.Record, error) {
-	return cli.Ask(ctx, reader(conf.State), "deliver", cli.BundleRequest{Bundle: text}, func() (out *ledger.Record, err error) {
+	return cli.Ask(ctx, reader(conf), "deliver", cli.BundleRequest{Bundle: text}, func() (out *ledger.Record, err error) {
 		err = atRest(ctx, conf, func(ctx context.Context, s *house.State) error {
 			id, err := s.Ledger.Find(ctx, text)
 			if err == nil {

@@ -40,7 +40,7 @@ func listCommand() *cobra.Command {
 }
 
 func listBundles(c *cobra.Command, f listFlags) error {
-	conf, err := cli.Load(f.config, defaults())
+	conf, err := load(f.config)
 	if err != nil {
 		return err
 	}
@@ -64,11 +64,11 @@ func listBundles(c *cobra.Command, f listFlags) error {
 }
 
 // reader reads a state, or asks its daemon.
-func reader(state string) cli.Reader { return cli.Reader{State: state, Program: "ecluse-receiver"} }
+func reader(conf Config) cli.Reader { return cli.Reader{State: conf.State, Service: conf.service()} }
 
 // readRows lists from the catalog, or asks the daemon for people who may not read that themselves.
 func readRows(ctx context.Context, conf Config, q ledger.Query) ([]ledger.Row, error) {
-	return cli.List(ctx, reader(conf.State), q.Limit, func(db *sql.DB) ([]ledger.Row, error) { return ledger.List(ctx, db, q) },
+	return cli.List(ctx, reader(conf), q.Limit, func(db *sql.DB) ([]ledger.Row, error) { return ledger.List(ctx, db, q) },
 		func(limit int, before *ledger.Row) any {
 			page := q
 			page.Limit, page.Before = limit, before

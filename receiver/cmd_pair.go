@@ -38,7 +38,7 @@ held as epoch-new may be released. A running daemon takes it up at once. --show 
   ecluse-receiver pair --show
   ecluse-receiver pair --fingerprint SHA256:qzk... --tenant cssf --tenant cnpf sender.pair`,
 		RunE: func(c *cobra.Command, args []string) error {
-			conf, err := cli.Load(f.config, defaults())
+			conf, err := load(f.config)
 			if err != nil {
 				return err
 			}
@@ -173,7 +173,7 @@ func acceptEpoch(ctx context.Context, path string, p *keys.Pair) error {
 	if err != nil {
 		return err
 	}
-	_, err = cli.Ask(ctx, reader(conf.State), "pair", pairRequest{p.Name, p.Epoch}, func() (*struct{}, error) {
+	_, err = cli.Ask(ctx, reader(conf), "pair", pairRequest{p.Name, p.Epoch}, func() (*struct{}, error) {
 		return nil, atRest(ctx, conf, func(ctx context.Context, s *house.State) error {
 			err := s.Ledger.Pair(ctx, p.Name, p.Epoch)
 			if err == nil {

@@ -29,7 +29,7 @@ can be released; what was sent for the former key and is not whole yet is refuse
 			return cobra.NoArgs(c, args)
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
-			conf, err := cli.Load(path, defaults())
+			conf, err := load(path)
 			if err != nil {
 				return err
 			}
@@ -44,7 +44,7 @@ can be released; what was sent for the former key and is not whole yet is refuse
 
 func renewKey(c *cobra.Command, conf Config, asJSON bool) error {
 	if err := control.Call(c.Context(), conf.State, "status", struct{}{}, nil); !errors.Is(err, control.ErrNoDaemon) {
-		return &cli.Error{Code: cli.Failed, Err: errors.New("the daemon is running, with the former key"), Hint: "systemctl stop ecluse-receiver"}
+		return &cli.Error{Code: cli.Failed, Err: errors.New("the daemon is running, with the former key"), Hint: conf.service().Stop()}
 	}
 	name, err := receiverName(conf)
 	if err != nil {

@@ -15,7 +15,7 @@ func runCommand() *cobra.Command {
 by the drains of the links.`,
 		Example: "  ecluse-receiver run --config /etc/ecluse/receiver.yaml",
 		RunE: func(c *cobra.Command, _ []string) error {
-			conf, err := cli.Load(path, defaults())
+			conf, err := load(path)
 			if err != nil {
 				return err
 			}

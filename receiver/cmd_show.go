@@ -28,7 +28,7 @@ OpenSSH and coreutils alone. A BUNDLE may be cut to 6 characters.`,
 		Example:           "  ecluse-receiver show 3f7k2q",
 		ValidArgsFunction: completeBundles(&path),
 		RunE: func(c *cobra.Command, args []string) error {
-			conf, err := cli.Load(path, defaults())
+			conf, err := load(path)
 			if err != nil {
 				return err
 			}
@@ -43,7 +43,7 @@ OpenSSH and coreutils alone. A BUNDLE may be cut to 6 characters.`,
 
 // readRecord finds one bundle and reads its record, or asks the daemon.
 func readRecord(ctx context.Context, conf Config, text string) (*ledger.Record, error) {
-	return cli.One(ctx, reader(conf.State), text, func(db *sql.DB) (*ledger.Record, error) {
+	return cli.One(ctx, reader(conf), text, func(db *sql.DB) (*ledger.Record, error) {
 		id, err := ledger.Find(ctx, db, text)
 		if err != nil {
 			return nil, answerable(err)
@@ -131,7 +131,7 @@ func shellQuote(s string) string {
 // completeBundles completes bundles for a shell.
 func completeBundles(path *string) func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	return cli.Complete(func(ctx context.Context) (list []string, err error) {
-		conf, err := cli.Load(*path, defaults())
+		conf, err := load(*path)
 		if err != nil {
 			return nil, err
 		}

@@ -31,7 +31,7 @@ in, with rate and time left, until it is interrupted.`,
 			if err := cli.NoWatchJSON(follow, asJSON); err != nil {
 				return err
 			}
-			conf, err := cli.Load(path, defaults())
+			conf, err := load(path)
 			if err != nil {
 				return err
 			}

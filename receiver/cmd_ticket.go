@@ -82,7 +82,7 @@ type shownCode struct {
 }
 
 func issueTickets(c *cobra.Command, f ticketFlags, args []string) error {
-	conf, err := cli.Load(f.config, defaults())
+	conf, err := load(f.config)
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func (f *ticketFlags) print(c *cobra.Command, s *shownCode) {
 
 // askDesk asks the daemon, or does it where none runs: the lock is taken, and the person is who runs the command.
 func askDesk[T any](ctx context.Context, conf Config, me person, in ticketRequest) (*T, error) {
-	return cli.Ask(ctx, reader(conf.State), "ticket", in, func() (out *T, err error) {
+	return cli.Ask(ctx, reader(conf), "ticket", in, func() (out *T, err error) {
 		err = atRest(ctx, conf, func(ctx context.Context, s *house.State) error {
 			v, err := issued(ctx, s, in, issue.Peer{UID: me.uid, Name: me.name})
 			if err == nil {

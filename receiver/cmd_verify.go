@@ -45,7 +45,7 @@ with its reason.`,
 		Example:           "  ecluse-receiver verify 3f7k2q || echo do not release",
 		ValidArgsFunction: completeBundles(&path),
 		RunE: func(c *cobra.Command, args []string) error {
-			conf, err := cli.Load(path, defaults())
+			conf, err := load(path)
 			if err != nil {
 				return err
 			}
@@ -73,7 +73,7 @@ func verifyBundle(ctx context.Context, conf Config, text string) (*verified, err
 	}
 	err = checkBundle(conf, r)
 	if errors.Is(err, os.ErrPermission) {
-		err = reader(conf.State).NoDaemon(control.Call(ctx, conf.State, "verify", cli.BundleRequest{Bundle: r.Bundle.String()}, nil))
+		err = reader(conf).NoDaemon(control.Call(ctx, conf.State, "verify", cli.BundleRequest{Bundle: r.Bundle.String()}, nil))
 	}
 	v := &verified{Bundle: r.Bundle, Name: r.Name, State: r.State, Valid: err == nil, Files: r.Files, Bytes: r.Bytes}
 	if err == nil {

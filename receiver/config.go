@@ -14,6 +14,8 @@ import (
 
 // Config is receiver.yaml.
 type Config struct {
+	Path string `yaml:"-"` // of the file
+
 	Name           string          `yaml:"name"`
 	State          string          `yaml:"state"`
 	Identity       string          `yaml:"identity"`

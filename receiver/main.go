@@ -37,3 +37,15 @@ people have released. Nothing leaves by the diode.`,
 
 // configFlag adds --config to a command.
 func configFlag(c *cobra.Command, path *string) { cli.ConfigFlag(c, path, defaultPath) }
+
+// load reads the configuration for a command.
+func load(path string) (Config, error) {
+	conf, err := cli.Load(path, defaults())
+	conf.Path = path
+	return conf, err
+}
+
+// service is the daemon that runs on a configuration.
+func (c Config) service() cli.Service {
+	return cli.Service{Program: "ecluse-receiver", Config: c.Path, Installed: defaultPath}
+}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"ecluse/internal/instance"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/collect"
 	"ecluse/receiver/ledger"
@@ -121,13 +122,13 @@ func (d *daemon) senderNames() []bundle.Name {
 func statusAtRest(ctx context.Context, c Config) (*watch.Status, error) {
 	s := &watch.Status{Version: version, Clock: time.Now().UTC(), Links: []watch.Link{}, Senders: []watch.Sender{}, Bundles: map[ledger.State]int64{}, Disk: watch.Disk{Free: -1, Inodes: -1}}
 	s.Sessions = []collect.SessionRow{}
-	err := reader(c.State).AtRest(func(db *sql.DB) (err error) {
+	err := reader(c).AtRest(func(db *sql.DB) (err error) {
 		s.Bundles, err = ledger.CountAll(ctx, db)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	s.Alarms = watch.Alarms(s, watch.Facts{})
+	s.Alarms = watch.Alarms(s, watch.Facts{Held: instance.Held(c.State), Start: c.service().Start(), Restart: c.service().Restart()})
 	return s, nil
 }

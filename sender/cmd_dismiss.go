@@ -22,7 +22,7 @@ func dismissCommand() *cobra.Command {
 takes a running daemon, and an operator of the tenant.`,
 		Example: `  ecluse-sender dismiss 3f7k2q`,
 		RunE: func(c *cobra.Command, args []string) error {
-			conf, err := cli.Load(path, defaults())
+			conf, err := load(path)
 			if err != nil {
 				return err
 			}
@@ -30,7 +30,7 @@ takes a running daemon, and an operator of the tenant.`,
 				var r ledger.Record
 				err := control.Call(ctx, conf.State, "dismiss", cli.BundleRequest{Bundle: text}, &r)
 				if errors.Is(err, control.ErrNoDaemon) {
-					err = cli.WithHint(err, "systemctl start ecluse-sender")
+					err = cli.WithHint(err, "%s", conf.service().Start())
 				}
 				return &r, err
 			}, func(w io.Writer, r *ledger.Record) {

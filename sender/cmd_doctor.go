@@ -58,14 +58,14 @@ func doctorCommand() *cobra.Command {
 
 // sendProbe has the daemon send a pattern, and says where its outcome can be read.
 func sendProbe(c *cobra.Command, path string, in probeRequest, asJSON bool) error {
-	conf, err := cli.Load(path, defaults())
+	conf, err := load(path)
 	if err != nil {
 		return err
 	}
 	var a probeAnswer
 	err = control.Call(c.Context(), conf.State, "probe", in, &a)
 	if errors.Is(err, control.ErrNoDaemon) {
-		return cli.WithHint(err, "a probe is sent by the daemon, in its session: systemctl start ecluse-sender")
+		return cli.WithHint(err, "a probe is sent by the daemon, in its session: %s", conf.service().Start())
 	}
 	if err != nil {
 		return err

@@ -44,7 +44,7 @@ func listCommand() *cobra.Command {
 var states = []ledger.State{ledger.Waiting, ledger.Sending, ledger.Sent, ledger.Confirmed, ledger.Failed}
 
 func listBundles(c *cobra.Command, f listFlags) error {
-	conf, err := cli.Load(f.config, defaults())
+	conf, err := load(f.config)
 	if err != nil {
 		return err
 	}
@@ -68,11 +68,11 @@ func listBundles(c *cobra.Command, f listFlags) error {
 }
 
 // reader reads a state, or asks its daemon.
-func reader(state string) cli.Reader { return cli.Reader{State: state, Program: "ecluse-sender"} }
+func reader(conf Config) cli.Reader { return cli.Reader{State: conf.State, Service: conf.service()} }
 
 // readRows lists from the catalog, or asks the daemon for people who may not read that themselves.
 func readRows(ctx context.Context, conf Config, q ledger.Query) ([]ledger.Record, error) {
-	return cli.List(ctx, reader(conf.State), q.Limit, func(db *sql.DB) ([]ledger.Record, error) { return ledger.List(ctx, db, q) },
+	return cli.List(ctx, reader(conf), q.Limit, func(db *sql.DB) ([]ledger.Record, error) { return ledger.List(ctx, db, q) },
 		func(limit int, before *ledger.Record) any {
 			page := q
 			page.Limit, page.Before = limit, before

@@ -26,7 +26,7 @@ restarted. --show prints what this side's own card says, to be compared by telep
   ecluse-sender pair --show
   ecluse-sender pair --fingerprint SHA256:qzk... receiver.pair`,
 		RunE: func(c *cobra.Command, args []string) error {
-			conf, err := cli.Load(path, defaults())
+			conf, err := load(path)
 			if err != nil {
 				return err
 			}
@@ -73,7 +73,7 @@ func pairReceiver(c *cobra.Command, conf Config, path, file, fingerprint string,
 	}
 	fmt.Fprintf(out, "%s is paired.\n", p.Name)
 	if err := control.Call(c.Context(), conf.State, "status", struct{}{}, nil); !errors.Is(err, control.ErrNoDaemon) {
-		fmt.Fprintln(out, "The daemon runs with the former card: restart it (systemctl restart ecluse-sender).")
+		fmt.Fprintf(out, "The daemon runs with the former card: restart it (%s).\n", conf.service().Restart())
 	}
 	return nil
 }

@@ -47,7 +47,7 @@ func renewCommand() *cobra.Command {
 			return cobra.NoArgs(c, args)
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
-			conf, err := cli.Load(f.config, defaults())
+			conf, err := load(f.config)
 			if err != nil {
 				return err
 			}
@@ -79,7 +79,7 @@ func renewEpoch(c *cobra.Command, conf Config, asJSON bool) error {
 	}
 	epoch, files, err := house.Redraw(disk.New(), conf.State)
 	if err != nil {
-		return cli.WithHint(err, "as root, with the daemon stopped: systemctl stop ecluse-sender")
+		return cli.WithHint(err, "as root, with the daemon stopped: %s", conf.service().Stop())
 	}
 	if err := cli.GiveToOwner(conf.State, files...); err != nil {
 		return err
@@ -163,6 +163,6 @@ func useKey(c *cobra.Command, conf Config, asJSON bool) error {
 	if err := os.Remove(nextCard(conf)); err != nil {
 		return fmt.Errorf("use the new key: %w", err)
 	}
-	fmt.Fprintln(c.ErrOrStderr(), "The new key is in place, from the daemon's next start on: systemctl restart ecluse-sender")
+	fmt.Fprintf(c.ErrOrStderr(), "The new key is in place, from the daemon's next start on: %s\n", conf.service().Restart())
 	return nil
 }

@@ -35,7 +35,7 @@ with or without hyphens; what was mistyped is named. A receipt (ecluse-receiver 
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			conf, err := cli.Load(path, defaults())
+			conf, err := load(path)
 			if err != nil {
 				return err
 			}
@@ -56,7 +56,7 @@ with or without hyphens; what was mistyped is named. A receipt (ecluse-receiver 
 
 // resendBundle asks the daemon, or notes it for the daemon to do when it starts.
 func resendBundle(ctx context.Context, conf Config, text string) (*ledger.Record, error) {
-	return cli.Ask(ctx, reader(conf.State), "resend", cli.BundleRequest{Bundle: text}, func() (out *ledger.Record, err error) {
+	return cli.Ask(ctx, reader(conf), "resend", cli.BundleRequest{Bundle: text}, func() (out *ledger.Record, err error) {
 		err = atRest(ctx, conf, func(s *house.State) error {
 			id, err := s.Ledger.Find(ctx, text)
 			if err == nil {

@@ -14,7 +14,7 @@ func runCommand() *cobra.Command {
 scheduler and the link.`,
 		Example: "  ecluse-sender run --config /etc/ecluse/sender.yaml",
 		RunE: func(c *cobra.Command, _ []string) error {
-			conf, err := cli.Load(path, defaults())
+			conf, err := load(path)
 			if err != nil {
 				return err
 			}

@@ -37,7 +37,7 @@ shows how far it is, and ends when the last pass is out; that it arrived is know
 		Example: `  ecluse-sender send register.csv
   ecluse-sender send --tenant cssf --priority urgent --wait update/`,
 		RunE: func(c *cobra.Command, args []string) error {
-			conf, err := cli.Load(f.config, defaults())
+			conf, err := load(f.config)
 			if err != nil {
 				return err
 			}
@@ -161,11 +161,11 @@ func stagingError(err error) error {
 // leave puts an item into the outbox under its own name, for the daemon to find when it starts.
 func (s *submission) leave(hidden, name string) (*submitted, error) {
 	if s.priority != bundle.Normal || s.flags.wait {
-		err := &cli.Error{Code: cli.Failed, Err: errors.New("the daemon is not running: it is needed for --priority and --wait"), Hint: "systemctl start ecluse-sender"}
+		err := &cli.Error{Code: cli.Failed, Err: errors.New("the daemon is not running: it is needed for --priority and --wait"), Hint: s.conf.service().Start()}
 		return nil, errors.Join(err, os.RemoveAll(hidden))
 	}
 	if strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".part") || strings.HasSuffix(name, ".tmp") {
-		err := &cli.Error{Code: cli.Failed, Err: fmt.Errorf("the daemon is not running, and under the name %s it would leave the item alone", cli.Quote(name)), Hint: "systemctl start ecluse-sender"}
+		err := &cli.Error{Code: cli.Failed, Err: fmt.Errorf("the daemon is not running, and under the name %s it would leave the item alone", cli.Quote(name)), Hint: s.conf.service().Start()}
 		return nil, errors.Join(err, os.RemoveAll(hidden))
 	}
 	here := disk.New()

@@ -27,7 +27,7 @@ func showCommand() *cobra.Command {
 		Example:           "  ecluse-sender show 3f7k2q",
 		ValidArgsFunction: completeBundles(&path),
 		RunE: func(c *cobra.Command, args []string) error {
-			conf, err := cli.Load(path, defaults())
+			conf, err := load(path)
 			if err != nil {
 				return err
 			}
@@ -42,7 +42,7 @@ func showCommand() *cobra.Command {
 
 // readRecord finds one bundle in the catalog, or asks the daemon.
 func readRecord(ctx context.Context, conf Config, text string) (*ledger.Record, error) {
-	return cli.One(ctx, reader(conf.State), text, func(db *sql.DB) (*ledger.Record, error) {
+	return cli.One(ctx, reader(conf), text, func(db *sql.DB) (*ledger.Record, error) {
 		id, err := catalog.Find(ctx, db, text)
 		if err == nil {
 			rows, e := ledger.List(ctx, db, ledger.Query{Prefix: id.String()})
@@ -88,7 +88,7 @@ func place(box string, r *ledger.Record) string {
 // completeBundles completes bundles for a shell.
 func completeBundles(path *string) func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	return cli.Complete(func(ctx context.Context) (list []string, err error) {
-		conf, err := cli.Load(*path, defaults())
+		conf, err := load(*path)
 		if err != nil {
 			return nil, err
 		}

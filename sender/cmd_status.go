@@ -15,6 +15,7 @@ import (
 	"ecluse/internal/config"
 	"ecluse/internal/control"
 	"ecluse/internal/disk"
+	"ecluse/internal/instance"
 	"ecluse/sender/house"
 	"ecluse/sender/ledger"
 	"ecluse/sender/watch"
@@ -33,7 +34,7 @@ is interrupted. Whether it arrives is known on the other side only.`,
 			if err := cli.NoWatchJSON(follow, asJSON); err != nil {
 				return err
 			}
-			conf, err := cli.Load(path, defaults())
+			conf, err := load(path)
 			if err != nil {
 				return err
 			}
@@ -64,14 +65,14 @@ func readStatus(ctx context.Context, conf Config) (*watch.Status, error) {
 	if epoch, err := house.ReadEpoch(disk.New(), conf.State); err == nil {
 		s.Epoch = epoch.String()
 	}
-	err = reader(conf.State).AtRest(func(db *sql.DB) (err error) {
+	err = reader(conf).AtRest(func(db *sql.DB) (err error) {
 		s.Bundles, err = catalog.Counts[ledger.State](ctx, db)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	s.Alarms = watch.Alarms(&s, watch.Facts{})
+	s.Alarms = watch.Alarms(&s, watch.Facts{Held: instance.Held(conf.State), Start: conf.service().Start(), Restart: conf.service().Restart()})
 	return &s, nil
 }
 

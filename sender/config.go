@@ -13,6 +13,8 @@ import (
 
 // Config is sender.yaml.
 type Config struct {
+	Path string `yaml:"-"` // of the file
+
 	Name     string          `yaml:"name"`
 	State    string          `yaml:"state"`
 	Identity string          `yaml:"identity"`

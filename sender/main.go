@@ -36,3 +36,15 @@ is never deleted before it was sent, and stays for keep.sent after that.`,
 
 // configFlag adds --config to a command.
 func configFlag(c *cobra.Command, path *string) { cli.ConfigFlag(c, path, defaultPath) }
+
+// load reads the configuration for a command.
+func load(path string) (Config, error) {
+	conf, err := cli.Load(path, defaults())
+	conf.Path = path
+	return conf, err
+}
+
+// service is the daemon that runs on a configuration.
+func (c Config) service() cli.Service {
+	return cli.Service{Program: "ecluse-sender", Config: c.Path, Installed: defaultPath}
+}

@@ -17,7 +17,7 @@ func Ask[T any](ctx context.Context, r Reader, name string, in any, rest func() 
 	}
 	out, err = rest()
 	if errors.Is(err, os.ErrPermission) {
-		err = WithHint(err, "no daemon runs that could do it for you: systemctl start %s", r.Program)
+		err = WithHint(err, "no daemon runs that could do it for you: %s", r.Service.Start())
 	}
 	return out, err
 }

@@ -17,7 +17,10 @@ import (
 )
 
 // Reader reads a state for a command: from the catalog where it may, and by the daemon's mouth otherwise.
-type Reader struct{ State, Program string }
+type Reader struct {
+	State   string
+	Service Service
+}
 
 // BundleRequest names one bundle to the daemon, by its text or a prefix of it.
 type BundleRequest struct {
@@ -32,7 +35,7 @@ func (r Reader) Open() (*sql.DB, error) {
 // NoDaemon says what somebody without rights on the disk can do where nobody answers.
 func (r Reader) NoDaemon(err error) error {
 	if errors.Is(err, control.ErrNoDaemon) {
-		return WithHint(fmt.Errorf("%s may be read by the daemon's user only, and %w", r.State, err), "start %s, or ask its administrator", r.Program)
+		return WithHint(fmt.Errorf("%s may be read by the daemon's user only, and %w", r.State, err), "%s, or ask its administrator", r.Service.Start())
 	}
 	return err
 }

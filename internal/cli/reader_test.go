@@ -9,7 +9,7 @@ import (
 )
 
 func TestACatalogThatCannotBeReadIsNoEmptyOne(t *testing.T) {
-	r := Reader{State: t.TempDir(), Program: "ecluse-sender"}
+	r := Reader{State: t.TempDir(), Service: Service{Program: "ecluse-sender"}}
 	read := func(*sql.DB) error {
 		t.Error("something was read")
 		return nil

@@ -22,8 +22,14 @@ func TestASecondProcessIsToldWhoHoldsTheState(t *testing.T) {
 	if !errors.Is(err, ErrBusy) || !strings.Contains(err.Error(), "pid "+strconv.Itoa(os.Getpid())) {
 		t.Errorf("the second: %v", err)
 	}
+	if !Held(dir) {
+		t.Error("a state that is held is not seen to be")
+	}
 	if err := first.Release(); err != nil {
 		t.Fatal(err)
+	}
+	if Held(dir) || Held(t.TempDir()) {
+		t.Error("a state that nobody holds is seen to be held")
 	}
 	again, err := Take(dir, 1, replace)
 	if err != nil {

@@ -71,6 +71,10 @@ type Records struct {
 
 // Facts are what alarms are made of, beside the Status itself.
 type Facts struct {
+	// Where the daemon does not answer:
+	Held           bool   // somebody holds the state all the same
+	Start, Restart string // what to type
+
 	Silence   time.Duration           // of a link
 	Up        time.Duration           // since this process began to listen
 	Expecting bool                    // a sender is enrolled
@@ -123,8 +127,12 @@ const aheadMost = 5 * time.Second
 func Alarms(s *Status, f Facts) alarm.List {
 	alarms := alarm.List{}
 	add := alarms.Add
-	if !s.Running {
-		add("stopped", "", "the daemon is not running: nothing is received (systemctl status ecluse-receiver)")
+	switch {
+	case s.Running:
+	case f.Held:
+		add("stuck", "", "a process holds the state and nobody answers on its socket: it starts just now, or the socket was removed (%s)", f.Restart)
+	default:
+		add("stopped", "", "the daemon is not running: nothing is received (%s)", f.Start)
 	}
 	for _, l := range s.Links {
 		quiet := f.Up

@@ -45,6 +45,10 @@ type Link struct {
 
 // Facts are what alarms are made of, beside the Status itself.
 type Facts struct {
+	// Where the daemon does not answer:
+	Held           bool   // somebody holds the state all the same
+	Start, Restart string // what to type
+
 	Stuck  []string // goroutines that stand still
 	Gone   []string // outboxes that are not there
 	Deaf   []Deaf   // outboxes of which nothing is taken
@@ -61,8 +65,12 @@ type Deaf struct{ Outbox, Why string }
 func Alarms(s *Status, f Facts) alarm.List {
 	alarms := alarm.List{}
 	add := alarms.Add
-	if !s.Running {
-		add("stopped", "", "the daemon is not running: nothing is sent (systemctl status ecluse-sender)")
+	switch {
+	case s.Running:
+	case f.Held:
+		add("stuck", "", "a process holds the state and nobody answers on its socket: it starts just now, or the socket was removed (%s)", f.Restart)
+	default:
+		add("stopped", "", "the daemon is not running: nothing is sent (%s)", f.Start)
 	}
 	for _, who := range f.Stuck {
 		add("stuck", "", "%s stands still (systemd's watchdog starts the daemon again; journalctl -u ecluse-sender)", who)
