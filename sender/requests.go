@@ -130,6 +130,8 @@ func answerable(err error) error {
 		return &control.Error{Code: cli.NotFound, Text: err.Error()}
 	case errors.Is(err, catalog.ErrAmbiguous), errors.As(err, &typo):
 		return &control.Error{Code: cli.Usage, Text: err.Error()}
+	case errors.Is(err, dispatch.ErrFormerEpoch):
+		return &control.Error{Code: cli.Refused, Text: err.Error()}
 	case reason.Where() == "ticket":
 		return &control.Error{Code: cli.Refused, Text: err.Error(), Reason: string(reason)}
 	}

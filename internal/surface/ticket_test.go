@@ -341,9 +341,12 @@ func TestACodeOfAFormerEpochIsRefusedByName(t *testing.T) {
 	for _, name := range []string{"epoch", "ticket.key"} {
 		write(t, filepath.Join(low.dir, "state", name), read(t, filepath.Join(anew.dir, "state", name)))
 	}
+	one := low.find("one").text("bundle")
 	low.ends(4, former, "resend", "--ticket", code)
+	low.ends(4, "former epoch", "resend", one)
 	low.start()
 	low.ends(4, former, "resend", "--ticket", code)
+	low.ends(4, "former epoch", "resend", one)
 	if r := low.find("one"); r.text("state") != "sent" || len(below(t, filepath.Join(low.dir, "outbox/default/.ecluse/sent"))) == 0 {
 		t.Errorf("%s", r)
 	}

@@ -68,10 +68,16 @@ func reasonOf(r *ledger.Record) string {
 // ErrNotHere is returned for a bundle whose content is no longer on this side.
 var ErrNotHere = errors.New("its content is no longer here")
 
+// ErrFormerEpoch is returned for a bundle of an earlier life of this sender: the high side accepts nothing of it any more.
+var ErrFormerEpoch = errors.New("it is of a former epoch, which the high side does not accept any more: drop its item anew")
+
 // Resend sends a bundle again that was sent: all of it, or the chunks that are asked for, with the close. No range is all.
 func (d *Dispatcher) Resend(ctx context.Context, id bundle.ID, asked []ticket.Range) error {
 	r, err := d.sent(ctx, id)
 	if err != nil {
+		return err
+	}
+	if err := current(d.o.Ledger, r); err != nil {
 		return err
 	}
 	tenant, err := d.tenant(r.Tenant)
@@ -117,11 +123,22 @@ func (d *Dispatcher) sent(ctx context.Context, id bundle.ID) (*ledger.Record, er
 	}
 }
 
+// current refuses what an earlier life has sent.
+func current(l *ledger.Ledger, r *ledger.Record) error {
+	if r.Epoch != l.Epoch() {
+		return fmt.Errorf("bundle %s: %w", r.Bundle, ErrFormerEpoch)
+	}
+	return nil
+}
+
 // Again notes durably that a bundle that was sent is to be sent once more: all of it, or some chunks.
 func Again(ctx context.Context, l *ledger.Ledger, id bundle.ID, asked []ticket.Range) error {
 	return l.Change(ctx, id, func(have *ledger.Record) error {
 		if have.State != ledger.Sent {
 			return fmt.Errorf("bundle %s is %s: only what was sent can be sent again", id, have.State)
+		}
+		if err := current(l, have); err != nil {
+			return err
 		}
 		have.State, have.Reason, have.Finished, have.Asked = ledger.Sending, nil, nil, asked
 		return nil
