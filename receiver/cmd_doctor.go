@@ -26,7 +26,7 @@ func doctorCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "doctor [flags]", Short: "Look for what does not hold on this machine", Args: cobra.NoArgs,
 		Long: `Look at configuration, keys, trust, disks, sockets, interfaces, the machine and the daemon, and say of each whether it holds, and what to type where it could be better. What does not hold ends the
-command with exit code 1. Where no daemon runs it writes 256 MiB to the state's disk to measure it, and removes them.`,
+command with exit code 1, a configuration that does not with 2. Where no daemon runs it writes 256 MiB to the state's disk to measure it, and removes them.`,
 		Example: "  ecluse-receiver doctor",
 		RunE: func(c *cobra.Command, _ []string) error {
 			d := examine(c.Context(), path)
@@ -42,7 +42,8 @@ command with exit code 1. Where no daemon runs it writes 256 MiB to the state's 
 func examine(ctx context.Context, path string) *cli.Doctor {
 	d := new(cli.Doctor)
 	conf, err := config.Load(path, defaults())
-	d.Check("configuration "+path, err)
+	d.Configuration(path, err)
+	d.Environment(config.Unread[Config](os.Environ()))
 	if err != nil {
 		return d
 	}

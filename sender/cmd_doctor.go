@@ -28,7 +28,7 @@ func doctorCommand() *cobra.Command {
 	each := config.Duration(tryEach)
 	c := &cobra.Command{
 		Use: "doctor [flags]", Short: "Look for what does not hold on this machine", Args: cobra.NoArgs,
-		Long: `Look at configuration, keys, plan, route, interface, outboxes, the machine and the daemon, and say of each whether it holds, and what to type where it could be better. What does not hold ends the command with exit code 1.
+		Long: `Look at configuration, keys, plan, route, interface, outboxes, the machine and the daemon, and say of each whether it holds, and what to type where it could be better. What does not hold ends the command with exit code 1, a configuration that does not with 2.
 
 --probe has the running daemon send a test pattern on a link: ten rates that rise up to --up-to, a second each, while what waits to be sent goes on waiting. On the high side,
 "ecluse-receiver status" then says what came of it, and what to write into the configuration here. root and the daemon's own user may ask for it.`,
@@ -83,7 +83,8 @@ func sendProbe(c *cobra.Command, path string, in probeRequest, asJSON bool) erro
 func examine(ctx context.Context, path string) *cli.Doctor {
 	d := new(cli.Doctor)
 	conf, err := config.Load(path, defaults())
-	d.Check("configuration "+path, err)
+	d.Configuration(path, err)
+	d.Environment(config.Unread[Config](os.Environ()))
 	if err != nil {
 		return d
 	}

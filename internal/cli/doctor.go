@@ -20,6 +20,7 @@ type Finding struct {
 // Doctor collects findings.
 type Doctor struct {
 	Findings []Finding
+	lost     bool // the configuration does not hold
 }
 
 // Check notes that something holds, or why not.
@@ -29,6 +30,19 @@ func (d *Doctor) Check(what string, err error) {
 		return
 	}
 	d.Findings = append(d.Findings, Finding{what, "ok", ""})
+}
+
+// Configuration notes whether the configuration holds. Of nothing else can be said whether it does where that does not.
+func (d *Doctor) Configuration(path string, err error) {
+	d.Check("configuration "+path, err)
+	d.lost = err != nil
+}
+
+// Environment notes variables that override no key, though they look as if.
+func (d *Doctor) Environment(unread []string) {
+	for _, name := range unread {
+		d.Warn("environment", name+" is the name of no key that a variable can override: it is not looked at")
+	}
 }
 
 // Warn notes something that works and could be better.
@@ -74,7 +88,7 @@ func (d *Doctor) Daemon(err error, alarms alarm.List) (runs bool) {
 	return true
 }
 
-// Print prints all findings, and ends with Failed where there is a fault.
+// Print prints all findings, and ends with Failed where there is a fault, and with Usage where it is the configuration.
 func (d *Doctor) Print(w io.Writer, asJSON bool) error {
 	faults := 0
 	for _, f := range d.Findings {
@@ -96,6 +110,9 @@ func (d *Doctor) Print(w io.Writer, asJSON bool) error {
 		if err := PrintJSON(w, d.Findings); err != nil {
 			return err
 		}
+	}
+	if d.lost {
+		return &Error{Code: Usage}
 	}
 	if faults > 0 {
 		return &Error{Code: Failed}

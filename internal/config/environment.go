@@ -1,0 +1,24 @@
+package config
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// Unread lists the variables of an environment, as os.Environ gives it, that look as if they overrode a key of T and override none: of a key that is not there, or that stands in a list. The
+// other side's keys are such too, where both share an environment.
+func Unread[T any](environment []string) (names []string) {
+	known := make(map[string]bool)
+	for _, key := range scalars(reflect.TypeFor[T](), "") {
+		known[envName(key)] = true
+	}
+	for _, v := range environment {
+		name, value, _ := strings.Cut(v, "=")
+		if strings.HasPrefix(name, EnvPrefix+"_") && value != "" && !known[name] {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
