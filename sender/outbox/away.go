@@ -14,42 +14,39 @@ import (
 	"ecluse/protocol/bundle"
 )
 
-// Sent puts an item away into sent/<sequence>/. It may be called again after a crash. Sequences begin anew with every epoch: what an earlier epoch has left under the same
-// number makes room and becomes <sequence>~1, <sequence>~2 ..., the highest being the latest.
+// Sent puts an item away into sent/<sequence>/: the directory that it has in sending/ becomes that. It may be called again after a crash. Sequences begin anew with every epoch: what an
+// earlier epoch has left under the same number makes room and becomes <sequence>~1, <sequence>~2 ..., the highest being the latest.
 func (b *Outbox) Sent(item Item, sequence uint64) error {
-	dir := b.sentDir(sequence)
-	to := filepath.Join(dir, item.Name)
-	from := b.sendingPath(item)
-	if _, err := b.o.Disk.Lstat(from); errors.Is(err, os.ErrNotExist) && b.exists(to) {
+	from, dir := SendingDir(b.o.Dir, item.ID), b.sentDir(sequence)
+	if !b.exists(b.sendingPath(item)) && b.exists(filepath.Join(dir, item.Name)) {
 		return b.leave(item) // done before
 	}
-	if err := b.makeRoom(dir); err != nil {
-		return fmt.Errorf("put away what was sent as %d: %w", sequence, err)
+	err := b.o.Disk.Chtimes(from, time.Time{}, b.o.Now()) // what is kept for a time is kept from now on
+	if err == nil {
+		err = b.rename(from, dir)
 	}
-	if err := b.rename(from, to); err != nil {
-		return fmt.Errorf("put away what was sent as %d: %w", sequence, err)
-	}
-	return b.leave(item)
-}
-
-// makeRoom makes an empty directory, moving one that is not empty to the next free number behind it.
-func (b *Outbox) makeRoom(dir string) error {
-	err := b.o.Disk.Mkdir(dir, 0o700)
-	if !errors.Is(err, os.ErrExist) {
-		return err
-	}
-	if err := b.o.Disk.Remove(dir); err != nil { // it holds something
-		for n := 1; ; n++ {
-			err := b.rename(dir, dir+"~"+strconv.Itoa(n))
-			if err == nil {
-				break
-			}
-			if !errors.Is(err, os.ErrExist) {
-				return err
-			}
+	if errors.Is(err, os.ErrExist) {
+		if err = b.makeRoom(dir); err == nil {
+			err = b.rename(from, dir)
 		}
 	}
-	return b.o.Disk.Mkdir(dir, 0o700)
+	if err != nil {
+		return fmt.Errorf("put away what was sent as %d: %w", sequence, err)
+	}
+	return nil
+}
+
+// makeRoom takes away a directory that is empty, and moves one that is not to the next free number behind it.
+func (b *Outbox) makeRoom(dir string) error {
+	if b.o.Disk.Remove(dir) == nil {
+		return nil
+	}
+	for n := 1; ; n++ {
+		err := b.rename(dir, dir+"~"+strconv.Itoa(n))
+		if !errors.Is(err, os.ErrExist) {
+			return err
+		}
+	}
 }
 
 // SentPath says where an item stands that was sent in the present epoch; ok is false when it is not there any more.

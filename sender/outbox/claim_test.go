@@ -182,6 +182,16 @@ func TestAnEarlierEpochMakesRoom(t *testing.T) {
 	}
 }
 
+func TestWhatWasLongOnItsWayIsKeptFromItsEndOn(t *testing.T) {
+	t.Parallel()
+	y := build(t, Options{})
+	item := y.claimed("item", 1)
+	old := time.Now().Add(-48 * time.Hour)
+	must(t, os.Chtimes(filepath.Dir(item.Path), old, old))
+	must(t, y.Sent(item, 1))
+	must(t, y.PurgeSent(time.Now().Add(-time.Hour), func(k Kept) bool { t.Errorf("it is to be purged, as of %v", k.Since); return false }))
+}
+
 func TestFailedIsTheSameAfterACrash(t *testing.T) {
 	t.Parallel()
 	for name, crash := range map[string]func(y *yard, item Item) error{
