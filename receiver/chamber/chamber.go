@@ -69,6 +69,7 @@ type Chamber struct {
 	reserved map[bundle.ID]reservation
 	heart    map[bundle.Name]Heart
 	verified map[bundle.ID]freshness // see fresh
+	near     map[string]bool         // destinations to which is moved; see seemsNear
 	due      map[bundle.ID]due       // content that is to be purged one day
 	refusals refusals
 
@@ -91,7 +92,7 @@ const (
 func New(o Options) *Chamber {
 	c := &Chamber{
 		o: o, verify: make(chan struct{}, verifyMost), asked: make(chan struct{}, askedMost), reserved: make(map[bundle.ID]reservation), heart: make(map[bundle.Name]Heart),
-		verified: make(map[bundle.ID]freshness), due: make(map[bundle.ID]due), refusals: newRefusals(), settled: make(chan struct{}), outlets: make(map[bundle.Name]*outlet),
+		verified: make(map[bundle.ID]freshness), near: make(map[string]bool), due: make(map[bundle.ID]due), refusals: newRefusals(), settled: make(chan struct{}), outlets: make(map[bundle.Name]*outlet),
 		pause: func(failures int) time.Duration { return min(retryMost, retryFirst<<min(failures-1, 10)) },
 	}
 	for name, t := range o.Tenants {

@@ -143,7 +143,7 @@ func (c *Chamber) undecided(id bundle.ID, err error) error {
 func (c *Chamber) verifyOnce(r *ledger.Record) error {
 	err := c.check(r)
 	if err == nil {
-		c.fresh(r.Bundle, nil, nil)
+		c.fresh(r.Bundle, freshness{})
 		return nil
 	}
 	if !isRejection(err) {

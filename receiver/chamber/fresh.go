@@ -20,10 +20,11 @@ type freshness struct {
 	at      time.Time          // by the monotonic clock
 	signed  *quarantine.Signed // the papers; nil: they are read again
 	signers quarantine.Signers // by whose word they hold
+	ready   bool               // it stands ready for its destination, and the intent is on record
 }
 
-// fresh notes that all content of a bundle was held against its manifest by this process just now, and its papers against signers, unless they are nil.
-func (c *Chamber) fresh(id bundle.ID, signed *quarantine.Signed, signers quarantine.Signers) {
+// fresh notes that all content of a bundle was held against its manifest by this process just now, and what else holds of it.
+func (c *Chamber) fresh(id bundle.ID, now freshness) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var bytes int64
@@ -32,10 +33,11 @@ func (c *Chamber) fresh(id bundle.ID, signed *quarantine.Signed, signers quarant
 			bytes += f.signed.Manifest.Size
 		}
 	}
-	if signed != nil && bytes+signed.Manifest.Size > freshBytes {
-		signed = nil
+	if now.signed != nil && bytes+now.signed.Manifest.Size > freshBytes {
+		now.signed = nil
 	}
-	c.verified[id] = freshness{time.Now(), signed, signers}
+	now.at = time.Now()
+	c.verified[id] = now
 }
 
 // forgetFresh forgets what is fresh no more.
@@ -51,11 +53,13 @@ func (c *Chamber) stale(id bundle.ID) {
 	c.mu.Unlock()
 }
 
-func (c *Chamber) isFresh(id bundle.ID) bool {
+// isFresh says whether a bundle's content need not be read again, and whether it stands ready besides.
+func (c *Chamber) isFresh(id bundle.ID) (fresh, ready bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f, ok := c.verified[id]
-	return ok && time.Since(f.at) <= freshFor
+	fresh = ok && time.Since(f.at) <= freshFor
+	return fresh, fresh && f.ready
 }
 
 // signedOf reads the papers of a bundle in quarantine and verifies them, unless that was done just now by the word of the same signers.

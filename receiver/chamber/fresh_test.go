@@ -21,7 +21,7 @@ func TestPapersAreReadAgainByTheWordOfOthers(t *testing.T) {
 	r := h.take(i, ledger.Quarantined)
 	first, err := h.signedOf(r)
 	must(t, err)
-	h.fresh(i.id(), first, h.trust.Signers())
+	h.fresh(i.id(), freshness{signed: first, signers: h.trust.Signers()})
 	manifest := filepath.Join(Dir(p.at(state), "cssf", i.id()), quarantine.ManifestName)
 	must(t, os.Rename(manifest, manifest+".away"))
 	if again, err := h.signedOf(r); again != first || err != nil {
@@ -40,7 +40,7 @@ func TestPapersAreReadAgainByTheWordOfOthers(t *testing.T) {
 		t.Error("those who are trusted again were not asked")
 	}
 
-	h.fresh(i.id(), first, h.trust.Signers())
+	h.fresh(i.id(), freshness{signed: first, signers: h.trust.Signers()})
 	f := h.verified[i.id()]
 	f.at = time.Now().Add(-2 * freshFor)
 	h.verified[i.id()] = f
@@ -53,8 +53,8 @@ func TestPapersAreReadAgainByTheWordOfOthers(t *testing.T) {
 	}
 	large := *first
 	large.Manifest = &bundle.Manifest{Size: freshBytes/2 + 1}
-	h.fresh(bundle.ID{1}, &large, nil)
-	h.fresh(bundle.ID{2}, &large, nil)
+	h.fresh(bundle.ID{1}, freshness{signed: &large})
+	h.fresh(bundle.ID{2}, freshness{signed: &large})
 	if h.verified[bundle.ID{1}].signed == nil || h.verified[bundle.ID{2}].signed != nil {
 		t.Error("papers are kept beyond their bound, or not at all")
 	}

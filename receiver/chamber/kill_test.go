@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"ecluse/protocol/bundle"
+	"ecluse/receiver/deliver"
 	"ecluse/receiver/ledger"
 	"ecluse/receiver/release"
 )
@@ -24,13 +25,26 @@ const (
 	childKill = "ECLUSE_TEST_CHAMBER_KILL"
 )
 
-// walk is what a life is about: one item that nobody is asked about and that goes to two destinations, and one that a person releases.
-func walk(t testing.TB, dir string) (p *plan, auto, asked *item) {
+// walk is what a life is about: one item that nobody is asked about and that goes to two destinations, one that a person releases, and one that is made ready for its destination before it
+// comes into quarantine.
+func walk(t testing.TB, dir string) (p *plan, auto, asked, near *item) {
 	p = planIn(t, dir, release.ModeOne)
 	p.tenant("auto", release.ModeAutomatic, imports, "second")
 	auto = p.lows[0].pack(t, "auto", small("auto"))
 	asked = p.lows[0].pack(t, "cssf", small("asked"))
-	return p, auto, asked
+	p.tenant("near", release.ModeAutomatic, "third")
+	near = p.lows[0].pack(t, "near", small("near"))
+	return p, auto, asked, near
+}
+
+// walked opens a house that takes all of a walk to its end.
+func walked(t testing.TB, p *plan, items ...*item) *house {
+	h := p.open(t)
+	h.seemsNear(p.at("third"), deliver.Result{})
+	for _, i := range items {
+		h.finish(i)
+	}
+	return h
 }
 
 // finish brings an item to its end, wherever it stands.
@@ -55,7 +69,7 @@ func TestChild(t *testing.T) {
 	}
 	at, err := strconv.Atoi(os.Getenv(childKill))
 	must(t, err)
-	p, auto, asked := walk(t, dir)
+	p, auto, asked, near := walk(t, dir)
 	acts := 0
 	p.disk.before = func(act, path string) error { // one at a time: kill has to be the last thing that happens
 		p.disk.mu.Lock()
@@ -66,9 +80,7 @@ func TestChild(t *testing.T) {
 		}
 		return nil
 	}
-	h := p.open(t)
-	h.finish(auto)
-	h.finish(asked)
+	walked(t, p, auto, asked, near)
 }
 
 // live runs a child, and says whether it was killed.
@@ -94,8 +106,9 @@ func TestAKilledLifeIsFinishedByTheNext(t *testing.T) {
 	const most = 500
 	for at := 1; ; at++ {
 		dir := t.TempDir()
-		must(t, os.Mkdir(filepath.Join(dir, imports), 0o755))
-		must(t, os.Mkdir(filepath.Join(dir, "second"), 0o755))
+		for _, name := range []string{imports, "second", "third"} {
+			must(t, os.Mkdir(filepath.Join(dir, name), 0o755))
+		}
 		if !live(t, dir, at) {
 			if at < 20 {
 				t.Errorf("a whole life has %d acts: nothing was tried", at)
@@ -116,20 +129,19 @@ func TestAKilledLifeIsFinishedByTheNext(t *testing.T) {
 
 // finished opens a last life, and requires that everything stands where it belongs, once.
 func finished(t *testing.T, dir string) {
-	p, auto, asked := walk(t, dir)
-	h := p.open(t)
-	h.finish(auto)
-	h.finish(asked)
+	p, auto, asked, near := walk(t, dir)
+	h := walked(t, p, auto, asked, near)
 	stands(t, p.at(imports), auto, asked)
 	stands(t, p.at("second"), auto)
-	for _, i := range []*item{auto, asked} {
+	stands(t, p.at("third"), near)
+	for _, i := range []*item{auto, asked, near} {
 		eventually(t, "papers alone are left of it", func() bool { return names(t, p.quarantine(i)) == papers })
 		h.unstaged(i)
 		if r := h.record(i); *r.Sequence != 1 || r.Manifest == nil || len(r.Deliveries) != len(p.tenants[r.Tenant].Destinations) {
 			t.Errorf("its record: %+v", r)
 		}
 	}
-	for tenant, i := range map[bundle.Name]*item{"auto": auto, "cssf": asked} {
+	for tenant, i := range map[bundle.Name]*item{"auto": auto, "cssf": asked, "near": near} {
 		eventually(t, "nothing else stands in quarantine", func() bool { return names(t, p.at(state, "quarantine", string(tenant))) == i.id().String() })
 	}
 	if got := strings.TrimSpace(names(t, p.at(state, "receiving"))); got != "" {

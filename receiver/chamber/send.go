@@ -93,11 +93,11 @@ func (c *Chamber) deliverTo(ways []*way, d deliver.Options, last bool) {
 			continue
 		}
 		r := w.record
+		fresh, ready := c.isFresh(r.Bundle)
 		going = append(going, w)
-		jobs = append(jobs, deliver.Job{
-			ID: r.Bundle, Name: w.signed.Manifest.Name, Sequence: w.signed.Manifest.Sequence, Table: w.signed.Manifest.Table,
-			Dir: Dir(c.o.State, r.Tenant, r.Bundle), Verified: c.isFresh(r.Bundle), Previous: delivery(r, d.Directory),
-		})
+		job := jobOf(r.Bundle, w.signed, Dir(c.o.State, r.Tenant, r.Bundle))
+		job.Verified, job.Ready, job.Previous = fresh, ready, delivery(r, d.Directory)
+		jobs = append(jobs, job)
 	}
 	if len(jobs) == 0 {
 		return
@@ -107,6 +107,7 @@ func (c *Chamber) deliverTo(ways []*way, d deliver.Options, last bool) {
 	for i, w := range going {
 		w.err = results[i].Err
 		outcomes[w] = results[i].Outcome
+		c.seemsNear(d.Directory, results[i])
 		if results[i].Left != "" {
 			c.o.Log.Warn("what was replaced could not be removed", zap.Stringer("bundle", w.record.Bundle), zap.String("left", results[i].Left))
 		}
@@ -183,8 +184,7 @@ func (c *Chamber) note(directory string) deliver.Note {
 			if r.State != ledger.Approved {
 				return fmt.Errorf("bundle %s is %s: %w", r.Bundle, r.State, deliver.ErrOver)
 			}
-			e := entry(r, directory)
-			e.Name, e.Inode = intents[i].Final, intents[i].Inode
+			noteIntent(r, directory, intents[i])
 			return nil
 		})
 		for i, err := range errs {
@@ -194,6 +194,18 @@ func (c *Chamber) note(directory string) deliver.Note {
 		}
 		return errs
 	}
+}
+
+// noteIntent puts into a record what is about to be renamed to which name of a destination.
+func noteIntent(r *ledger.Record, directory string, i deliver.Intent) {
+	e := entry(r, directory)
+	e.Name, e.Inode = i.Final, i.Inode
+}
+
+// jobOf is a bundle on its way from a directory.
+func jobOf(id bundle.ID, signed *quarantine.Signed, dir string) deliver.Job {
+	m := signed.Manifest
+	return deliver.Job{ID: id, Name: m.Name, Sequence: m.Sequence, Table: m.Table, Dir: dir}
 }
 
 // entry is the part of a record that is about one destination; it is made if it is not there.

@@ -166,10 +166,11 @@ func (c *Chamber) takeBack(b *assemble.Staged) error {
 // long that everybody else waited for it.
 const syncedApart = 1 << 20
 
-// close makes the bundle durable, judges its place in the chain and moves it into quarantine; where its tenant asks for nobody it is released as well. All of that is one change: many
-// share its sync.
+// close makes the bundle durable, judges its place in the chain and moves it into quarantine; where its tenant asks for nobody it is released as well, and where it
+// goes from there is noted. All of that is one change: many share its sync.
 func (c *Chamber) close(b *assemble.Staged, signed *quarantine.Signed, signers quarantine.Signers, dir string) error {
 	m := signed.Manifest
+	intent := c.makeReady(b.ID, signed, dir)
 	if m.Table.Total()+m.Size >= syncedApart {
 		if err := c.o.Sync(c.ctx); err != nil {
 			return err
@@ -184,7 +185,7 @@ func (c *Chamber) close(b *assemble.Staged, signed *quarantine.Signed, signers q
 	if c.o.Tenants[m.Tenant].Release != release.ModeAutomatic {
 		papers = nil // they are read again when somebody decides
 	}
-	c.fresh(b.ID, papers, signers) // before anybody can see it: a late word would speak of what happened since
+	c.fresh(b.ID, freshness{signed: papers, signers: signers, ready: intent != nil}) // before anybody can see it: a late word would speak of what happened since
 	err := c.o.Ledger.Steps(context.WithoutCancel(c.ctx), b.ID, func(r *ledger.Record) error {
 		if r.State != ledger.Receiving && r.State != ledger.Damaged {
 			return errOver
@@ -200,6 +201,9 @@ func (c *Chamber) close(b *assemble.Staged, signed *quarantine.Signed, signers q
 	}, func(r *ledger.Record) error {
 		if released = release.Automatic(c.o.Tenants[m.Tenant].Release, r); released {
 			r.State = ledger.Approved
+			if intent != nil {
+				noteIntent(r, c.o.Tenants[m.Tenant].Destinations[0].Directory, *intent)
+			}
 		}
 		return nil
 	})

@@ -109,7 +109,7 @@ func (b *batch) sync() error {
 	copied, moved := false, false
 	for _, p := range b.parcels {
 		copied = copied || b.waiting(p) && p.copied
-		moved = moved || b.waiting(p) && !p.copied
+		moved = moved || b.waiting(p) && !p.copied && !p.Ready
 	}
 	var err error
 	switch {
@@ -130,7 +130,7 @@ func (b *batch) announce() {
 	var intents []Intent
 	var parcels []*parcel
 	for _, p := range b.parcels {
-		if b.waiting(p) {
+		if b.waiting(p) && !p.noted {
 			intents = append(intents, p.intent())
 			parcels = append(parcels, p)
 		}

@@ -6,6 +6,8 @@
 //	   v
 //	sync --> intent (name, inode) is durable --> rename to DIRECTORY/NAME --> sync of DIRECTORY --> the caller's ledger: imported
 //
+// What is released at once and only has to be moved is made ready while it is staged still, and its intent is noted with the change that puts it into quarantine (Ready).
+//
 // It promises: under the final name stands the whole item or nothing of it; a kill between any two steps leaves something that the next attempt either finishes or
 // removes, and what was renamed is never delivered again, even where somebody has taken it away meanwhile; nothing is a hard link to what is in quarantine; a name
 // that is taken is treated as Clash says. It holds that by one rule: what an intent names is removed only after the intent was taken back, so where it is no longer in

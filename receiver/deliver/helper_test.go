@@ -49,6 +49,11 @@ func tree() []entry {
 	}
 }
 
+// willing is a tree that its owner may change under the modes that it gets.
+func willing() []entry {
+	return []entry{{"item/", 0o700, 1_000_000_000, ""}, {"item/a", 0o600, 1_000_000_001, "alpha"}, {"item/b/", 0o700, 1_000_000_002, ""}, {"item/b/tool", 0o700, -7, "#!/bin/sh\n"}}
+}
+
 func twig() []entry {
 	return []entry{{"item/", 0o700, 1_000_000_000, ""}, {"item/a", 0o600, 1_000_000_001, "alpha"}, {"item/b/", 0o500, 1_000_000_002, ""}}
 }
@@ -72,6 +77,7 @@ type place struct {
 	to    string
 	items []entry
 	book  book
+	ready bool // the next attempt is of a process that makes it ready before it comes into quarantine
 }
 
 // book is a ledger of one bundle: a file, so that it outlives a killed process. ask is called before and after each change.
@@ -191,7 +197,16 @@ func (p *place) options() Options {
 }
 
 func (p *place) deliver(o Options) (Outcome, error) {
-	p.job.Previous = p.book.read(p.t)
+	p.job.Previous, p.job.Verified, p.job.Ready = p.book.read(p.t), false, false
+	if p.ready {
+		p.ready, p.job.Verified = false, true
+		intent, ok := Ready(context.Background(), disk.New(), p.job, o)
+		if !ok {
+			p.t.Fatal("it was not made ready")
+		}
+		must(p.t, p.book.intent(intent.Final, intent.Inode))
+		p.job.Previous, p.job.Ready = p.book.read(p.t), true
+	}
 	return deliverOne(context.Background(), disk.New(), p.job, o, p.book.intent)
 }
 

@@ -71,6 +71,7 @@ type Job struct {
 	Table    *bundle.Table    // the manifest's
 	Dir      string           // the quarantined bundle: it holds files/NAME
 	Verified bool             // all content was held against Table by this process just now: what is moved is not read again
+	Ready    bool             // Ready made it so in this process, and Previous is its intent: all of that became durable together
 	Previous *ledger.Delivery // what is on record of this destination since the last attempt ended: its intent, if it has a name, or nil
 }
 

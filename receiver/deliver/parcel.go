@@ -39,7 +39,7 @@ func (p *parcel) item() string { return filepath.Join(quarantine.FilesName, p.Na
 // isDir says whether the item is a directory; it is the first one of the table then.
 func (p *parcel) isDir() bool { return p.Table.Dirs() > 0 }
 
-// prepare makes the item ready to be renamed, or finds that it was.
+// prepare makes the item ready to be renamed, or finds that it is, or was renamed.
 func (p *parcel) prepare() (err error) {
 	if err := p.b.content.ctx.Err(); err != nil {
 		return err
@@ -58,7 +58,7 @@ func (p *parcel) prepare() (err error) {
 	p.b.step("open")
 	if p.Previous != nil && p.Previous.Name != "" {
 		p.noted = true
-		if err := p.resume(); err != nil || p.renamed {
+		if err := p.resume(); err != nil || p.renamed || p.Ready {
 			return err
 		}
 		p.b.step("resume")
@@ -95,6 +95,11 @@ func (p *parcel) resume() error {
 		waiting, err := p.waiting()
 		if err != nil {
 			return err
+		}
+		if waiting && p.Ready {
+			p.final, p.inode = p.Previous.Name, p.Previous.Inode
+			p.b.d.taken[p.final] = true
+			return nil
 		}
 		if waiting {
 			return p.withdraw()
