@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"ecluse/protocol/bundle"
 	"ecluse/receiver/ledger"
 	"ecluse/receiver/release"
 )
@@ -47,6 +48,10 @@ func TestADestinationThatGoesAfterItWasNear(t *testing.T) {
 	h.take(one, ledger.Imported)
 	must(t, os.Rename(p.at(imports), p.at("away")))
 	h.take(two, ledger.Approved)
+	eventually(t, "its reason is on record", func() bool { return reasonOf(h.record(two)) == bundle.ReasonDestination })
+	if r := h.record(two); len(r.Deliveries) > 0 && r.Deliveries[0].Name != "" {
+		t.Errorf("nobody can reject it: %+v", r.Deliveries)
+	}
 	must(t, os.Rename(p.at("away"), p.at(imports)))
 	must(t, h.Deliver(t.Context(), two.id()))
 	stands(t, p.at(imports), one, two)

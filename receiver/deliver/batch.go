@@ -9,6 +9,7 @@ import (
 
 	"ecluse/internal/disk"
 	"ecluse/receiver/ledger"
+	"ecluse/receiver/quarantine"
 )
 
 // thoroughMost is up to how many files and directories of a single bundle are synced one by one. Above, and for several bundles, one sync of the whole file system costs less.
@@ -35,6 +36,7 @@ func Batch(ctx context.Context, disks *disk.Disk, jobs []Job, o Options, note No
 		for i := range results {
 			results[i].Err = err
 		}
+		withdrawAll(disks, jobs, note, results)
 		return results
 	}
 	defer d.close()
@@ -48,6 +50,30 @@ func Batch(ctx context.Context, disks *disk.Disk, jobs []Job, o Options, note No
 	b.thorough = len(jobs) == 1 && jobs[0].Table.Files()+jobs[0].Table.Dirs() <= thoroughMost
 	b.run()
 	return results
+}
+
+// withdrawAll takes back the intents of what was never moved, where there is no destination to begin with: nobody can reject a bundle that may be there already. What cannot be taken back
+// stands, and the next attempt looks again.
+func withdrawAll(disks *disk.Disk, jobs []Job, note Note, results []Result) {
+	var intents []Intent
+	var of []int
+	for i, j := range jobs {
+		if j.Previous == nil || j.Previous.Name == "" {
+			continue
+		}
+		item, err := disks.Lstat(filepath.Join(j.Dir, quarantine.FilesName, j.Name))
+		if err == nil && inode(item) == j.Previous.Inode {
+			intents, of = append(intents, Intent{ID: j.ID}), append(of, i)
+		}
+	}
+	if len(intents) == 0 {
+		return
+	}
+	for n, err := range note(intents) {
+		if err != nil && !errors.Is(err, ErrOver) {
+			results[of[n]].Err = errors.Join(results[of[n]].Err, fmt.Errorf("take back the intent for %s: %w", intents[n].ID, err))
+		}
+	}
 }
 
 func (b *batch) step(name string) { b.o.hook(name) }

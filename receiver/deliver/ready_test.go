@@ -108,4 +108,7 @@ func TestWhatIsReadyAndCannotBeRenamed(t *testing.T) {
 	if _, err := p.deliver(p.options()); !errors.As(err, &failed) || failed.Reason != bundle.ReasonDestination {
 		t.Errorf("without a destination: %v", err)
 	}
+	if intent := p.book.read(t); intent.Name != "" {
+		t.Errorf("without a destination, and nobody can reject it: %+v", intent)
+	}
 }
