@@ -99,13 +99,22 @@ type options struct {
 	prepare func(l *lab) // before anything is laid out: mounts
 }
 
+// shortDir is t.TempDir without the test's name: below it stand sockets, whose paths have 107 bytes at most.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "ecl")
+	must(t, err)
+	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
+	return dir
+}
+
 // up makes a lab with two paired sides. Nothing runs yet.
 func up(t *testing.T, o options) *lab {
 	t.Helper()
 	need(t)
 	l := &lab{t: t, name: fmt.Sprintf("ecl%d-%d", os.Getpid()%100000, labs.Add(1)), dir: o.dir}
 	if l.dir == "" {
-		l.dir = t.TempDir()
+		l.dir = shortDir(t)
 	}
 	if o.mtu == 0 {
 		o.mtu = 1500
