@@ -69,7 +69,7 @@ func (d *Dispatcher) first(l *lane, t *task) error {
 }
 
 func (d *Dispatcher) packOptions(t *task) pack.Options {
-	return pack.Options{ChunkSize: d.o.ChunkSize, Buffers: d.o.Buffers, Class: t.item.Class}
+	return pack.Options{ChunkSize: d.o.ChunkSize, Buffers: d.o.Buffers, Class: t.item.Class, Patience: d.o.Patience}
 }
 
 // unchanged holds an item against what an earlier life offered of it: the receiver goes by that first offer.

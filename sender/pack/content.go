@@ -8,6 +8,7 @@ import (
 	"hash"
 	"io"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -59,7 +60,7 @@ func readFull(ctx context.Context, d *disk.Disk, fd int, b []byte, offset int64)
 func First(w *Walked, o Options) *Pass {
 	o = o.filled()
 	layout := bundle.NewLayout(w.Table, o.ChunkSize)
-	s := &first{w: w, layout: layout, trail: newTrail(w.disk, w.dir), tick: tick{fine: w.fine}, sha: sha256.New()}
+	s := &first{w: w, layout: layout, trail: newTrail(w.disk, w.dir), tick: tick{fine: w.fine}, sha: sha256.New(), patience: o.Patience}
 	p := newPass(s, o)
 	if layout.Chunks() > bundle.MaxContentChunks {
 		p.err = errTooManyChunks
@@ -94,9 +95,12 @@ type first struct {
 	trail  *trail
 	file   openFile
 	tick   tick
-	sha    hash.Hash
-	sum    bundle.Digest // what sha writes to, so that a file costs no allocation
-	marks  []bundle.Mark
+
+	patience time.Duration // that is left
+
+	sha   hash.Hash
+	sum   bundle.Digest // what sha writes to, so that a file costs no allocation
+	marks []bundle.Mark
 }
 
 func (s *first) next() (int, []bundle.Run, int, bool) { return s.layout.Next() }
@@ -111,7 +115,7 @@ func (s *first) mark(number int, m bundle.Mark) bool {
 func (s *first) read(ctx context.Context, runs []bundle.Run, content []byte) (bool, error) {
 	for _, r := range runs {
 		if s.file.number != r.File {
-			if err := s.open(r.File); err != nil {
+			if err := s.open(ctx, r.File); err != nil {
 				return false, err
 			}
 		}
@@ -142,15 +146,15 @@ func readError(path bundle.Path, err error) error {
 }
 
 // open opens a file and holds that it is the one that was walked, at a moment from which on every change will show.
-func (s *first) open(number uint32) error {
+func (s *first) open(ctx context.Context, number uint32) error {
 	f := s.w.Table.File(int(number))
 	fd, err := s.trail.open(f.Path)
 	if err != nil {
 		return err
 	}
 	s.file = openFile{number: number, fd: fd, path: f.Path, size: f.Size}
-	if held, _ := disk.WriterHolds(fd); held { // where leases do not work what settled is trusted
-		return &ErrChanged{string(f.Path), whatHeld}
+	if err := s.unwritten(ctx); err != nil {
+		return err
 	}
 	was := s.w.files.at(int(number) - 1)
 	s.tick.pass(was.dev, was.ctime)
@@ -158,6 +162,25 @@ func (s *first) open(number uint32) error {
 		_ = unix.Fadvise(fd, 0, 0, unix.FADV_SEQUENTIAL) // advice
 	}
 	return s.check()
+}
+
+// unwritten waits, as long as there is patience left, until nobody has the open file open for writing.
+func (s *first) unwritten(ctx context.Context) error {
+	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
+		held, _ := disk.WriterHolds(s.file.fd) // where leases do not work what settled is trusted
+		switch {
+		case !held:
+			return nil
+		case s.patience <= 0:
+			return &ErrChanged{string(s.file.path), whatHeld}
+		}
+		select {
+		case <-time.After(pause):
+			s.patience -= pause
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // check holds that the open file is what it was when it was walked.

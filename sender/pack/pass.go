@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -18,6 +19,10 @@ type Options struct {
 	ChunkSize int // bytes: a power of two, 4,096 to 4 MiB; 0 is 4 MiB
 	Buffers   *Buffers
 	Class     bundle.Class // how pressing its need of memory is; 0 is Normal
+
+	// Patience is how long a first pass waits, for all its files together, until nobody has one open for writing. A program that starts another shares its open files with it for a moment,
+	// also those that it has closed and dropped meanwhile.
+	Patience time.Duration
 }
 
 // Chunk is one chunk, ready to be cut into slices. Its bundle is for the caller to fill in. Runs, frame and stored content belong to it until Release.

@@ -246,6 +246,21 @@ func TestFirstRefusesAFileThatSomebodyWrites(t *testing.T) {
 	}
 }
 
+func TestFirstWaitsForAWriterThatLetsGo(t *testing.T) {
+	content := map[string][]byte{"a": prose(10), "b": prose(20)}
+	top := tree(t, "item", content)
+	f, err := os.OpenFile(top+"/a", os.O_WRONLY, 0)
+	must(t, err)
+	w, err := Walk(disk.New(), top, bundle.Linux)
+	must(t, err)
+	o := options()
+	o.Patience = 30 * time.Second
+	time.AfterFunc(20*time.Millisecond, func() { f.Close() })
+	if _, err := drain(t, First(w, o)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestChangeDuringThePass changes what has been read already: only the look at the whole at the end sees it.
 func TestChangeDuringThePass(t *testing.T) {
 	for name, change := range map[string]func(top string) error{
