@@ -69,7 +69,7 @@ type Chamber struct {
 	reserved map[bundle.ID]reservation
 	heart    map[bundle.Name]Heart
 	verified map[bundle.ID]freshness // see fresh
-	near     map[string]bool         // destinations to which is moved; see seemsNear
+	byRename map[string]bool         // see noteTransfer
 	due      map[bundle.ID]due       // content that is to be purged one day
 	refusals refusals
 
@@ -92,7 +92,7 @@ const (
 func New(o Options) *Chamber {
 	c := &Chamber{
 		o: o, verify: make(chan struct{}, verifyMost), asked: make(chan struct{}, askedMost), reserved: make(map[bundle.ID]reservation), heart: make(map[bundle.Name]Heart),
-		verified: make(map[bundle.ID]freshness), near: make(map[string]bool), due: make(map[bundle.ID]due), refusals: newRefusals(), settled: make(chan struct{}), outlets: make(map[bundle.Name]*outlet),
+		verified: make(map[bundle.ID]freshness), byRename: make(map[string]bool), due: make(map[bundle.ID]due), refusals: newRefusals(), settled: make(chan struct{}), outlets: make(map[bundle.Name]*outlet),
 		pause: func(failures int) time.Duration { return min(retryMost, retryFirst<<min(failures-1, 10)) },
 	}
 	for name, t := range o.Tenants {
@@ -123,6 +123,7 @@ func (c *Chamber) Start(ctx context.Context) error {
 			c.o.Log.Error("an approved bundle cannot be delivered", zap.Stringer("bundle", id), zap.Error(err))
 			continue
 		}
+		c.withdraw(r, c.o.Tenants[r.Tenant].Destinations)
 		if !c.send(r.Tenant, id) {
 			c.o.Log.Error("an approved bundle cannot be delivered: its tenant is not configured any more", zap.Stringer("bundle", id), zap.String("tenant", string(r.Tenant)))
 		}

@@ -7,6 +7,9 @@
 //	      --> approved: automatic, or by one or two people (release.Decide)
 //	      --> delivered --> imported         (deliver), retried while a destination fails
 //
+// Where nobody is asked and the one destination takes by rename, modes and times are set while the bundle is staged, and its intent is noted with its quarantine: the destination is looked at
+// before that, and nothing is written there.
+//
 // Every arrow is one change of the ledger; those that follow each other at once, into quarantine and to an automatic approval, become durable together. The chamber holds no state of its own that a restart would miss: what was approved and not delivered is found in
 // the ledger, what was whole and not quarantined in the staging directory.
 //

@@ -17,27 +17,27 @@ const freshBytes = 16 << 20
 
 // freshness is what was found right, and when.
 type freshness struct {
-	at      time.Time          // by the monotonic clock
-	signed  *quarantine.Signed // the papers; nil: they are read again
-	signers quarantine.Signers // by whose word they hold
-	ready   bool               // it stands ready for its destination, and the intent is on record
+	at       time.Time          // by the monotonic clock
+	signed   *quarantine.Signed // the papers; nil: they are read again
+	signers  quarantine.Signers // by whose word they hold
+	prepared bool               // for its destination; that counts only with an intent on record
 }
 
-// fresh notes that all content of a bundle was held against its manifest by this process just now, and what else holds of it.
-func (c *Chamber) fresh(id bundle.ID, now freshness) {
+// fresh notes that all content of a bundle was held against its manifest by this process just now, and its papers against signers, unless they are nil.
+func (c *Chamber) fresh(id bundle.ID, f freshness) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var bytes int64
-	for _, f := range c.verified {
-		if f.signed != nil {
-			bytes += f.signed.Manifest.Size
+	for _, other := range c.verified {
+		if other.signed != nil {
+			bytes += other.signed.Manifest.Size
 		}
 	}
-	if now.signed != nil && bytes+now.signed.Manifest.Size > freshBytes {
-		now.signed = nil
+	if f.signed != nil && bytes+f.signed.Manifest.Size > freshBytes {
+		f.signed = nil
 	}
-	now.at = time.Now()
-	c.verified[id] = now
+	f.at = time.Now()
+	c.verified[id] = f
 }
 
 // forgetFresh forgets what is fresh no more.
@@ -53,21 +53,17 @@ func (c *Chamber) stale(id bundle.ID) {
 	c.mu.Unlock()
 }
 
-// isFresh says whether a bundle's content need not be read again, and whether it stands ready besides.
-func (c *Chamber) isFresh(id bundle.ID) (fresh, ready bool) {
+// freshOf is what was found right of a bundle, whose content need not be read again; false where that was too long ago.
+func (c *Chamber) freshOf(id bundle.ID) (freshness, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f, ok := c.verified[id]
-	fresh = ok && time.Since(f.at) <= freshFor
-	return fresh, fresh && f.ready
+	return f, ok && time.Since(f.at) <= freshFor
 }
 
 // signedOf reads the papers of a bundle in quarantine and verifies them, unless that was done just now by the word of the same signers.
 func (c *Chamber) signedOf(r *ledger.Record) (*quarantine.Signed, error) {
-	c.mu.Lock()
-	f := c.verified[r.Bundle]
-	c.mu.Unlock()
-	if f.signed != nil && time.Since(f.at) <= freshFor && f.signers == c.o.Trust.Signers() {
+	if f, fresh := c.freshOf(r.Bundle); fresh && f.signed != nil && f.signers == c.o.Trust.Signers() {
 		return f.signed, nil
 	}
 	return quarantine.ReadSigned(c.o.Disk, Dir(c.o.State, r.Tenant, r.Bundle), c.expectOf(r))

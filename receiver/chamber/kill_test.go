@@ -25,22 +25,22 @@ const (
 	childKill = "ECLUSE_TEST_CHAMBER_KILL"
 )
 
-// walk is what a life is about: one item that nobody is asked about and that goes to two destinations, one that a person releases, and one that is made ready for its destination before it
+// walk is what a life is about: one item that nobody is asked about and that goes to two destinations, one that a person releases, and one that is prepared for its destination before it
 // comes into quarantine.
-func walk(t testing.TB, dir string) (p *plan, auto, asked, near *item) {
+func walk(t testing.TB, dir string) (p *plan, auto, asked, moved *item) {
 	p = planIn(t, dir, release.ModeOne)
 	p.tenant("auto", release.ModeAutomatic, imports, "second")
 	auto = p.lows[0].pack(t, "auto", small("auto"))
 	asked = p.lows[0].pack(t, "cssf", small("asked"))
 	p.tenant("near", release.ModeAutomatic, "third")
-	near = p.lows[0].pack(t, "near", small("near"))
-	return p, auto, asked, near
+	moved = p.lows[0].pack(t, "near", small("near"))
+	return p, auto, asked, moved
 }
 
 // walked opens a house that takes all of a walk to its end.
 func walked(t testing.TB, p *plan, items ...*item) *house {
 	h := p.open(t)
-	h.seemsNear(p.at("third"), deliver.Result{})
+	h.noteTransfer(p.at("third"), deliver.Result{})
 	for _, i := range items {
 		h.finish(i)
 	}
@@ -69,7 +69,7 @@ func TestChild(t *testing.T) {
 	}
 	at, err := strconv.Atoi(os.Getenv(childKill))
 	must(t, err)
-	p, auto, asked, near := walk(t, dir)
+	p, auto, asked, moved := walk(t, dir)
 	acts := 0
 	p.disk.before = func(act, path string) error { // one at a time: kill has to be the last thing that happens
 		p.disk.mu.Lock()
@@ -80,7 +80,7 @@ func TestChild(t *testing.T) {
 		}
 		return nil
 	}
-	walked(t, p, auto, asked, near)
+	walked(t, p, auto, asked, moved)
 }
 
 // live runs a child, and says whether it was killed.
@@ -129,19 +129,19 @@ func TestAKilledLifeIsFinishedByTheNext(t *testing.T) {
 
 // finished opens a last life, and requires that everything stands where it belongs, once.
 func finished(t *testing.T, dir string) {
-	p, auto, asked, near := walk(t, dir)
-	h := walked(t, p, auto, asked, near)
+	p, auto, asked, moved := walk(t, dir)
+	h := walked(t, p, auto, asked, moved)
 	stands(t, p.at(imports), auto, asked)
 	stands(t, p.at("second"), auto)
-	stands(t, p.at("third"), near)
-	for _, i := range []*item{auto, asked, near} {
+	stands(t, p.at("third"), moved)
+	for _, i := range []*item{auto, asked, moved} {
 		eventually(t, "papers alone are left of it", func() bool { return names(t, p.quarantine(i)) == papers })
 		h.unstaged(i)
 		if r := h.record(i); *r.Sequence != 1 || r.Manifest == nil || len(r.Deliveries) != len(p.tenants[r.Tenant].Destinations) {
 			t.Errorf("its record: %+v", r)
 		}
 	}
-	for tenant, i := range map[bundle.Name]*item{"auto": auto, "cssf": asked, "near": near} {
+	for tenant, i := range map[bundle.Name]*item{"auto": auto, "cssf": asked, "near": moved} {
 		eventually(t, "nothing else stands in quarantine", func() bool { return names(t, p.at(state, "quarantine", string(tenant))) == i.id().String() })
 	}
 	if got := strings.TrimSpace(names(t, p.at(state, "receiving"))); got != "" {

@@ -222,6 +222,7 @@ func (c *Chamber) batch(o *outlet, ids []bundle.ID) (batch []*ledger.Record, res
 			continue
 		case err == nil && c.doubted(r) != nil:
 			why := c.doubted(r)
+			c.withdraw(r, nil)
 			c.o.Log.Error("not delivered", zap.Stringer("bundle", id), zap.Error(why))
 			o.over(id, refused("bundle %s: %v (ecluse-receiver anchor says what can be done)", id, why))
 			continue

@@ -42,6 +42,11 @@ func (c *Chamber) deliverBatch(o *outlet, records []*ledger.Record) {
 		}
 		ways[i] = w
 	}
+	for _, w := range ways {
+		if w.err != nil {
+			c.withdraw(w.record, nil)
+		}
+	}
 	for i, d := range o.tenant.Destinations {
 		last := i == len(o.tenant.Destinations)-1
 		d.Keep = !last || c.o.Keep.Imported > 0
@@ -83,8 +88,8 @@ func (c *Chamber) deliverTo(ways []*way, d deliver.Options, last bool) {
 		if w.landed || done(w.record, d.Directory) {
 			c.noteAll([]*way{w}, func(_ *way, r *ledger.Record) error {
 				now := c.o.Now().UTC()
-				for i := range r.Deliveries {
-					if e := &r.Deliveries[i]; e.Done == nil {
+				for _, d := range c.o.Tenants[r.Tenant].Destinations {
+					if e := entry(r, d.Directory); e.Done == nil {
 						e.Done, e.Error = &now, ""
 					}
 				}
@@ -93,10 +98,11 @@ func (c *Chamber) deliverTo(ways []*way, d deliver.Options, last bool) {
 			continue
 		}
 		r := w.record
-		fresh, ready := c.isFresh(r.Bundle)
 		going = append(going, w)
 		job := jobOf(r.Bundle, w.signed, Dir(c.o.State, r.Tenant, r.Bundle))
-		job.Verified, job.Ready, job.Previous = fresh, ready, delivery(r, d.Directory)
+		job.Previous = delivery(r, d.Directory)
+		now, fresh := c.freshOf(r.Bundle)
+		job.Verified, job.Prepared = fresh, fresh && now.prepared && job.Previous != nil && job.Previous.Name != "" // what was held at first has no intent
 		jobs = append(jobs, job)
 	}
 	if len(jobs) == 0 {
@@ -107,7 +113,7 @@ func (c *Chamber) deliverTo(ways []*way, d deliver.Options, last bool) {
 	for i, w := range going {
 		w.err = results[i].Err
 		outcomes[w] = results[i].Outcome
-		c.seemsNear(d.Directory, results[i])
+		c.noteTransfer(d.Directory, results[i])
 		if results[i].Left != "" {
 			c.o.Log.Warn("what was replaced could not be removed", zap.Stringer("bundle", w.record.Bundle), zap.String("left", results[i].Left))
 		}
@@ -121,6 +127,22 @@ func (c *Chamber) deliverTo(ways []*way, d deliver.Options, last bool) {
 		}
 		return nil
 	})
+}
+
+// withdraw takes back the intents of what was never moved, but for the destinations that it is still to go to: nobody can reject a bundle that may be there already.
+func (c *Chamber) withdraw(r *ledger.Record, but []deliver.Options) {
+	if r.Name == nil {
+		return
+	}
+	for _, e := range r.Deliveries {
+		if e.Done != nil || e.Name == "" || slices.ContainsFunc(but, func(d deliver.Options) bool { return d.Directory == e.Destination }) {
+			continue
+		}
+		job := deliver.Job{ID: r.Bundle, Name: *r.Name, Dir: Dir(c.o.State, r.Tenant, r.Bundle), Previous: &e}
+		for _, err := range deliver.Withdraw(c.o.Disk, []deliver.Job{job}, c.note(e.Destination)) {
+			c.posted(err)
+		}
+	}
 }
 
 // discard removes what attempts of earlier lives have left where a bundle was to go: nobody else would.
@@ -199,7 +221,7 @@ func (c *Chamber) note(directory string) deliver.Note {
 // noteIntent puts into a record what is about to be renamed to which name of a destination.
 func noteIntent(r *ledger.Record, directory string, i deliver.Intent) {
 	e := entry(r, directory)
-	e.Name, e.Inode = i.Final, i.Inode
+	e.Name, e.Inode, e.Moved = i.Final, i.Inode, i.Moved
 }
 
 // jobOf is a bundle on its way from a directory.
@@ -248,7 +270,9 @@ func (c *Chamber) outcome(o *outlet, w *way) {
 		c.stale(id)
 		var at []string
 		for _, d := range w.record.Deliveries {
-			at = append(at, filepath.Join(d.Destination, d.Name))
+			if d.Done != nil {
+				at = append(at, filepath.Join(d.Destination, d.Name))
+			}
 		}
 		c.o.Log.Info("imported", zap.Stringer("bundle", id), zap.String("tenant", string(w.record.Tenant)), zap.Strings("at", at))
 		c.keepUntil(w.record, c.o.Now())

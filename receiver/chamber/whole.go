@@ -170,7 +170,7 @@ const syncedApart = 1 << 20
 // goes from there is noted. All of that is one change: many share its sync.
 func (c *Chamber) close(b *assemble.Staged, signed *quarantine.Signed, signers quarantine.Signers, dir string) error {
 	m := signed.Manifest
-	intent := c.makeReady(b.ID, signed, dir)
+	intent := c.prepareDelivery(b.ID, signed, dir)
 	if m.Table.Total()+m.Size >= syncedApart {
 		if err := c.o.Sync(c.ctx); err != nil {
 			return err
@@ -185,7 +185,7 @@ func (c *Chamber) close(b *assemble.Staged, signed *quarantine.Signed, signers q
 	if c.o.Tenants[m.Tenant].Release != release.ModeAutomatic {
 		papers = nil // they are read again when somebody decides
 	}
-	c.fresh(b.ID, freshness{signed: papers, signers: signers, ready: intent != nil}) // before anybody can see it: a late word would speak of what happened since
+	c.fresh(b.ID, freshness{signed: papers, signers: signers, prepared: intent != nil}) // before anybody can see it: a late word would speak of what happened since
 	err := c.o.Ledger.Steps(context.WithoutCancel(c.ctx), b.ID, func(r *ledger.Record) error {
 		if r.State != ledger.Receiving && r.State != ledger.Damaged {
 			return errOver

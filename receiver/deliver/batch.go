@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"ecluse/internal/disk"
+	"ecluse/protocol/bundle"
 	"ecluse/receiver/ledger"
 	"ecluse/receiver/quarantine"
 )
@@ -26,7 +27,8 @@ type batch struct {
 	parcels  []*parcel
 }
 
-// Batch delivers bundles to one destination, in their order, with one sync before the renames, one call of note for all intents, and one sync after. Each has its own result, in the
+// Batch delivers bundles to one destination, in their order, with one sync before the renames, one call of note for all intents, and one sync after; what is Prepared has had the first two. Where there is no destination, intents of
+// what was never moved are taken back. Each has its own result, in the
 // order of jobs: what becomes of one has no part in another. Where its Err is nil the item stands under Outcome.Final, durably.
 func Batch(ctx context.Context, disks *disk.Disk, jobs []Job, o Options, note Note) []Result {
 	results := make([]Result, len(jobs))
@@ -36,7 +38,9 @@ func Batch(ctx context.Context, disks *disk.Disk, jobs []Job, o Options, note No
 		for i := range results {
 			results[i].Err = err
 		}
-		withdrawAll(disks, jobs, note, results)
+		for i, err := range Withdraw(disks, jobs, note) {
+			results[i].Err = errors.Join(results[i].Err, err)
+		}
 		return results
 	}
 	defer d.close()
@@ -52,28 +56,34 @@ func Batch(ctx context.Context, disks *disk.Disk, jobs []Job, o Options, note No
 	return results
 }
 
-// withdrawAll takes back the intents of what was never moved, where there is no destination to begin with: nobody can reject a bundle that may be there already. What cannot be taken back
-// stands, and the next attempt looks again.
-func withdrawAll(disks *disk.Disk, jobs []Job, note Note, results []Result) {
+// Withdraw takes back the intents of what was never moved, and gives for each job why it could not: nobody can reject a bundle that may be at a destination already. An intent for a copy
+// stands: its temporary is at the destination. What cannot be taken back stands as well, and the next attempt looks again.
+func Withdraw(disks *disk.Disk, jobs []Job, note Note) []error {
+	errs := make([]error, len(jobs))
 	var intents []Intent
-	var of []int
+	var at []int
 	for i, j := range jobs {
-		if j.Previous == nil || j.Previous.Name == "" {
+		if j.Previous == nil || j.Previous.Name == "" || !j.Previous.Moved {
 			continue
 		}
 		item, err := disks.Lstat(filepath.Join(j.Dir, quarantine.FilesName, j.Name))
 		if err == nil && inode(item) == j.Previous.Inode {
-			intents, of = append(intents, Intent{ID: j.ID}), append(of, i)
+			intents, at = append(intents, Intent{ID: j.ID}), append(at, i)
 		}
 	}
 	if len(intents) == 0 {
-		return
+		return errs
 	}
 	for n, err := range note(intents) {
 		if err != nil && !errors.Is(err, ErrOver) {
-			results[of[n]].Err = errors.Join(results[of[n]].Err, fmt.Errorf("take back the intent for %s: %w", intents[n].ID, err))
+			errs[at[n]] = notWithdrawn(intents[n].ID, err)
 		}
 	}
+	return errs
+}
+
+func notWithdrawn(id bundle.ID, err error) error {
+	return fmt.Errorf("take back the intent for %s: %w", id, err)
 }
 
 func (b *batch) step(name string) { b.o.hook(name) }
@@ -135,7 +145,7 @@ func (b *batch) sync() error {
 	copied, moved := false, false
 	for _, p := range b.parcels {
 		copied = copied || b.waiting(p) && p.copied
-		moved = moved || b.waiting(p) && !p.copied && !p.Ready
+		moved = moved || b.waiting(p) && !p.copied && !p.Prepared
 	}
 	var err error
 	switch {
@@ -156,7 +166,7 @@ func (b *batch) announce() {
 	var intents []Intent
 	var parcels []*parcel
 	for _, p := range b.parcels {
-		if b.waiting(p) && !p.noted {
+		if b.waiting(p) && !p.told() {
 			intents = append(intents, p.intent())
 			parcels = append(parcels, p)
 		}

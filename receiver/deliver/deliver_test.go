@@ -471,14 +471,14 @@ func TestAnIntentThatIsNotNoted(t *testing.T) {
 		p := here(t, tree())
 		o := p.options()
 		o.Keep = keep
-		_, err := deliverOne(t.Context(), disk.New(), p.job, o, func(string, uint64) error { return fmt.Errorf("%w: it was rejected", ErrNotNoted) })
+		_, err := deliverOne(t.Context(), disk.New(), p.job, o, func(Intent) error { return fmt.Errorf("%w: it was rejected", ErrNotNoted) })
 		if !errors.Is(err, ErrNotNoted) || len(top(t, p.to)) > 0 {
 			t.Fatalf("refused: %v, and there are %v", err, top(t, p.to))
 		}
 		// The ledger ends after it has written the intent and before it could say so.
-		_, err = deliverOne(t.Context(), disk.New(), p.job, o, func(final string, n uint64) error {
-			if final != "" {
-				must(t, p.book.intent(final, n))
+		_, err = deliverOne(t.Context(), disk.New(), p.job, o, func(i Intent) error {
+			if i.Final != "" {
+				must(t, p.book.intent(i))
 			}
 			return gone
 		})
@@ -504,13 +504,13 @@ func TestAnIntentThatIsNotNoted(t *testing.T) {
 func TestAFileThatLooksLikeTheIntentIsNotTheDelivery(t *testing.T) {
 	p := here(t, file())
 	item := inodeOf(t, filepath.Join(p.job.Dir, "files", "item"))
-	must(t, p.book.intent("item", item))
+	must(t, p.book.intent(Intent{Final: "item", Inode: item, Moved: true}))
 	must(t, os.WriteFile(filepath.Join(p.to, "item"), []byte("alpha"), 0o640))
 	out, err := p.deliver(p.options())
 	if err != nil || out.Resumed || out.Final != "item~7" {
 		t.Errorf("got %+v, %v", out, err)
 	}
-	if got := p.book.read(t); *got != (ledger.Delivery{Name: "item~7", Inode: item}) {
+	if got := p.book.read(t); *got != (ledger.Delivery{Name: "item~7", Inode: item, Moved: true}) {
 		t.Errorf("on record: %+v", got)
 	}
 }
@@ -553,11 +553,11 @@ func TestAnIntentThatCannotBeTakenBackKeepsWhatItNames(t *testing.T) {
 		p := here(t, tree())
 		o := p.options()
 		o.Keep = keep
-		_, err := deliverOne(t.Context(), disk.Watched(&full{}), p.job, o, func(final string, n uint64) error {
-			if final == "" {
+		_, err := deliverOne(t.Context(), disk.Watched(&full{}), p.job, o, func(i Intent) error {
+			if i.Final == "" {
 				return fmt.Errorf("%w: %w", ErrNotNoted, unix.ENOSPC)
 			}
-			return p.book.intent(final, n)
+			return p.book.intent(i)
 		})
 		if !errors.Is(err, unix.ENOSPC) {
 			t.Fatal(err)
@@ -570,11 +570,11 @@ func TestAnIntentThatCannotBeTakenBackKeepsWhatItNames(t *testing.T) {
 
 		// A bundle that is rejected meanwhile has no next attempt: nothing of it stays.
 		p = here(t, tree())
-		_, err = deliverOne(t.Context(), disk.Watched(&full{}), p.job, o, func(final string, n uint64) error {
-			if final == "" {
+		_, err = deliverOne(t.Context(), disk.Watched(&full{}), p.job, o, func(i Intent) error {
+			if i.Final == "" {
 				return fmt.Errorf("%w: %w", ErrNotNoted, ErrOver)
 			}
-			return p.book.intent(final, n)
+			return p.book.intent(i)
 		})
 		if names := top(t, p.to); !errors.Is(err, unix.ENOSPC) || len(names) > 0 {
 			t.Fatalf("keep %v: rejected meanwhile: %v, %v", keep, err, names)

@@ -68,9 +68,12 @@ func (d *destination) close() {
 	}
 }
 
-// group is the group that the directory hands on to what is created in it, if it does.
-func (d *destination) group() (gid int, inherits bool) {
-	return int(stat(d.info).Gid), d.info.Mode()&fs.ModeSetgid != 0
+// gid is the group of what is created in the directory: its own, where it hands that on, or the process's.
+func (d *destination) gid() int {
+	if d.info.Mode()&fs.ModeSetgid != 0 {
+		return int(stat(d.info).Gid)
+	}
+	return os.Getegid()
 }
 
 // room refuses what does not fit, before a disk is filled for nothing.

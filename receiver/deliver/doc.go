@@ -6,7 +6,7 @@
 //	   v
 //	sync --> intent (name, inode) is durable --> rename to DIRECTORY/NAME --> sync of DIRECTORY --> the caller's ledger: imported
 //
-// What is released at once and only has to be moved is made ready while it is staged still, and its intent is noted with the change that puts it into quarantine (Ready).
+// What is released at once and only has to be moved is made ready while it is staged still, and its intent is noted with the change that puts it into quarantine (Prepare).
 //
 // It promises: under the final name stands the whole item or nothing of it; a kill between any two steps leaves something that the next attempt either finishes or
 // removes, and what was renamed is never delivered again, even where somebody has taken it away meanwhile; nothing is a hard link to what is in quarantine; a name

@@ -49,8 +49,8 @@ func tree() []entry {
 	}
 }
 
-// willing is a tree that its owner may change under the modes that it gets.
-func willing() []entry {
+// changeableTree is one that its owner may change under the modes that it gets.
+func changeableTree() []entry {
 	return []entry{{"item/", 0o700, 1_000_000_000, ""}, {"item/a", 0o600, 1_000_000_001, "alpha"}, {"item/b/", 0o700, 1_000_000_002, ""}, {"item/b/tool", 0o700, -7, "#!/bin/sh\n"}}
 }
 
@@ -77,7 +77,7 @@ type place struct {
 	to    string
 	items []entry
 	book  book
-	ready bool // the next attempt is of a process that makes it ready before it comes into quarantine
+	early bool // the next attempt is of a process that prepares it before it comes into quarantine
 }
 
 // book is a ledger of one bundle: a file, so that it outlives a killed process. ask is called before and after each change.
@@ -86,9 +86,9 @@ type book struct {
 	step func(string)
 }
 
-func (b *book) intent(final string, inode uint64) error {
+func (b *book) intent(i Intent) error {
 	b.step("before the intent is durable")
-	text, err := json.Marshal(ledger.Delivery{Name: final, Inode: inode})
+	text, err := json.Marshal(ledger.Delivery{Name: i.Final, Inode: i.Inode, Moved: i.Moved})
 	if err == nil {
 		err = os.WriteFile(b.path+"~", text, 0o600)
 	}
@@ -197,15 +197,15 @@ func (p *place) options() Options {
 }
 
 func (p *place) deliver(o Options) (Outcome, error) {
-	p.job.Previous, p.job.Verified, p.job.Ready = p.book.read(p.t), false, false
-	if p.ready {
-		p.ready, p.job.Verified = false, true
-		intent, ok := Ready(context.Background(), disk.New(), p.job, o)
+	p.job.Previous, p.job.Verified, p.job.Prepared = p.book.read(p.t), false, false
+	if p.early {
+		p.early, p.job.Verified = false, true
+		intent, ok := Prepare(context.Background(), disk.New(), p.job, o)
 		if !ok {
-			p.t.Fatal("it was not made ready")
+			p.t.Fatal("it was not prepared")
 		}
-		must(p.t, p.book.intent(intent.Final, intent.Inode))
-		p.job.Previous, p.job.Ready = p.book.read(p.t), true
+		must(p.t, p.book.intent(intent))
+		p.job.Previous, p.job.Prepared = p.book.read(p.t), true
 	}
 	return deliverOne(context.Background(), disk.New(), p.job, o, p.book.intent)
 }
@@ -360,8 +360,8 @@ func TestAlsoAsAPlainUser(t *testing.T) {
 }
 
 // deliverOne is Batch of one job. intent is its Note; called with "" and 0 it takes the intent back.
-func deliverOne(ctx context.Context, disks *disk.Disk, job Job, o Options, intent func(final string, inode uint64) error) (Outcome, error) {
-	note := func(all []Intent) []error { return []error{intent(all[0].Final, all[0].Inode)} }
+func deliverOne(ctx context.Context, disks *disk.Disk, job Job, o Options, intent func(Intent) error) (Outcome, error) {
+	note := func(all []Intent) []error { return []error{intent(all[0])} }
 	r := Batch(ctx, disks, []Job{job}, o, note)[0]
 	return r.Outcome, r.Err
 }

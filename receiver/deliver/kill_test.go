@@ -45,7 +45,7 @@ type situation struct {
 	options Options
 	items   func() []entry
 	apart   bool
-	ready   bool
+	early   bool
 	before  []string // names at the destination: a directory's ends in a slash
 	final   string
 	keep    []string // which of before must be there afterwards
@@ -56,10 +56,10 @@ func situations() []situation {
 		{name: "a file, moved", items: file, final: "item"},
 		{name: "a tree, moved", items: tree, final: "item"},
 		{name: "a tree with closed modes, moved", items: closed, final: "item"},
-		{name: "a file, made ready", items: file, ready: true, final: "item"},
-		{name: "a tree, made ready", items: willing, ready: true, final: "item"},
-		{name: "a file, made ready, its name taken", items: file, ready: true, before: []string{"item"}, final: "item~7", keep: []string{"item"}},
-		{name: "a tree, made ready, replaces a tree", items: willing, options: Options{Clash: Replace}, ready: true, before: []string{"item/"}, final: "item"},
+		{name: "a file, prepared early", items: file, early: true, final: "item"},
+		{name: "a tree, prepared early", items: changeableTree, early: true, final: "item"},
+		{name: "a file, prepared early, its name taken", items: file, early: true, before: []string{"item"}, final: "item~7", keep: []string{"item"}},
+		{name: "a tree, prepared early, replaces a tree", items: changeableTree, options: Options{Clash: Replace}, early: true, before: []string{"item/"}, final: "item"},
 		{name: "a file, copied", items: file, options: Options{Keep: true}, final: "item"},
 		{name: "a tree, copied", items: tree, options: Options{Keep: true}, final: "item"},
 		{name: "a tree with closed modes, copied", items: closed, options: Options{Keep: true}, final: "item"},
@@ -79,7 +79,7 @@ func (s situation) set(t *testing.T, dir string) *place {
 		to = scratch(t)
 	}
 	p := newPlace(t, dir, to, s.items())
-	p.ready = s.ready
+	p.early = s.early
 	for _, b := range s.before {
 		if strings.HasSuffix(b, "/") {
 			must(t, os.MkdirAll(filepath.Join(p.to, b, "old"), 0o700))

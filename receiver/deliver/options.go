@@ -63,15 +63,15 @@ func (o Options) withHook() Options {
 	return o
 }
 
-// Job is one approved bundle on its way to one destination. The manifest was verified by the caller (quarantine.ReadSigned or quarantine.Check).
+// Job is one bundle on its way to one destination: approved, or about to be. The manifest was verified by the caller (quarantine.ReadSigned or quarantine.Check).
 type Job struct {
 	ID       bundle.ID
 	Name     string // the item's name: the manifest's
 	Sequence uint64
 	Table    *bundle.Table    // the manifest's
-	Dir      string           // the quarantined bundle: it holds files/NAME
+	Dir      string           // holds files/NAME: in quarantine, or staged for Prepare
 	Verified bool             // all content was held against Table by this process just now: what is moved is not read again
-	Ready    bool             // Ready made it so in this process, and Previous is its intent: all of that became durable together
+	Prepared bool             // by Prepare, in this process, and Previous is the intent: all of that became durable together
 	Previous *ledger.Delivery // what is on record of this destination since the last attempt ended: its intent, if it has a name, or nil
 }
 
@@ -80,6 +80,7 @@ type Intent struct {
 	ID    bundle.ID
 	Final string
 	Inode uint64
+	Moved bool // it is the item in quarantine; else a copy at the destination
 }
 
 // Note makes intents durable, in the bundles' ledger.Delivery records, before it returns. It returns nil, or one error or nil for each of them; it refuses a bundle that is

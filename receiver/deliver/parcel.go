@@ -20,7 +20,7 @@ type parcel struct {
 	b   *batch
 	out *Result
 
-	src   *disk.Root // the quarantined bundle, while it is prepared
+	src   *disk.Root // Dir, while it is prepared
 	dirs  *disk.Dirs // below src
 	temp  string     // its hidden name at the destination
 	final string     // the name it is to get
@@ -57,11 +57,15 @@ func (p *parcel) prepare() (err error) {
 	defer func() { p.dirs.Close() }()
 	p.b.step("open")
 	if p.Previous != nil && p.Previous.Name != "" {
-		p.noted = true
-		if err := p.resume(); err != nil || p.renamed || p.Ready {
+		if err := p.resume(); err != nil || p.renamed {
 			return err
 		}
 		p.b.step("resume")
+		if p.Prepared && p.asPrepared() {
+			p.final, p.inode = p.Previous.Name, p.Previous.Inode
+			p.b.d.taken[p.final] = true
+			return nil
+		}
 	}
 	if err := discard(p.b.d.root, p.temp); err != nil {
 		return fault(err, "remove %q of an earlier attempt", p.temp)
@@ -86,36 +90,38 @@ func (p *parcel) prepare() (err error) {
 // resume decides what became of an earlier attempt's intent. What an intent names is never removed as long as the intent stands, so either it is still in its place, or it was
 // renamed.
 func (p *parcel) resume() error {
+	waiting, err := p.waiting()
+	if err != nil {
+		return err // the intent stands, whatever it was
+	}
+	if waiting {
+		p.noted = true
+		if p.Previous.Moved {
+			return nil // nothing will be removed that it names: another intent takes its place
+		}
+		return p.withdraw()
+	}
 	final, err := p.b.d.root.Lstat(p.Previous.Name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fault(err, "look at %q", p.Previous.Name)
 	}
 	there := err == nil && inode(final) == p.Previous.Inode
-	if !there {
-		waiting, err := p.waiting()
-		if err != nil {
-			return err
-		}
-		if waiting && p.Ready {
-			p.final, p.inode = p.Previous.Name, p.Previous.Inode
-			p.b.d.taken[p.final] = true
-			return nil
-		}
-		if waiting {
-			return p.withdraw()
-		}
-	}
 	p.renamed, p.final, p.inode = true, p.Previous.Name, p.Previous.Inode
 	p.closing = there && p.isDir() && p.b.o.dirMode(p.Table.Dir(0))&0o200 == 0
 	p.out.Resumed, p.out.Taken = true, !there
-	item, err := p.src.Lstat(p.item())
-	p.copied = err == nil && inode(item) != p.Previous.Inode
-	p.old = p.copied // or nothing; clear finds out
+	p.copied, p.old = !p.Previous.Moved, true // or nothing was replaced; clear finds out
 	return nil
 }
 
 // waiting says whether what the intent names is still where it was to be taken from.
 func (p *parcel) waiting() (bool, error) {
+	if !p.Previous.Moved {
+		temp, err := p.b.d.root.Lstat(p.temp)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false, fault(err, "look at %q", p.temp)
+		}
+		return err == nil && inode(temp) == p.Previous.Inode, nil
+	}
 	item, err := p.src.Lstat(p.item())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -125,17 +131,48 @@ func (p *parcel) waiting() (bool, error) {
 	case inode(item) == p.Previous.Inode:
 		return true, nil
 	}
-	temp, err := p.b.d.root.Lstat(p.temp)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return false, fault(err, "look at %q", p.temp)
+	return p.intact() // what it replaced stands there; or the item, in a state that was copied to another place
+}
+
+// intact says whether what stands in quarantine is the item, by its content.
+func (p *parcel) intact() (bool, error) {
+	p.loosen()
+	err := quarantine.CheckTree(p.src, quarantine.FilesName, p.Table)
+	for n := 1; err == nil && n <= p.Table.Files(); n++ {
+		want := p.Table.File(n)
+		var f *disk.File
+		if f, _, err = openFile(p.dirs, p.under(p.item(), want.Path), want.Path); err == nil {
+			err = errors.Join(p.b.content.check(f, want), f.Close())
+		}
 	}
-	return err == nil && inode(temp) == p.Previous.Inode, nil
+	if _, wrong := bundle.ReasonOf(err); wrong {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// asPrepared says whether nobody has given a file of the item a second name, or another group than it would get, since it was prepared.
+func (p *parcel) asPrepared() bool {
+	gid := p.b.d.gid()
+	for n := 1; n <= p.Table.Files(); n++ {
+		var st unix.Stat_t
+		if err := p.dirs.Lstat(p.under(p.item(), p.Table.File(n).Path), &st); err != nil || st.Nlink != 1 || int(st.Gid) != gid {
+			return false
+		}
+	}
+	for i := range p.Table.Dirs() {
+		var st unix.Stat_t
+		if err := p.dirs.Lstat(p.under(p.item(), p.Table.Dir(i).Path), &st); err != nil || int(st.Gid) != gid {
+			return false
+		}
+	}
+	return true
 }
 
 // withdraw takes the intent back.
 func (p *parcel) withdraw() error {
 	if err := p.b.tell(Intent{ID: p.ID}); err != nil {
-		return fmt.Errorf("take back the intent for %s: %w", p.ID, err)
+		return notWithdrawn(p.ID, err)
 	}
 	p.noted = false
 	return nil
@@ -257,7 +294,15 @@ func (p *parcel) announce() error {
 	return p.announced(p.b.tell(p.intent()))
 }
 
-func (p *parcel) intent() Intent { return Intent{ID: p.ID, Final: p.final, Inode: p.inode} }
+func (p *parcel) intent() Intent {
+	return Intent{ID: p.ID, Final: p.final, Inode: p.inode, Moved: !p.copied}
+}
+
+// told says whether the intent is on record already.
+func (p *parcel) told() bool {
+	r := p.Previous
+	return p.noted && r != nil && r.Name == p.final && r.Inode == p.inode && r.Moved == !p.copied
+}
 
 func (p *parcel) announced(err error) error {
 	p.noted = p.noted || !errors.Is(err, ErrNotNoted) // unless it is certain, it may be on record

@@ -117,8 +117,8 @@ func (p *parcel) moveFile(dirs *disk.Dirs, want bundle.File) error {
 
 // handOn gives what is moved the group that it would have if it had been created at the destination.
 func (p *parcel) handOn(f *disk.File, info fs.FileInfo) error {
-	gid, inherits := p.b.d.group()
-	if !inherits || int(stat(info).Gid) == gid {
+	gid := p.b.d.gid()
+	if int(stat(info).Gid) == gid {
 		return nil
 	}
 	err := f.Chown(-1, gid)

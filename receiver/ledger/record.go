@@ -54,6 +54,7 @@ type Delivery struct {
 	Destination string     `json:"destination"`
 	Name        string     `json:"name,omitempty"`  // the final name there
 	Inode       uint64     `json:"inode,omitempty"` // of what is to be renamed to it
+	Moved       bool       `json:"moved,omitempty"` // that is the item in quarantine; else a copy at the destination
 	Done        *time.Time `json:"done,omitempty"`
 	Error       string     `json:"error,omitempty"`
 }
