@@ -85,7 +85,7 @@ func (d *daemon) handle(s *control.Server) {
 		if err := control.Decode(m, &q); err != nil {
 			return nil, err
 		}
-		return cli.Page(reader(d.c), q.Limit, func(db *sql.DB, limit int) ([]ledger.Record, error) {
+		return cli.Page(cli.Reader{State: d.c.State}, q.Limit, func(db *sql.DB, limit int) ([]ledger.Record, error) {
 			q.Limit = limit
 			return ledger.List(ctx, db, q)
 		})

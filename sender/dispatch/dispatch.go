@@ -51,7 +51,6 @@ type Options struct {
 	TicketKey [32]byte
 	Passes    int
 	Apart     time.Duration
-	Patience  time.Duration // see pack.Options
 	ChunkSize int
 	BeatBytes int // what a heartbeat may take of the link
 	Now       func() time.Time

@@ -182,7 +182,11 @@ func (d *Dispatcher) putAway(t *task) {
 	if t.repair {
 		return // it stands there already
 	}
-	d.move(t, "put away what was sent", func() error { return d.o.Tenants[t.tenant].Outbox.Sent(t.item, *t.record.Sequence) })
+	when := d.o.Now()
+	if t.record.Finished != nil {
+		when = *t.record.Finished // also where an earlier life has noted it, and did not come to this
+	}
+	d.move(t, "put away what was sent", func() error { return d.o.Tenants[t.tenant].Outbox.Sent(t.item, *t.record.Sequence, when) })
 }
 
 // bury moves a failed item to failed/<id>/, with its reason, and tells the receiver.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -68,8 +69,12 @@ func (d *Dispatcher) first(l *lane, t *task) error {
 	return nil
 }
 
+// patience is how long an item's first pass waits for programs that have a file of it open for writing still: well above what a fork takes on a busy machine, and no more than one item may
+// hold up those of its lane.
+const patience = time.Second
+
 func (d *Dispatcher) packOptions(t *task) pack.Options {
-	return pack.Options{ChunkSize: d.o.ChunkSize, Buffers: d.o.Buffers, Class: t.item.Class, Patience: d.o.Patience}
+	return pack.Options{ChunkSize: d.o.ChunkSize, Buffers: d.o.Buffers, Class: t.item.Class, Patience: patience}
 }
 
 // unchanged holds an item against what an earlier life offered of it: the receiver goes by that first offer.

@@ -110,7 +110,7 @@ func Join(s *State, o Options) (*House, error) {
 	h.Dispatch = dispatch.New(dispatch.Options{
 		Tenants: tenants, Link: h.Engine, Disk: s.Disk, Ledger: s.Ledger, Signer: o.Secrets, Buffers: pack.NewBuffers(o.Memory, 0), Sender: o.Name,
 		Receiver: o.Secrets.receiver.ID(), Epoch: s.Epoch, TicketKey: s.Ticket, Passes: o.Passes, Apart: o.Apart,
-		Patience: o.Settle, ChunkSize: o.ChunkSize, BeatBytes: beatBytes(l.Facts.Rate, l.Plan.Shard), Now: s.Now, Log: o.Log,
+		ChunkSize: o.ChunkSize, BeatBytes: beatBytes(l.Facts.Rate, l.Plan.Shard), Now: s.Now, Log: o.Log,
 	})
 	return h, nil
 }

@@ -14,14 +14,20 @@ import (
 	"ecluse/protocol/bundle"
 )
 
-// Sent puts an item away into sent/<sequence>/: the directory that it has in sending/ becomes that. It may be called again after a crash. Sequences begin anew with every epoch: what an
+// Sent puts an item away into sent/<sequence>/: the directory that it has in sending/ becomes that. It may be called again after a crash. What is kept for a time is kept from when on. Sequences begin anew with every epoch: what an
 // earlier epoch has left under the same number makes room and becomes <sequence>~1, <sequence>~2 ..., the highest being the latest.
-func (b *Outbox) Sent(item Item, sequence uint64) error {
+func (b *Outbox) Sent(item Item, sequence uint64, when time.Time) error {
 	from, dir := SendingDir(b.o.Dir, item.ID), b.sentDir(sequence)
-	if !b.exists(b.sendingPath(item)) && b.exists(filepath.Join(dir, item.Name)) {
-		return b.leave(item) // done before
+	switch here, there := b.exists(b.sendingPath(item)), b.exists(filepath.Join(dir, item.Name)); {
+	case !here && there:
+		return b.leave(item) // done before, by a program that left the directory empty
+	case !here:
+		return fmt.Errorf("put away what was sent as %d: %q is not in %s: %w", sequence, item.Name, from, ErrGone)
 	}
-	err := b.o.Disk.Chtimes(from, time.Time{}, b.o.Now()) // what is kept for a time is kept from now on
+	err := b.o.Disk.Chtimes(from, time.Time{}, when)
+	if errors.Is(err, os.ErrPermission) { // another user's, of an earlier installation: it is kept from its claim on
+		err = nil
+	}
 	if err == nil {
 		err = b.rename(from, dir)
 	}

@@ -144,14 +144,14 @@ func TestSentIsTheSameAfterACrash(t *testing.T) {
 		"with the item moved": func(item Item) error {
 			return errors.Join(os.Mkdir(y.sentDir(7), 0o700), os.Rename(item.Path, filepath.Join(y.sentDir(7), item.Name)))
 		},
-		"with everything done":   func(item Item) error { return y.Sent(item, 7) },
-		"after somebody took it": func(item Item) error { return y.Sent(item, 7) },
+		"with everything done":   func(item Item) error { return y.Sent(item, 7, time.Now()) },
+		"after somebody took it": func(item Item) error { return y.Sent(item, 7, time.Now()) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			item := y.claimed("item", 1)
 			must(t, crash(item))
-			must(t, y.Sent(item, 7))
-			must(t, y.Sent(item, 7))
+			must(t, y.Sent(item, 7, time.Now()))
+			must(t, y.Sent(item, 7, time.Now()))
 			path, ok := y.SentPath(7, "item")
 			if !ok || path != y.path(".ecluse", "sent", "7", "item") {
 				t.Fatalf("it stands at %s, %v", path, ok)
@@ -175,7 +175,7 @@ func TestAnEarlierEpochMakesRoom(t *testing.T) {
 	for n := range 3 {
 		item := y.claimed("item", n+1)
 		must(t, os.WriteFile(item.Path, []byte{byte('a' + n)}, 0o644))
-		must(t, y.Sent(item, 1))
+		must(t, y.Sent(item, 1, time.Now()))
 	}
 	for place, content := range map[string]string{"1": "c", "1~1": "a", "1~2": "b"} {
 		holds(t, y.house(sentName, place, "item"), content)
@@ -188,7 +188,7 @@ func TestWhatWasLongOnItsWayIsKeptFromItsEndOn(t *testing.T) {
 	item := y.claimed("item", 1)
 	old := time.Now().Add(-48 * time.Hour)
 	must(t, os.Chtimes(filepath.Dir(item.Path), old, old))
-	must(t, y.Sent(item, 1))
+	must(t, y.Sent(item, 1, time.Now()))
 	must(t, y.PurgeSent(time.Now().Add(-time.Hour), func(k Kept) bool { t.Errorf("it is to be purged, as of %v", k.Since); return false }))
 }
 
@@ -231,7 +231,7 @@ func TestPurgeAsksAndReports(t *testing.T) {
 	y := build(t, Options{})
 	old, young := time.Now().Add(-48*time.Hour), time.Now()
 	for n, age := range []time.Time{old, old, young} {
-		must(t, y.Sent(y.claimed("item", n+1), uint64(n+1)))
+		must(t, y.Sent(y.claimed("item", n+1), uint64(n+1), time.Now()))
 		must(t, os.Chtimes(y.sentDir(uint64(n+1)), age, age))
 		it := y.claimed("bad", n+11)
 		must(t, y.Failed(it, "because"))

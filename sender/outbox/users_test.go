@@ -173,7 +173,7 @@ func (p player) play(act, name string) error {
 		}
 		return p.read(item.Path)
 	case "sent":
-		return p.putAway(b, func(item Item) error { return b.Sent(item, 7) })
+		return p.putAway(b, func(item Item) error { return b.Sent(item, 7, time.Now()) })
 	case "failed":
 		return p.putAway(b, func(item Item) error { return b.Failed(item, "because") })
 	case "purge":

@@ -35,12 +35,13 @@ type again struct {
 	at     int // the next chunk to consider
 }
 
-func (s *again) small() bool                    { return s.layout.Chunks() <= 1 && s.table.Total() <= smallContent }
-func (s *again) hashes() bool                   { return false }
-func (s *again) hash([]bundle.Run, []byte)      {}
-func (s *again) finish() error                  { return nil }
-func (s *again) close()                         { s.file.close(); s.trail.close() }
-func (s *again) mark(n int, m bundle.Mark) bool { return s.marks[n] != m }
+func (s *again) small() bool                       { return s.layout.Chunks() <= 1 && s.table.Total() <= smallContent }
+func (s *again) hashes() bool                      { return false }
+func (s *again) hash([]bundle.Run, []byte)         {}
+func (s *again) finish() error                     { return nil }
+func (s *again) close()                            { s.file.close(); s.trail.close() }
+func (s *again) await(context.Context, error) bool { return false }
+func (s *again) mark(n int, m bundle.Mark) bool    { return s.marks[n] != m }
 
 func (s *again) next() (int, []bundle.Run, int, bool) {
 	if s.wanted != nil {
@@ -118,12 +119,13 @@ type manifest struct {
 	run     [1]bundle.Run
 }
 
-func (s *manifest) small() bool                { return s.size <= min(smallContent, int64(s.options.ChunkSize)) }
-func (s *manifest) hashes() bool               { return false }
-func (s *manifest) hash([]bundle.Run, []byte)  {}
-func (s *manifest) mark(int, bundle.Mark) bool { return false }
-func (s *manifest) finish() error              { return nil }
-func (s *manifest) close()                     {}
+func (s *manifest) await(context.Context, error) bool { return false }
+func (s *manifest) small() bool                       { return s.size <= min(smallContent, int64(s.options.ChunkSize)) }
+func (s *manifest) hashes() bool                      { return false }
+func (s *manifest) hash([]bundle.Run, []byte)         {}
+func (s *manifest) mark(int, bundle.Mark) bool        { return false }
+func (s *manifest) finish() error                     { return nil }
+func (s *manifest) close()                            {}
 
 func (s *manifest) next() (int, []bundle.Run, int, bool) {
 	if int64(s.at)*int64(s.options.ChunkSize) >= s.size {

@@ -88,7 +88,7 @@ func (p *Pass) Marks() []bundle.Mark {
 	return nil
 }
 
-// first reads an item that must not change. The reader owns the trail, the file and the tick; the hasher owns sha and the digests of the table.
+// first reads an item that must not change. The reader owns the trail, the file, the tick and the patience; the hasher owns sha and the digests of the table.
 type first struct {
 	w      *Walked
 	layout *bundle.Layout
@@ -96,7 +96,7 @@ type first struct {
 	file   openFile
 	tick   tick
 
-	patience time.Duration // that is left
+	patience, pause time.Duration // what is left of Options.Patience; how long it waited last
 
 	sha   hash.Hash
 	sum   bundle.Digest // what sha writes to, so that a file costs no allocation
@@ -115,7 +115,7 @@ func (s *first) mark(number int, m bundle.Mark) bool {
 func (s *first) read(ctx context.Context, runs []bundle.Run, content []byte) (bool, error) {
 	for _, r := range runs {
 		if s.file.number != r.File {
-			if err := s.open(ctx, r.File); err != nil {
+			if err := s.open(r.File); err != nil {
 				return false, err
 			}
 		}
@@ -146,15 +146,16 @@ func readError(path bundle.Path, err error) error {
 }
 
 // open opens a file and holds that it is the one that was walked, at a moment from which on every change will show.
-func (s *first) open(ctx context.Context, number uint32) error {
+func (s *first) open(number uint32) error {
 	f := s.w.Table.File(int(number))
 	fd, err := s.trail.open(f.Path)
 	if err != nil {
 		return err
 	}
 	s.file = openFile{number: number, fd: fd, path: f.Path, size: f.Size}
-	if err := s.unwritten(ctx); err != nil {
-		return err
+	if held, _ := disk.WriterHolds(fd); held { // where leases do not work what settled is trusted
+		s.file.close()
+		return &ErrChanged{string(f.Path), whatHeld}
 	}
 	was := s.w.files.at(int(number) - 1)
 	s.tick.pass(was.dev, was.ctime)
@@ -164,23 +165,25 @@ func (s *first) open(ctx context.Context, number uint32) error {
 	return s.check()
 }
 
-// unwritten waits, as long as there is patience left, until nobody has the open file open for writing.
-func (s *first) unwritten(ctx context.Context) error {
-	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
-		held, _ := disk.WriterHolds(s.file.fd) // where leases do not work what settled is trusted
-		switch {
-		case !held:
-			return nil
-		case s.patience <= 0:
-			return &ErrChanged{string(s.file.path), whatHeld}
-		}
-		select {
-		case <-time.After(pause):
-			s.patience -= pause
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+// The steps in which a pass waits for a writer: a fork takes a millisecond where the machine is idle, and up to a hundred times as long where it is not.
+const (
+	awaitFirst = time.Millisecond
+	awaitMost  = 100 * time.Millisecond
+)
+
+func (s *first) await(ctx context.Context, why error) bool {
+	var changed *ErrChanged
+	if !errors.As(why, &changed) || changed.What != whatHeld || s.patience <= 0 {
+		return false
 	}
+	s.pause = min(max(2*s.pause, awaitFirst), awaitMost)
+	began := time.Now()
+	select {
+	case <-time.After(s.pause):
+	case <-ctx.Done():
+	}
+	s.patience -= time.Since(began)
+	return ctx.Err() == nil
 }
 
 // check holds that the open file is what it was when it was walked.

@@ -1,6 +1,7 @@
 package pack
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"runtime"
@@ -20,8 +21,8 @@ type Options struct {
 	Buffers   *Buffers
 	Class     bundle.Class // how pressing its need of memory is; 0 is Normal
 
-	// Patience is how long a first pass waits, for all its files together, until nobody has one open for writing. A program that starts another shares its open files with it for a moment,
-	// also those that it has closed and dropped meanwhile.
+	// Patience is how long a first pass waits, for all its files together, until nobody has one open for writing; 0: it fails at once. Between fork and exec a child holds all open files of its
+	// parent, also those that the parent has closed and dropped meanwhile.
 	Patience time.Duration
 }
 
@@ -82,6 +83,8 @@ type source interface {
 	next() (number int, runs []bundle.Run, raw int, ok bool)
 	// read fills content with what the runs say. skip asks for the chunk to be left out.
 	read(ctx context.Context, runs []bundle.Run, content []byte) (skip bool, err error)
+	// await waits for what kept a chunk from being read, and says whether it may be tried once more.
+	await(ctx context.Context, why error) bool
 	// hash takes the content of each chunk in order; it is called beside everything else, and only where hashes is true.
 	hash(runs []bundle.Run, content []byte)
 	hashes() bool
@@ -216,18 +219,22 @@ func (p *Pass) fetch(ctx context.Context) (*Chunk, error) {
 		return nil, nil
 	}
 	b := p.options.Buffers
-	content, frame, err := b.take(ctx, p.options.Class, raw)
-	if err != nil {
-		return nil, err
-	}
-	c := &Chunk{buffers: b, content: content}
-	c.Number, c.Raw, c.Frame = uint32(number), uint32(raw), frame
+	c := &Chunk{buffers: b}
+	c.Number, c.Raw = uint32(number), uint32(raw)
 	c.Runs = append(make([]bundle.Run, 0, len(runs)), runs...)
-	c.skip, err = p.source.read(ctx, c.Runs, content)
-	if err != nil {
-		b.give(content)
-		c.Release()
-		return nil, err
+	for {
+		var err error
+		if c.content, c.Frame, err = b.take(ctx, p.options.Class, raw); err != nil {
+			return nil, err
+		}
+		if c.skip, err = p.source.read(ctx, c.Runs, c.content); err == nil {
+			break
+		}
+		b.give(c.content)
+		b.give(c.Frame)
+		if !p.source.await(ctx, err) { // with no memory in its hands: others need it
+			return nil, cmp.Or(ctx.Err(), err)
+		}
 	}
 	users := int32(1)
 	if p.source.hashes() {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -255,9 +256,45 @@ func TestFirstWaitsForAWriterThatLetsGo(t *testing.T) {
 	must(t, err)
 	o := options()
 	o.Patience = 30 * time.Second
-	time.AfterFunc(20*time.Millisecond, func() { f.Close() })
-	if _, err := drain(t, First(w, o)); err != nil {
-		t.Fatal(err)
+	var closed atomic.Bool
+	time.AfterFunc(50*time.Millisecond, func() {
+		if used := o.Buffers.Used(); used != 0 {
+			t.Errorf("%d bytes are held while it waits", used)
+		}
+		closed.Store(true)
+		f.Close()
+	})
+	if _, err := drain(t, First(w, o)); err != nil || !closed.Load() {
+		t.Fatalf("%v, and the writer had gone: %v", err, closed.Load())
+	}
+}
+
+func TestFirstHasNoMorePatienceForManyFiles(t *testing.T) {
+	top := tree(t, "item", map[string][]byte{"a": prose(10), "b": prose(10), "c": prose(10)})
+	for _, name := range []string{"a", "b", "c"} {
+		f, err := os.OpenFile(top+"/"+name, os.O_WRONLY, 0)
+		must(t, err)
+		defer f.Close()
+	}
+	w, err := Walk(disk.New(), top, bundle.Linux)
+	must(t, err)
+	o := options()
+	o.Patience = 100 * time.Millisecond
+	began := time.Now()
+	var changed *ErrChanged
+	if _, err := drain(t, First(w, o)); !errors.As(err, &changed) || changed.What != whatHeld {
+		t.Fatalf("got %v", err)
+	}
+	if took := time.Since(began); took < o.Patience || took > 20*o.Patience {
+		t.Errorf("it waited for %v", took)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(20*time.Millisecond, cancel)
+	o.Patience = time.Hour
+	p := First(w, o)
+	defer p.Close()
+	if _, err := p.Next(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("called off: %v", err)
 	}
 }
 
