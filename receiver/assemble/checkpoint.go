@@ -1,10 +1,12 @@
 package assemble
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"ecluse/protocol/bundle"
@@ -38,6 +40,7 @@ func (a *Assembler) Tick() error {
 		}
 	}
 	a.mu.Unlock()
+	slices.SortFunc(damaged, func(x, y damage) int { return bytes.Compare(x.id[:], y.id[:]) }) // the same events give the same acts
 	for _, d := range damaged {
 		a.options.Owner.Damaged(d.id, d.m)
 	}
@@ -115,6 +118,7 @@ func (a *Assembler) collect(all bool) ([]keepable, error) {
 		in.dirty = false
 		list = append(list, k)
 	}
+	slices.SortFunc(list, func(x, y keepable) int { return bytes.Compare(x.in.id[:], y.in.id[:]) })
 	return list, nil
 }
 
