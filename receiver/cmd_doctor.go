@@ -41,9 +41,9 @@ command with exit code 1, a configuration that does not with 2. Where no daemon 
 // examine makes all examinations.
 func examine(ctx context.Context, path string) *cli.Doctor {
 	d := new(cli.Doctor)
-	conf, err := config.Load(path, defaults())
+	conf, err := load(path)
 	d.Configuration(path, err)
-	d.Environment(config.Unread[Config](os.Environ()))
+	d.Environment(config.UnknownVariables[Config](os.Environ()))
 	if err != nil {
 		return d
 	}
@@ -57,7 +57,7 @@ func examine(ctx context.Context, path string) *cli.Doctor {
 	examineDisks(d, conf)
 	var status watch.Status
 	err = control.Call(ctx, conf.State, "status", struct{}{}, &status)
-	if !d.Daemon(err, status.Alarms) {
+	if !d.Daemon(err, status.Alarms, conf.service()) {
 		examineSockets(d, conf)
 		examineSpeed(d, conf.State)
 	}

@@ -169,7 +169,7 @@ func addSender(path string, conf Config, sender bundle.Name, tenants []string) e
 
 // acceptEpoch tells the daemon, or does it where none runs.
 func acceptEpoch(ctx context.Context, path string, p *keys.Pair) error {
-	conf, err := config.Load(path, defaults())
+	conf, err := load(path)
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,7 @@ can be released; what was sent for the former key and is not whole yet is refuse
 }
 
 func renewKey(c *cobra.Command, conf Config, asJSON bool) error {
-	if err := control.Call(c.Context(), conf.State, "status", struct{}{}, nil); !errors.Is(err, control.ErrNoDaemon) {
+	if err := control.Call(c.Context(), conf.State, "status", struct{}{}, nil); !errors.Is(err, control.ErrNoDaemon) || conf.service().Held() {
 		return &cli.Error{Code: cli.Failed, Err: errors.New("the daemon is running, with the former key"), Hint: conf.service().Stop()}
 	}
 	name, err := receiverName(conf)

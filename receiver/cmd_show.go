@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -16,6 +16,7 @@ import (
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/chamber"
 	"ecluse/receiver/ledger"
+	"ecluse/receiver/quarantine"
 )
 
 func showCommand() *cobra.Command {
@@ -115,17 +116,10 @@ Checked with stock tools, as the daemon's user or root:
   cd %s
   ssh-keygen -Y verify -f %s -I %s -n %s -Overify-time=%s -s manifest.json.sig < manifest.json
   echo "$(jq -r .sums manifest.json)  SHA256SUMS" | sha256sum -c
-`, shellQuote(dir), shellQuote(conf.AllowedSigners), r.Sender, bundle.NamespaceBundle, r.Received.UTC().Format("20060102150405Z"))
-	if r.State == ledger.Quarantined || r.State == ledger.Approved {
+`, cli.ShellQuote(dir), cli.ShellQuote(conf.AllowedSigners), r.Sender, bundle.NamespaceBundle, r.Received.UTC().Format("20060102150405Z"))
+	if _, err := os.Lstat(filepath.Join(dir, quarantine.FilesName)); err == nil { // also of what was refused: it shows what is wrong
 		fmt.Fprintln(w, "  sha256sum -c --quiet SHA256SUMS")
 	}
-}
-
-func shellQuote(s string) string {
-	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+=:@") == "" {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // completeBundles completes bundles for a shell.

@@ -14,7 +14,7 @@ import (
 
 // Config is receiver.yaml.
 type Config struct {
-	Path string `yaml:"-"` // of the file
+	Path string `yaml:"-"` // where it was read, for hints and a reload
 
 	Name           string          `yaml:"name"`
 	State          string          `yaml:"state"`

@@ -26,15 +26,16 @@ type daemon struct {
 	*house.House
 	c       Config
 	log     *zap.Logger
-	path    string // of the configuration, for a reload
 	since   time.Time
 	sockets []*socket
 
-	alarms alarm.List        // that stood at the last look: like the four that follow it is watch's alone
+	alarms alarm.List        // that stood at the last look: like late, told and probed it is watch's alone
 	late   time.Time         // up to when what is missing was told
-	stamps [2]stamp          // of configuration and allowed_signers, as they were read
+	stamps [2]stamp          // under following; of configuration and allowed_signers, as they were read
 	told   map[string]uint64 // counts that were logged
 	probed map[string]uint32 // of each link, the probe that was logged
+
+	following sync.Mutex // held while the trust is looked at
 
 	mu        sync.Mutex
 	recent    watch.Recent
@@ -42,11 +43,11 @@ type daemon struct {
 }
 
 // runDaemon runs until ctx ends or a promise cannot be kept.
-func runDaemon(ctx context.Context, c Config, path string, log *zap.Logger) (err error) {
+func runDaemon(ctx context.Context, c Config, log *zap.Logger) (err error) {
 	life := cli.Live(ctx)
 	defer life.Fatal(nil)
 	ctx = life.Context()
-	d := &daemon{c: c, log: log, path: path, since: time.Now(), late: time.Unix(0, 0), told: make(map[string]uint64), probed: make(map[string]uint32), recent: make(watch.Recent), stamps: [2]stamp{stampOf(path), stampOf(c.AllowedSigners)}}
+	d := &daemon{c: c, log: log, since: time.Now(), late: time.Unix(0, 0), told: make(map[string]uint64), probed: make(map[string]uint32), recent: make(watch.Recent), stamps: [2]stamp{stampOf(c.Path), stampOf(c.AllowedSigners)}}
 	o, err := stateOptions(c, log)
 	if err != nil {
 		return err
@@ -197,7 +198,9 @@ func stampOf(path string) stamp {
 
 // follow reads the trust again when somebody has edited it: a line that is taken out of allowed_signers revokes a key within seconds.
 func (d *daemon) follow(ctx context.Context) {
-	now := [2]stamp{stampOf(d.path), stampOf(d.c.AllowedSigners)}
+	d.following.Lock()
+	defer d.following.Unlock()
+	now := [2]stamp{stampOf(d.c.Path), stampOf(d.c.AllowedSigners)}
 	if now == d.stamps {
 		return
 	}

@@ -99,6 +99,9 @@ func (d *daemon) handle(s *control.Server) {
 		if err := control.Decode(m, &in); err != nil {
 			return nil, err
 		}
+		if in.Approve {
+			d.follow(ctx) // a key that was taken out a second ago releases nothing
+		}
 		return decide(ctx, d.State, in, p.UID, p.Name())
 	})
 	s.Handle("deliver", people, true, func(ctx context.Context, _ control.Peer, m json.RawMessage) (any, error) {
@@ -170,7 +173,7 @@ func (d *daemon) pair(ctx context.Context, in pairRequest) error {
 
 // reload reads who may sign and which sender may use which tenant. Everything else of the configuration is taken up by a restart.
 func (d *daemon) reload(ctx context.Context) error {
-	c, err := config.Load(d.path, defaults())
+	c, err := config.Load(d.c.Path, defaults())
 	if err != nil {
 		return &control.Error{Code: cli.Usage, Text: err.Error()}
 	}

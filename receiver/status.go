@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"ecluse/internal/instance"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/collect"
 	"ecluse/receiver/ledger"
@@ -45,7 +44,12 @@ func (d *daemon) status(ctx context.Context) (*watch.Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	suspect, err := d.Ledger.Suspect(ctx, watch.Suspicions(), d.Clock.Now().Add(-24*time.Hour))
+	dayAgo := d.Clock.Now().Add(-24 * time.Hour)
+	suspect, err := d.Ledger.Suspect(ctx, watch.Suspicions(), dayAgo)
+	if err != nil {
+		return nil, err
+	}
+	refused, err := d.Ledger.RefusedSince(ctx, dayAgo)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +63,7 @@ func (d *daemon) status(ctx context.Context) (*watch.Status, error) {
 	s.Alarms = watch.Alarms(s, watch.Facts{
 		Lately:  lately,
 		Silence: d.c.Silence.Std(), Up: time.Since(d.since), Expecting: len(s.Senders) > 0, Undone: undone, Ahead: d.Clock.Ahead(), Stuck: stuck,
-		Untrusted: d.trustFault(), Suspect: suspect, Doubts: d.doubts(), Homeless: d.homeless(),
+		Untrusted: d.trustFault(), Suspect: suspect, Refused: refused, Doubts: d.doubts(), Homeless: d.homeless(),
 	})
 	return s, nil
 }
@@ -129,6 +133,6 @@ func statusAtRest(ctx context.Context, c Config) (*watch.Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Alarms = watch.Alarms(s, watch.Facts{Held: instance.Held(c.State), Start: c.service().Start(), Restart: c.service().Restart()})
+	s.Alarms = watch.Alarms(s, c.absent())
 	return s, nil
 }

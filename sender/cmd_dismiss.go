@@ -30,7 +30,7 @@ takes a running daemon, and an operator of the tenant.`,
 				var r ledger.Record
 				err := control.Call(ctx, conf.State, "dismiss", cli.BundleRequest{Bundle: text}, &r)
 				if errors.Is(err, control.ErrNoDaemon) {
-					err = cli.WithHint(err, "%s", conf.service().Start())
+					err = conf.service().Absent("it ends alarms, for operators of the tenant")
 				}
 				return &r, err
 			}, func(w io.Writer, r *ledger.Record) {

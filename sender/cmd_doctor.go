@@ -65,7 +65,7 @@ func sendProbe(c *cobra.Command, path string, in probeRequest, asJSON bool) erro
 	var a probeAnswer
 	err = control.Call(c.Context(), conf.State, "probe", in, &a)
 	if errors.Is(err, control.ErrNoDaemon) {
-		return cli.WithHint(err, "a probe is sent by the daemon, in its session: %s", conf.service().Start())
+		return conf.service().Absent("it sends probes, in its session")
 	}
 	if err != nil {
 		return err
@@ -82,9 +82,9 @@ func sendProbe(c *cobra.Command, path string, in probeRequest, asJSON bool) erro
 // examine makes all examinations.
 func examine(ctx context.Context, path string) *cli.Doctor {
 	d := new(cli.Doctor)
-	conf, err := config.Load(path, defaults())
+	conf, err := load(path)
 	d.Configuration(path, err)
-	d.Environment(config.Unread[Config](os.Environ()))
+	d.Environment(config.UnknownVariables[Config](os.Environ()))
 	if err != nil {
 		return d
 	}
@@ -110,7 +110,7 @@ func examine(ctx context.Context, path string) *cli.Doctor {
 	}
 	var status watch.Status
 	err = control.Call(ctx, conf.State, "status", struct{}{}, &status)
-	d.Daemon(err, status.Alarms)
+	d.Daemon(err, status.Alarms, conf.service())
 	return d
 }
 

@@ -73,7 +73,7 @@ func pairReceiver(c *cobra.Command, conf Config, path, file, fingerprint string,
 	}
 	fmt.Fprintf(out, "%s is paired.\n", p.Name)
 	if err := control.Call(c.Context(), conf.State, "status", struct{}{}, nil); !errors.Is(err, control.ErrNoDaemon) {
-		fmt.Fprintf(out, "The daemon runs with the former card: restart it (%s).\n", conf.service().Restart())
+		fmt.Fprintf(out, "The daemon runs with the former card: %s\n", conf.service().Restart())
 	}
 	return nil
 }

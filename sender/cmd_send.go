@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -129,7 +130,7 @@ func (s *submission) send(ctx context.Context, path string) (*submitted, error) 
 	}
 	hidden, err := outbox.Stage(ctx, disk.New(), abs, s.tenant.Outbox)
 	if err != nil {
-		return nil, stagingError(err)
+		return nil, stagingError(err, s.tenant.Outbox)
 	}
 	answer := cli.BundleRequest{}
 	err = control.Call(ctx, s.conf.State, "send", sendRequest{s.tenant.Name, filepath.Base(hidden), name, s.priority}, &answer)
@@ -148,11 +149,12 @@ func (s *submission) send(ctx context.Context, path string) (*submitted, error) 
 	return out, nil
 }
 
-func stagingError(err error) error {
+func stagingError(err error, outbox string) error {
 	if errors.Is(err, os.ErrNotExist) {
 		return &cli.Error{Code: cli.NotFound, Err: err}
 	}
-	if errors.Is(err, os.ErrPermission) {
+	var at *fs.PathError
+	if errors.Is(err, os.ErrPermission) && errors.As(err, &at) && strings.HasPrefix(at.Path, outbox) {
 		return cli.WithHint(err, "operators of a tenant are in the group of its outbox")
 	}
 	return err
@@ -161,11 +163,11 @@ func stagingError(err error) error {
 // leave puts an item into the outbox under its own name, for the daemon to find when it starts.
 func (s *submission) leave(hidden, name string) (*submitted, error) {
 	if s.priority != bundle.Normal || s.flags.wait {
-		err := &cli.Error{Code: cli.Failed, Err: errors.New("the daemon is not running: it is needed for --priority and --wait"), Hint: s.conf.service().Start()}
+		err := s.conf.service().Absent("it is needed for --priority and --wait")
 		return nil, errors.Join(err, os.RemoveAll(hidden))
 	}
 	if strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".part") || strings.HasSuffix(name, ".tmp") {
-		err := &cli.Error{Code: cli.Failed, Err: fmt.Errorf("the daemon is not running, and under the name %s it would leave the item alone", cli.Quote(name)), Hint: s.conf.service().Start()}
+		err := s.conf.service().Absent("under the name %s it would leave the item alone", cli.Quote(name))
 		return nil, errors.Join(err, os.RemoveAll(hidden))
 	}
 	here := disk.New()

@@ -15,7 +15,6 @@ import (
 	"ecluse/internal/config"
 	"ecluse/internal/control"
 	"ecluse/internal/disk"
-	"ecluse/internal/instance"
 	"ecluse/sender/house"
 	"ecluse/sender/ledger"
 	"ecluse/sender/watch"
@@ -72,7 +71,7 @@ func readStatus(ctx context.Context, conf Config) (*watch.Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Alarms = watch.Alarms(&s, watch.Facts{Held: instance.Held(conf.State), Start: conf.service().Start(), Restart: conf.service().Restart()})
+	s.Alarms = watch.Alarms(&s, conf.absent())
 	return &s, nil
 }
 

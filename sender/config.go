@@ -13,7 +13,7 @@ import (
 
 // Config is sender.yaml.
 type Config struct {
-	Path string `yaml:"-"` // of the file
+	Path string `yaml:"-"` // where it was read, for hints and a reload
 
 	Name     string          `yaml:"name"`
 	State    string          `yaml:"state"`

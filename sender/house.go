@@ -26,7 +26,7 @@ func openState(ctx context.Context, c Config) (*house.State, error) {
 	}
 	s, err := house.Open(ctx, disk.New(), c.State)
 	if errors.Is(err, house.ErrNoEpoch) {
-		return nil, &cli.Error{Code: cli.Usage, Err: err, Hint: "ecluse-sender init makes one; a state that was lost is made anew, and paired again on the high side"}
+		return nil, &cli.Error{Code: cli.Usage, Err: err, Hint: "ecluse-sender renew --epoch draws one; its new card has to be paired on the high side"}
 	}
 	return s, err
 }

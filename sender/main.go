@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ecluse/internal/cli"
+	"ecluse/sender/watch"
 )
 
 // version is set by the linker.
@@ -37,7 +38,7 @@ is never deleted before it was sent, and stays for keep.sent after that.`,
 // configFlag adds --config to a command.
 func configFlag(c *cobra.Command, path *string) { cli.ConfigFlag(c, path, defaultPath) }
 
-// load reads the configuration for a command.
+// load reads the configuration for a command, and notes its path: hints name the file that the daemon is to be started on.
 func load(path string) (Config, error) {
 	conf, err := cli.Load(path, defaults())
 	conf.Path = path
@@ -46,5 +47,10 @@ func load(path string) (Config, error) {
 
 // service is the daemon that runs on a configuration.
 func (c Config) service() cli.Service {
-	return cli.Service{Program: "ecluse-sender", Config: c.Path, Installed: defaultPath}
+	return cli.Service{Program: "ecluse-sender", Config: c.Path, Installed: defaultPath, State: c.State}
+}
+
+// absent is what can be said of a daemon that does not answer.
+func (c Config) absent() watch.Facts {
+	return watch.Facts{Held: c.service().Held(), Next: c.service().Next()}
 }

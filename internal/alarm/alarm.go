@@ -20,6 +20,15 @@ func (l *List) Add(name, about, format string, args ...any) {
 	*l = append(*l, Alarm{name, about, fmt.Sprintf(format, args...)})
 }
 
+// Absent adds that the daemon does not answer, and what to do: it does not run, or somebody holds its state all the same.
+func (l *List) Absent(held bool, effect, next string) {
+	if held {
+		l.Add("unreachable", "", "a process holds the state and does not answer: the daemon starts just now, a command is at work on it, or its socket was removed; if that lasts: %s", next)
+		return
+	}
+	l.Add("stopped", "", "the daemon is not running: %s (%s)", effect, next)
+}
+
 // Changes compares what stood with what stands: what is new, and what is over.
 func Changes(before, now List) (began, ended List) { return now.without(before), before.without(now) }
 

@@ -19,8 +19,8 @@ type Finding struct {
 
 // Doctor collects findings.
 type Doctor struct {
-	Findings []Finding
-	lost     bool // the configuration does not hold
+	Findings      []Finding
+	misconfigured bool
 }
 
 // Check notes that something holds, or why not.
@@ -32,16 +32,16 @@ func (d *Doctor) Check(what string, err error) {
 	d.Findings = append(d.Findings, Finding{what, "ok", ""})
 }
 
-// Configuration notes whether the configuration holds. Of nothing else can be said whether it does where that does not.
+// Configuration notes whether the configuration holds. Where it does not, nothing else can be looked at, and Print ends with Usage.
 func (d *Doctor) Configuration(path string, err error) {
 	d.Check("configuration "+path, err)
-	d.lost = err != nil
+	d.misconfigured = err != nil
 }
 
 // Environment notes variables that override no key, though they look as if.
 func (d *Doctor) Environment(unread []string) {
 	for _, name := range unread {
-		d.Warn("environment", name+" is the name of no key that a variable can override: it is not looked at")
+		d.Warn("environment", name+" overrides no key: correct its spelling, or unset it (keys in lists, and the other side's, cannot be overridden here)")
 	}
 }
 
@@ -75,11 +75,12 @@ func (d *Doctor) Machine(rate, memory int64) {
 	d.Advise("clock", host.Clock(right || err != nil), err)
 }
 
-// Daemon notes whether the daemon answers, and its alarms; false where none runs.
-func (d *Doctor) Daemon(err error, alarms alarm.List) (runs bool) {
+// Daemon notes whether the daemon answers, and its alarms; false where nobody holds the state.
+func (d *Doctor) Daemon(err error, alarms alarm.List, s Service) (held bool) {
 	if errors.Is(err, control.ErrNoDaemon) {
-		d.Warn("daemon", "it is not running")
-		return false
+		alarms.Absent(s.Held(), "nothing crosses", s.Next())
+		d.Warn("daemon", alarms[len(alarms)-1].Text)
+		return s.Held()
 	}
 	d.Check("daemon", err)
 	for _, a := range alarms {
@@ -111,7 +112,7 @@ func (d *Doctor) Print(w io.Writer, asJSON bool) error {
 			return err
 		}
 	}
-	if d.lost {
+	if d.misconfigured {
 		return &Error{Code: Usage}
 	}
 	if faults > 0 {

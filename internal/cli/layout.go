@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -84,6 +85,23 @@ func StateDir(path string) error {
 		}
 	}
 	return nil
+}
+
+// OwnState refuses a daemon that root starts on another user's state: it would leave behind what that user's could not open.
+func OwnState(state string, s Service) error {
+	info, err := os.Stat(state)
+	if err != nil {
+		return nil // whoever opens it says so
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || os.Geteuid() != 0 || st.Uid == 0 {
+		return nil
+	}
+	who := fmt.Sprint("#", st.Uid)
+	if u, err := user.LookupId(fmt.Sprint(st.Uid)); err == nil {
+		who = u.Username
+	}
+	return &Error{Code: Failed, Err: fmt.Errorf("state %s belongs to %s: as root the daemon would leave behind what %s could not open", state, who, who), Hint: fmt.Sprintf("setpriv --reuid=%d --regid=%d --init-groups %s", st.Uid, st.Gid, s.Start())}
 }
 
 // BecomeOwner gives up root for the user that a state directory belongs to: a command that acts where no daemon runs must not leave behind what the daemon could not

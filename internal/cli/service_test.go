@@ -10,8 +10,8 @@ func TestAServiceIsStartedAsItWasInstalledOrByHand(t *testing.T) {
 		{installed.Stop(), "systemctl stop ecluse-x"},
 		{installed.Restart(), "systemctl restart ecluse-x"},
 		{trial.Start(), "ecluse-x run --config /tmp/low/x.yaml"},
-		{trial.Stop(), "end ecluse-x run --config /tmp/low/x.yaml"},
-		{trial.Restart(), "end it, and ecluse-x run --config /tmp/low/x.yaml"},
+		{trial.Stop(), `stop the process "ecluse-x run --config /tmp/low/x.yaml"`},
+		{trial.Restart(), "stop it, then: ecluse-x run --config /tmp/low/x.yaml"},
 	} {
 		if row.got != row.want {
 			t.Errorf("%q, want %q", row.got, row.want)

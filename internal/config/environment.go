@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// Unread lists the variables of an environment, as os.Environ gives it, that look as if they overrode a key of T and override none: of a key that is not there, or that stands in a list. The
+// UnknownVariables lists the variables of an environment, as os.Environ gives it, that look as if they overrode a key of T and override none: of a key that is not there, or that stands in a list. The
 // other side's keys are such too, where both share an environment.
-func Unread[T any](environment []string) (names []string) {
+func UnknownVariables[T any](environment []string) (names []string) {
 	known := make(map[string]bool)
 	for _, key := range scalars(reflect.TypeFor[T](), "") {
 		known[envName(key)] = true

@@ -156,3 +156,49 @@ func TestStatusWithoutADaemonIsAnAlarm(t *testing.T) {
 		}
 	}
 }
+
+// A socket that somebody removed: no command calls the daemon stopped, or works beside it.
+func TestADaemonWhoseSocketWasRemoved(t *testing.T) {
+	low, high := paired(t)
+	for _, s := range []*side{low, high} {
+		s.start()
+		if err := os.Remove(filepath.Join(s.dir, "state/control.sock")); err != nil {
+			t.Fatal(err)
+		}
+		s.ends(1, "ALARM unreachable", "status")
+		if out := s.try("doctor").out; !strings.Contains(out, "does not answer") || strings.Contains(out, "is not running") {
+			t.Errorf("ecluse-%s doctor says:\n%s", s.kind, out)
+		}
+	}
+	high.ends(1, "the daemon is running", "renew", "--key")
+	high.ends(1, "stop it, then", "approve", "aaaaaa")
+	low.ends(1, "stop it, then", "send", "--wait", write(t, filepath.Join(low.dir, "work/x"), "x"))
+	low.ends(1, "does not answer", "dismiss", "aaaaaa")
+}
+
+func TestRootRunsNoDaemonOnAnothersState(t *testing.T) {
+	if os.Geteuid() != 0 {
+		lacking(t, "A DAEMON THAT ROOT STARTS ON ANOTHER'S STATE IS NOT TESTED")
+	}
+	low, high := paired(t)
+	for _, s := range []*side{low, high} {
+		if err := os.Chown(filepath.Join(s.dir, "state"), 65534, 65534); err != nil {
+			t.Fatal(err)
+		}
+		s.ends(1, "setpriv --reuid=65534", "run")
+	}
+}
+
+// A key that was taken out of allowed_signers a moment ago releases nothing.
+func TestAKeyThatWasJustRevokedReleasesNothing(t *testing.T) {
+	low, high := paired(t)
+	high.start()
+	low.start()
+	low.ends(0, "", "send", write(t, filepath.Join(low.dir, "work/x"), "x"))
+	high.reach("x", "quarantined")
+	write(t, filepath.Join(high.dir, "allowed_signers"), "# nobody\n")
+	high.ends(4, "signer-revoked", "approve", "--reason", "x", high.find("x").text("bundle"))
+	if r := high.find("x"); r.text("state") != "quarantined" {
+		t.Errorf("%s", r)
+	}
+}

@@ -56,7 +56,7 @@ func TestALifeAndAKeyAreRenewed(t *testing.T) {
 	next := filepath.Join(low.dir, "sender-next.pair")
 	high.ends(0, "", "pair", "--yes", card)
 	high.ends(0, epoch, "pair", "--yes", next)
-	low.ends(0, "next start on: end it, and ecluse-sender run --config", "renew", "--use-key")
+	low.ends(0, "next start on: stop it, then: ecluse-sender run --config", "renew", "--use-key")
 	if field("key") == key || field("epoch") != epoch {
 		t.Errorf("the card is\n%s", text(t, card))
 	}
@@ -84,7 +84,7 @@ func TestALifeAndAKeyAreRenewed(t *testing.T) {
 	if rows := high.list("--state", "missing"); len(rows) > 0 {
 		t.Errorf("of a replaced epoch are missing %s", rows)
 	}
-	high.ends(1, "end ecluse-receiver run --config", "renew", "--key")
+	high.ends(1, "stop the process", "renew", "--key")
 	h.stop()
 	high.value(&made, 0, "renew", "--key")
 	high.ends(0, made.Fingerprint, "pair", "--show")

@@ -44,7 +44,7 @@ func TestAStrangersSessionIsCountedAndPairingTakesItUpAtOnce(t *testing.T) {
 	low.ends(0, "", "send", write(t, filepath.Join(low.dir, "work/hello.txt"), "hello"))
 	high.reach("hello.txt", "quarantined")
 
-	if r := low.ends(0, "restart it", "pair", "--yes", filepath.Join(high.dir, "receiver.pair")); r.out != "" {
+	if r := low.ends(0, "former card: stop it, then", "pair", "--yes", filepath.Join(high.dir, "receiver.pair")); r.out != "" {
 		t.Errorf("pair talks on stdout: %q", r.out)
 	}
 	d.stop()

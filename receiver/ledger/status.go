@@ -56,6 +56,28 @@ func (l *Ledger) Suspect(ctx context.Context, reasons []bundle.Reason, since tim
 	return m, nil
 }
 
+// RefusedSince counts, by reason, the bundles that were refused since a time.
+func (l *Ledger) RefusedSince(ctx context.Context, since time.Time) (map[bundle.Reason]int64, error) {
+	rows, err := l.catalog.DB().QueryContext(ctx, `SELECT reason, count(*) FROM bundles WHERE state = 'refused' AND changed >= ? GROUP BY reason`, since.UnixNano())
+	if err != nil {
+		return nil, fmt.Errorf("count bundles: %w", err)
+	}
+	defer rows.Close()
+	m := make(map[bundle.Reason]int64)
+	for rows.Next() {
+		var reason sql.NullString
+		var n int64
+		if err := rows.Scan(&reason, &n); err != nil {
+			return nil, fmt.Errorf("count bundles: %w", err)
+		}
+		m[bundle.Reason(reason.String)] = n
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("count bundles: %w", err)
+	}
+	return m, nil
+}
+
 // List is the function List over the open catalog.
 func (l *Ledger) List(ctx context.Context, q Query) ([]Row, error) {
 	return List(ctx, l.catalog.DB(), q)

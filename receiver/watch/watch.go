@@ -4,6 +4,9 @@
 package watch
 
 import (
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"ecluse/internal/alarm"
@@ -72,14 +75,15 @@ type Records struct {
 // Facts are what alarms are made of, beside the Status itself.
 type Facts struct {
 	// Where the daemon does not answer:
-	Held           bool   // somebody holds the state all the same
-	Start, Restart string // what to type
+	Held bool   // somebody holds the state all the same
+	Next string // what to type
 
 	Silence   time.Duration           // of a link
 	Up        time.Duration           // since this process began to listen
 	Expecting bool                    // a sender is enrolled
 	Undone    int64                   // approved bundles whose delivery has failed
 	Suspect   map[bundle.Reason]int64 // bundles that somebody should look at: held, or refused of late, by reason
+	Refused   map[bundle.Reason]int64 // bundles that were refused of late, by reason
 	Ahead     time.Duration           // of our clock before the machine's
 	Stuck     []string                // goroutines that stand still
 	Doubts    []string                // where the state is older than what the anchor remembers
@@ -127,12 +131,8 @@ const aheadMost = 5 * time.Second
 func Alarms(s *Status, f Facts) alarm.List {
 	alarms := alarm.List{}
 	add := alarms.Add
-	switch {
-	case s.Running:
-	case f.Held:
-		add("stuck", "", "a process holds the state and nobody answers on its socket: it starts just now, or the socket was removed (%s)", f.Restart)
-	default:
-		add("stopped", "", "the daemon is not running: nothing is received (%s)", f.Start)
+	if !s.Running {
+		alarms.Absent(f.Held, "nothing is received", f.Next)
 	}
 	for _, l := range s.Links {
 		quiet := f.Up
@@ -150,7 +150,7 @@ func Alarms(s *Status, f Facts) alarm.List {
 		add("rollback", text, "%s (ecluse-receiver anchor says more)", text)
 	}
 	for _, who := range f.Stuck {
-		add("stuck", "", "%s stands still (systemd's watchdog starts the daemon again; journalctl -u ecluse-receiver)", who)
+		add("stuck", "", "%s stands still (the watchdog of its unit starts it again; its log says more)", who)
 	}
 	if n := s.Bundles[ledger.Missing]; n > 0 {
 		add("missing", "", "%d bundles were sent and nothing of them is here (list --state missing; ticket --all prints codes for the low side)", n)
@@ -162,6 +162,15 @@ func Alarms(s *Status, f Facts) alarm.List {
 		if n := f.Suspect[s.reason]; n > 0 {
 			add(string(s.reason), "", s.text, n)
 		}
+	}
+	refused, why := int64(0), []string{}
+	for _, reason := range slices.Sorted(maps.Keys(f.Refused)) {
+		if !slices.Contains(Suspicions(), reason) { // those have alarms of their own
+			refused, why = refused+f.Refused[reason], append(why, string(reason))
+		}
+	}
+	if refused > 0 {
+		add("refused", "", "%d bundles were refused within a day: %s (list --state refused; what was refused has to be dropped anew when the cause is mended)", refused, strings.Join(why, ", "))
 	}
 	if f.Undone > 0 {
 		add("delivery", "", "%d approved bundles cannot be delivered (list --state approved says why)", f.Undone)

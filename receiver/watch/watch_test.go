@@ -29,7 +29,10 @@ func TestEachFaultHasItsAlarmAndHealthHasNone(t *testing.T) {
 	}{
 		{"health", func(*Status, *Facts) {}, ""},
 		{"stopped", func(s *Status, _ *Facts) { s.Running = false }, "stopped"},
-		{"not to be reached", func(s *Status, f *Facts) { s.Running, f.Held = false, true }, "stuck"},
+		{"refusals", func(_ *Status, f *Facts) {
+			f.Refused = map[bundle.Reason]int64{bundle.ReasonQuota: 2, bundle.ReasonManifestSender: 1}
+		}, "refused"},
+		{"not to be reached", func(s *Status, f *Facts) { s.Running, f.Held = false, true }, "unreachable"},
 		{"a late heartbeat", func(s *Status, _ *Facts) { s.Links[0].LastHeartbeat = &late }, "silence"},
 		{"no heartbeat ever", func(s *Status, _ *Facts) { s.Links[0].LastHeartbeat = nil }, "silence"},
 		{"no heartbeat yet", func(s *Status, f *Facts) { s.Links[0].LastHeartbeat, f.Up = nil, time.Second }, ""},

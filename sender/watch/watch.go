@@ -46,8 +46,8 @@ type Link struct {
 // Facts are what alarms are made of, beside the Status itself.
 type Facts struct {
 	// Where the daemon does not answer:
-	Held           bool   // somebody holds the state all the same
-	Start, Restart string // what to type
+	Held bool   // somebody holds the state all the same
+	Next string // what to type
 
 	Stuck  []string // goroutines that stand still
 	Gone   []string // outboxes that are not there
@@ -65,15 +65,11 @@ type Deaf struct{ Outbox, Why string }
 func Alarms(s *Status, f Facts) alarm.List {
 	alarms := alarm.List{}
 	add := alarms.Add
-	switch {
-	case s.Running:
-	case f.Held:
-		add("stuck", "", "a process holds the state and nobody answers on its socket: it starts just now, or the socket was removed (%s)", f.Restart)
-	default:
-		add("stopped", "", "the daemon is not running: nothing is sent (%s)", f.Start)
+	if !s.Running {
+		alarms.Absent(f.Held, "nothing is sent", f.Next)
 	}
 	for _, who := range f.Stuck {
-		add("stuck", "", "%s stands still (systemd's watchdog starts the daemon again; journalctl -u ecluse-sender)", who)
+		add("stuck", "", "%s stands still (the watchdog of its unit starts it again; its log says more)", who)
 	}
 	for _, dir := range f.Gone {
 		add("outbox", dir, "%s: the outbox is not there (is its disk mounted?)", dir)

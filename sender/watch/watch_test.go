@@ -11,7 +11,7 @@ func TestEachFaultHasItsAlarmAndHealthHasNone(t *testing.T) {
 	}{
 		{"health", func(*Status, *Facts) {}, ""},
 		{"stopped", func(s *Status, _ *Facts) { s.Running = false }, "stopped"},
-		{"not to be reached", func(s *Status, f *Facts) { s.Running, f.Held = false, true }, "stuck"},
+		{"not to be reached", func(s *Status, f *Facts) { s.Running, f.Held = false, true }, "unreachable"},
 		{"a stuck link", func(_ *Status, f *Facts) { f.Stuck = []string{"link"} }, "stuck"},
 		{"an outbox that is gone", func(_ *Status, f *Facts) { f.Gone = []string{"/o"} }, "outbox"},
 		{"a small route", func(s *Status, _ *Facts) { s.Links[0].RouteMTU = &small }, "mtu"},
