@@ -77,7 +77,10 @@ func resendAtRest(ctx context.Context, conf Config, s *house.State, id bundle.ID
 	if err != nil {
 		return err
 	}
-	if (r.State == ledger.Sent || r.State == ledger.Confirmed) && r.Epoch == s.Ledger.Epoch() && !onDisk(conf, r) {
+	if err := dispatch.RefuseFormer(s.Ledger, r); err != nil {
+		return err
+	}
+	if (r.State == ledger.Sent || r.State == ledger.Confirmed) && !onDisk(conf, r) {
 		return fmt.Errorf("bundle %s: %w", id, dispatch.ErrNotHere)
 	}
 	return dispatch.Again(ctx, s.Ledger, id, chunks)

@@ -50,7 +50,8 @@ func Take(state string, version int, replace Replace) (*Lock, error) {
 	return l, nil
 }
 
-// Held says whether some process holds a state, as far as the system tells. It reads the list of locks: to try the lock would keep it from a daemon that starts.
+// Held says whether some process holds a state. It reads the list of locks: to try the lock would keep it from a daemon that starts. It is false where that cannot be told: the list shows
+// this namespace of processes only, and some file systems (btrfs, overlayfs) have other numbers of devices there.
 func Held(state string) bool {
 	var st unix.Stat_t
 	if unix.Stat(filepath.Join(state, "lock"), &st) != nil {

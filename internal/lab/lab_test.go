@@ -99,7 +99,7 @@ type options struct {
 	prepare func(l *lab) // before anything is laid out: mounts
 }
 
-// shortDir is t.TempDir without the test's name: below it stand sockets, whose paths have 107 bytes at most.
+// shortDir is t.TempDir without the test's name, below TMPDIR as well: in it stand sockets, whose paths have 107 bytes at most.
 func shortDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "ecl")

@@ -326,7 +326,7 @@ func TestACodeThatIsNotThisSendersIsRefused(t *testing.T) {
 	high.reach("lost", "quarantined")
 }
 
-func TestACodeOfAFormerEpochIsRefusedByName(t *testing.T) {
+func TestWhatIsOfAFormerEpochIsRefusedByName(t *testing.T) {
 	low, high := paired(t)
 	high.start()
 	sender := low.start()

@@ -77,7 +77,7 @@ func (d *Dispatcher) Resend(ctx context.Context, id bundle.ID, asked []ticket.Ra
 	if err != nil {
 		return err
 	}
-	if err := current(d.o.Ledger, r); err != nil {
+	if err := RefuseFormer(d.o.Ledger, r); err != nil {
 		return err
 	}
 	tenant, err := d.tenant(r.Tenant)
@@ -123,8 +123,8 @@ func (d *Dispatcher) sent(ctx context.Context, id bundle.ID) (*ledger.Record, er
 	}
 }
 
-// current refuses what an earlier life has sent.
-func current(l *ledger.Ledger, r *ledger.Record) error {
+// RefuseFormer refuses what an earlier life of this sender has sent.
+func RefuseFormer(l *ledger.Ledger, r *ledger.Record) error {
 	if r.Epoch != l.Epoch() {
 		return fmt.Errorf("bundle %s: %w", r.Bundle, ErrFormerEpoch)
 	}
@@ -137,7 +137,7 @@ func Again(ctx context.Context, l *ledger.Ledger, id bundle.ID, asked []ticket.R
 		if have.State != ledger.Sent {
 			return fmt.Errorf("bundle %s is %s: only what was sent can be sent again", id, have.State)
 		}
-		if err := current(l, have); err != nil {
+		if err := RefuseFormer(l, have); err != nil {
 			return err
 		}
 		have.State, have.Reason, have.Finished, have.Asked = ledger.Sending, nil, nil, asked
