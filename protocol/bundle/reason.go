@@ -78,6 +78,18 @@ const (
 	ReasonContentMismatch       Reason = "content-mismatch"
 	ReasonGaps                  Reason = "gaps"
 	ReasonNotInspected          Reason = "not-inspected"
+	ReasonInspection            Reason = "inspection"
+	ReasonInspector             Reason = "inspector"
+	ReasonPolicyName            Reason = "policy-name"
+	ReasonPolicySize            Reason = "policy-size"
+	ReasonPolicyCount           Reason = "policy-count"
+	ReasonPolicyType            Reason = "policy-type"
+	ReasonPolicyText            Reason = "policy-text"
+	ReasonPolicyMacro           Reason = "policy-macro"
+	ReasonPolicyPath            Reason = "policy-path"
+	ReasonPolicyArchive         Reason = "policy-archive"
+	ReasonPolicyEncrypted       Reason = "policy-encrypted"
+	ReasonPolicyBroken          Reason = "policy-broken"
 	ReasonAbandonedSender       Reason = "abandoned-sender"
 	ReasonAbandonedExpired      Reason = "abandoned-expired"
 	ReasonRejected              Reason = "rejected"
@@ -169,6 +181,18 @@ var reasons = [...]struct {
 	{ReasonContentMismatch, "bundle", "content no longer matches the manifest"},
 	{ReasonGaps, "bundle", "damaged: chunks are missing"},
 	{ReasonNotInspected, "bundle", "no inspector is configured"},
+	{ReasonInspection, "bundle", "held: it is not inspected yet"},
+	{ReasonInspector, "bundle", "held: an inspector failed, and is asked again"},
+	{ReasonPolicyName, "bundle", "flagged: a name that the tenant does not let in"},
+	{ReasonPolicySize, "bundle", "flagged: a file, or all of them, larger than allowed"},
+	{ReasonPolicyCount, "bundle", "flagged: more files than allowed"},
+	{ReasonPolicyType, "bundle", "flagged: content of a type that the tenant does not let in"},
+	{ReasonPolicyText, "bundle", "flagged: text that holds a phrase of the list"},
+	{ReasonPolicyMacro, "bundle", "flagged: a document with macros"},
+	{ReasonPolicyPath, "bundle", "flagged: an entry of an archive that leads out of it"},
+	{ReasonPolicyArchive, "bundle", "flagged: an archive beyond the bounds of depth, entries, size or ratio"},
+	{ReasonPolicyEncrypted, "bundle", "flagged: an encrypted archive"},
+	{ReasonPolicyBroken, "bundle", "flagged: content that cannot be looked into to its end"},
 	{ReasonAbandonedSender, "bundle", "given up by its sender"},
 	{ReasonAbandonedExpired, "bundle", "incomplete for longer than `keep` allows"},
 	{ReasonRejected, "bundle", "rejected by a person"},

@@ -1,0 +1,28 @@
+package policy
+
+import (
+	"bytes"
+	"testing"
+)
+
+// FuzzExamination is content that nobody thought of: whatever it is, it is looked at within the bounds, without a crash, and no error is made of it.
+func FuzzExamination(f *testing.F) {
+	for _, x := range [][]byte{
+		zipOf(m("a", "words"), m("b.zip", string(zipped(eicar)))), gz(tarOf(m("x", "y"))), zst(zipped(elf)), xzOf([]byte("words")), sparse(1 << 40), overlapping(3, "x"), docx(m("word/vbaProject.bin", "x")), ole(vba),
+		endless(), append([]byte(png), shifted(zipOf(m("x", "y")), len(png))...), append([]byte{0xff, 0xfe}, utf16("TOP SECRET")...),
+	} {
+		f.Add(x)
+	}
+	rules := Rules{Text: []string{"top secret"}, Honest: true, Archives: Archives{Depth: 4, Entries: 50, Size: 1 << 20, Ratio: 50}}
+	scratch := f.TempDir()
+	f.Fuzz(func(t *testing.T, content []byte) {
+		x := rules.Begin(scratch)
+		x.Name("a.zip", int64(len(content)))
+		if err := x.File("a.zip", bytes.NewReader(content), int64(len(content))); err != nil {
+			t.Fatal(err)
+		}
+		if x.expanded > rules.Archives.Size+window || x.entries > rules.Archives.Entries+1 {
+			t.Errorf("%d bytes and %d entries came out of it", x.expanded, x.entries)
+		}
+	})
+}

@@ -1,0 +1,211 @@
+package policy
+
+import (
+	"archive/tar"
+	"bytes"
+	"io/fs"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"ecluse/protocol/bundle"
+)
+
+// trial is one content, and the findings that it must have under rules: reason and path each, in their order.
+type trial struct {
+	name    string
+	path    string
+	content func(t *testing.T) []byte
+	rules   func(r *Rules)
+	want    []string
+}
+
+func is(b []byte) func(*testing.T) []byte { return func(*testing.T) []byte { return b } }
+
+func from(name string) func(*testing.T) []byte {
+	return func(t *testing.T) []byte { return testdata(t, name) }
+}
+
+func small(r *Rules) { r.Archives = Archives{Depth: 3, Entries: 100, Size: 1 << 20, Ratio: 100} }
+
+func noPrograms(r *Rules) { r.Types.Deny = []string{"application/x-elf", "text/x-shellscript"} }
+
+func secret(r *Rules) { r.Text = []string{"top secret"} }
+
+const png = "\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x02\x00\x00\x00"
+
+var hostile = []trial{
+	// What is honest passes.
+	{"text", "a.txt", is([]byte("words\n")), nil, nil},
+	{"nothing", "a.txt", is(nil), func(r *Rules) { r.Types.Allow = []string{"text/csv"} }, nil},
+	{"an archive", "a.zip", is(zipOf(m("a.txt", "words"), m("deep/b.txt", "more"))), noPrograms, nil},
+	{"a tar of archives", "a.tar.gz", is(gz(tarOf(m("x.zip", string(zipped([]byte("words"))))))), noPrograms, nil},
+	{"a 7z archive", "a.7z", from("plain.7z"), noPrograms, nil},
+	{"an entry with dots in its name", "a.zip", is(zipOf(m("./a..b", "x"), m("dir/", ""))), nil, nil},
+	{"a link that stays", "a.tar", is(tarOf(m("d/f", "x"), member{name: "d/l", link: "../d/f", kind: tar.TypeSymlink})), nil, nil},
+
+	// Names and sizes.
+	{"a name that is denied", "in/setup.EXE", is([]byte("x")), func(r *Rules) { r.Names.Deny = []string{"*.exe"} }, []string{"policy-name in/setup.EXE"}},
+	{"a name that is not allowed", "in/a.doc", is([]byte("x")), func(r *Rules) { r.Names.Allow = []string{"**/*.csv"} }, []string{"policy-name in/a.doc"}},
+	{"a name that is allowed", "in/deep/a.csv", is([]byte("x")), func(r *Rules) { r.Names.Allow = []string{"in/**/*.csv"} }, nil},
+	{"a file that is too large", "a", is(make([]byte, 11)), func(r *Rules) { r.FileSize = 10 }, []string{"policy-size a"}},
+	{"a name in an archive", "a.zip", is(zipOf(m("d/x.exe", "x"))), func(r *Rules) { r.Names.Deny = []string{"*.exe"} }, []string{"policy-name a.zip!d/x.exe"}},
+
+	// Types are those of the content.
+	{"a program", "readme.txt", is(elf), noPrograms, []string{"policy-type readme.txt"}},
+	{"a program in a zip", "a.zip", is(zipOf(m("x", string(elf)))), noPrograms, []string{"policy-type a.zip!x"}},
+	{"a program in a tar in zstd", "a.tar.zst", is(zst(tarOf(m("bin/x", string(elf))))), noPrograms, []string{"policy-type a.tar.zst!a.tar!bin/x"}},
+	{"a program in a tgz", "a.tgz", is(gz(tarOf(m("x", string(elf))))), noPrograms, []string{"policy-type a.tgz!a.tar!x"}},
+	{"a program in xz", "x.xz", is(xzOf(elf)), noPrograms, []string{"policy-type x.xz!x"}},
+	{"a script", "a", is([]byte("#!/bin/sh\nrm -rf /\n")), noPrograms, []string{"policy-type a"}},
+	{"two programs", "a.zip", is(zipOf(m("x", string(elf)), m("y", "words"), m("z", string(elf)))), noPrograms, []string{"policy-type a.zip!x", "policy-type a.zip!z"}},
+	{"a type that is not allowed", "a.pdf", is([]byte("%PDF-1.7\n")), func(r *Rules) { r.Types.Allow = []string{"text/*", "image/png"} }, []string{"policy-type a.pdf"}},
+	{"a family that is allowed", "a.png", is([]byte(png)), func(r *Rules) { r.Types.Allow = []string{"image/*"} }, nil},
+	{"what others are made of", "a.docx", is(docx()), func(r *Rules) { r.Types.Allow = []string{"application/zip"} }, nil},
+	{"a document whose parts are of other types", "a.docx", is(docx()), func(r *Rules) {
+		r.Types.Allow = []string{"application/vnd.openxmlformats-officedocument.wordprocessingml.document"}
+	}, nil},
+	{"an archive that is not allowed", "a.zip", is(zipOf(m("a", "x"))), func(r *Rules) { r.Types.Allow = []string{"text/plain"} }, []string{"policy-type a.zip"}},
+	{"a program that is called a picture", "a.png", is(elf), func(r *Rules) { r.Honest = true }, []string{"policy-type a.png"}},
+	{"a zip that is called text", "a.zip", is(zipOf(m("a.csv", string(zipped([]byte("x")))))), func(r *Rules) { r.Honest = true }, []string{"policy-type a.zip!a.csv"}},
+	{"a name that says nothing", "a.dat", is(elf), func(r *Rules) { r.Honest = true }, nil},
+	{"age", "a.txt", is([]byte("age-encryption.org/v1\n-> X25519 abc\n")), func(r *Rules) { r.Types.Deny = []string{"application/age"} }, []string{"policy-type a.txt"}},
+
+	// Polyglots.
+	{"a picture that is a zip as well", "a.png", is(append([]byte(png), shifted(zipOf(m("x", "y")), len(png))...)), nil, []string{"policy-type a.png"}},
+	{"a pdf that is a zip as well", "a.pdf", is(append([]byte("%PDF-1.7\nwords\n"), shifted(zipOf(m("x", "y")), 15)...)), nil, []string{"policy-type a.pdf"}},
+	{"four bytes by chance", "a.bin", is(append(bytes.Repeat([]byte{0xfe, 1}, 50), "PK\x05\x06 and nothing that is an archive"...)), nil, nil},
+	{"the end of a zip at the edge of a window", "a.bin", is(append(bytes.Repeat([]byte{0xfe, 1}, window/2-5), shifted(zipOf(m("x", "y")), window-10)...)), nil, []string{"policy-type a.bin"}},
+
+	// Text.
+	{"a phrase", "a.txt", is([]byte("this is Top Secret, is it not")), secret, []string{"policy-text a.txt"}},
+	{"a phrase at the edge of a window", "a.txt", is([]byte(strings.Repeat("x ", window/2-3) + "TOP SECRET")), secret, []string{"policy-text a.txt"}},
+	{"a phrase behind megabytes", "a.txt", is([]byte(strings.Repeat("nothing to see\n", 1<<17) + "top secret\n")), secret, []string{"policy-text a.txt"}},
+	{"a phrase in a 7z archive", "a.7z", from("plain.7z"), secret, []string{"policy-text a.7z!d/b.txt"}},
+	{"a phrase in UTF-16", "a.txt", is(append([]byte{0xff, 0xfe}, utf16("it is TOP SECRET")...)), secret, []string{"policy-text a.txt"}},
+	{"a phrase with letters of others", "a.txt", is([]byte("ceci est STRICTEMENT RÉSERVÉ à nous")), func(r *Rules) { r.Text = []string{"strictement réservé"} }, []string{"policy-text a.txt"}},
+	{"a phrase in a document", "a.docx", is(docx(m("word/footer.xml", "<?xml version=\"1.0\"?><w>TOP SECRET</w>"))), secret, []string{"policy-text a.docx!word/footer.xml"}},
+	{"a phrase in what is no text", "a.bin", is(append(bytes.Repeat([]byte{0xfe, 1, 0}, 100), "top secret"...)), secret, nil},
+
+	// Macros.
+	{"a document with macros", "a.docm", is(docx(m("word/vbaProject.bin", "x"))), nil, []string{"policy-macro a.docm!word/vbaProject.bin"}},
+	{"the same, allowed", "a.docm", is(docx(m("word/vbaProject.bin", "x"))), func(r *Rules) { r.Macros = true }, nil},
+	{"an old document with macros", "a.doc", is(ole(vba)), nil, []string{"policy-macro a.doc"}},
+	{"an old document", "a.doc", is(ole(nil)), nil, nil},
+	{"a document with macros in an archive", "a.zip", is(zipOf(m("x/a.docm", string(docx(m("word/VBAPROJECT.BIN", "x")))))), nil, []string{"policy-macro a.zip!x/a.docm!word/VBAPROJECT.BIN"}},
+
+	// Bombs.
+	{"ten archives deep", "a.zip", is(nested(10, eicar, zipped)), small, []string{"policy-archive a.zip!inner!inner!inner"}},
+	{"as deep as is allowed", "a.zip", is(nested(3, elf, zipped)), func(r *Rules) { small(r); noPrograms(r) }, []string{"policy-type a.zip!inner!inner!inner"}},
+	{"streams without end", "a.gz", is(endless()), nil, []string{"policy-archive a.gz!a!a!a!a!a!a!a!a"}},
+	{"blanks in gzip", "a.gz", is(gz(make([]byte, 64<<20))), func(r *Rules) { r.Archives.Ratio = 100 }, []string{"policy-archive a.gz!a"}},
+	{"blanks in zstd, twice", "a.zst", is(zst(zst(make([]byte, 64<<20)))), func(r *Rules) { r.Archives.Ratio = 1000 }, []string{"policy-archive a.zst!a!a"}},
+	{"blanks in zip", "a.zip", is(zipOf(m("a", string(make([]byte, 32<<20))))), func(r *Rules) { r.Archives.Ratio = 100 }, []string{"policy-archive a.zip!a"}},
+	{"more than may come out", "a.zip", is(zipOf(m("a", strings.Repeat("x", 700<<10)), m("b", strings.Repeat("y", 700<<10)))), small, []string{"policy-archive a.zip!b"}},
+	{"one place, many entries", "a.zip", is(overlapping(50, strings.Repeat("overlap ", 8<<10))), small, []string{"policy-archive a.zip!000016"}},
+	{"a hundred thousand entries", "a.zip", func(*testing.T) []byte { return zipOf(slices.Repeat([]member{m("x", "")}, 100_001)...) }, nil, []string{"policy-archive a.zip"}},
+	{"entries of many archives", "a.tar", is(tarOf(m("a.zip", string(zipOf(slices.Repeat([]member{m("x", "")}, 60)...))), m("b.zip", string(zipOf(slices.Repeat([]member{m("x", "")}, 60)...))))), small,
+		[]string{"policy-archive a.tar!b.zip"}},
+	{"a sparse tar of 1 TiB", "a.tar", is(sparse(1 << 40)), nil, []string{"policy-archive a.tar!sparse.bin"}},
+
+	// What cannot be looked into.
+	{"an encrypted zip", "a.zip", from("secret.zip"), nil, []string{"policy-encrypted a.zip!d/a.txt", "policy-encrypted a.zip!d/b.txt"}},
+	{"the same, allowed", "a.zip", from("secret.zip"), func(r *Rules) { r.Archives.Encrypted = true }, nil},
+	{"an encrypted 7z", "a.7z", from("secret.7z"), nil, []string{"policy-encrypted a.7z!d/a.txt", "policy-encrypted a.7z!d/b.txt"}},
+	{"a 7z with encrypted names", "a.7z", from("veiled.7z"), nil, []string{"policy-encrypted a.7z!a"}},
+	{"a zip that is cut", "a.zip", is(cut(zipOf(m("a", "words")), 20)), nil, []string{"policy-broken a.zip"}},
+	{"a gzip that is cut", "a.gz", is(cut(gz([]byte(strings.Repeat("many words ", 1000))), 9)), nil, []string{"policy-broken a.gz!a"}},
+	{"a tar that is cut", "a.tar", is(cut(tarOf(m("a", strings.Repeat("x", 5000))), 4000)), nil, []string{"policy-broken a.tar!a", "policy-broken a.tar"}},
+	{"garbage behind gzip", "a.gz", is(append(gz([]byte("words")), "garbage"...)), nil, []string{"policy-broken a.gz!a"}},
+	{"one flipped bit in xz", "a.xz", is(flipped(xzOf([]byte(strings.Repeat("words ", 100))), 60)), nil, []string{"policy-broken a.xz!a"}},
+	{"a zip with a wrong sum", "a.zip", is(overlappingWrong()), nil, []string{"policy-broken a.zip!000000"}},
+	{"a zstd window of gigabytes", "a.zst", is([]byte("\x28\xb5\x2f\xfd\x00\xa8\x00\x00\x00 and more")), nil, []string{"policy-broken a.zst!a"}},
+
+	// Names and links in archives.
+	{"a path that leaves", "a.zip", is(zipOf(m("../../etc/cron.d/x", "x"))), nil, []string{"policy-path a.zip!../../etc/cron.d/x"}},
+	{"an absolute path", "a.tar", is(tarOf(m("/etc/passwd", "x"))), nil, []string{"policy-path a.tar!/etc/passwd"}},
+	{"a backslash", "a.zip", is(zipOf(m(`..\..\x`, "x"))), nil, []string{`policy-path a.zip!..\..\x`}},
+	{"an escape for a terminal", "a.zip", is(zipOf(m("\x1b[31mx", "x"))), nil, []string{"policy-path a.zip!\x1b[31mx"}},
+	{"a name that turns around", "a.zip", is(zipOf(m("exe.\u202etxt", "x"))), nil, []string{"policy-path a.zip!exe.\u202etxt"}},
+	{"a link that leaves", "a.tar", is(tarOf(member{name: "d/l", link: "../../x", kind: tar.TypeSymlink})), nil, []string{"policy-path a.tar!d/l"}},
+	{"an absolute link", "a.tar", is(tarOf(member{name: "l", link: "/etc/shadow", kind: tar.TypeSymlink})), nil, []string{"policy-path a.tar!l"}},
+	{"a hard link that leaves", "a.tar", is(tarOf(member{name: "l", link: "../x", kind: tar.TypeLink})), nil, []string{"policy-path a.tar!l"}},
+	{"a link in a zip", "a.zip", is(zipOf(member{name: "l", content: "../../x", mode: fs.ModeSymlink})), nil, []string{"policy-path a.zip!l"}},
+	{"a device", "a.tar", is(tarOf(member{name: "sda", kind: tar.TypeBlock})), nil, []string{"policy-path a.tar!sda"}},
+	{"a pipe", "a.tar", is(tarOf(member{name: "p", kind: tar.TypeFifo})), nil, []string{"policy-path a.tar!p"}},
+}
+
+func cut(b []byte, n int) []byte { return b[:len(b)-n] }
+
+func flipped(b []byte, at int) []byte { b = slices.Clone(b); b[at] ^= 4; return b }
+
+func overlappingWrong() []byte {
+	b := overlapping(1, "words")
+	return bytes.Replace(b, []byte("words"), []byte("WORDS"), 1)
+}
+
+// docx is a document with parts.
+func docx(more ...member) []byte {
+	return zipOf(append([]member{m("[Content_Types].xml", "<?xml version=\"1.0\"?><Types/>"), m("_rels/.rels", "<?xml version=\"1.0\"?><r/>"), m("word/document.xml", "<?xml version=\"1.0\"?><w/>")}, more...)...)
+}
+
+// shifted is a zip archive that knows that it stands behind something else.
+func shifted(z []byte, by int) []byte {
+	z = slices.Clone(z)
+	end := bytes.LastIndex(z, []byte(zipEnd))
+	le := func(at int) {
+		n := int(z[at]) | int(z[at+1])<<8 | int(z[at+2])<<16
+		n += by
+		z[at], z[at+1], z[at+2] = byte(n), byte(n>>8), byte(n>>16)
+	}
+	at := int(z[end+16]) | int(z[end+17])<<8 | int(z[end+18])<<16
+	le(end + 16)
+	for bytes.HasPrefix(z[at:], []byte("PK\x01\x02")) {
+		le(at + 42)
+		at += 46 + int(z[at+28]) + int(z[at+30]) + int(z[at+32])
+	}
+	return z
+}
+
+func TestHostileContents(t *testing.T) {
+	if len(hostile) < 60 {
+		t.Fatalf("only %d contents", len(hostile))
+	}
+	seen := make(map[bundle.Reason]bool)
+	for _, x := range hostile {
+		t.Run(x.name, func(t *testing.T) {
+			content := x.content(t)
+			rules := Rules{Archives: DefaultArchives}
+			if x.rules != nil {
+				x.rules(&rules)
+			}
+			e := rules.Begin(t.TempDir())
+			began := time.Now()
+			e.Name(x.path, int64(len(content)))
+			if err := e.File(x.path, bytes.NewReader(content), int64(len(content))); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(began); took > 20*time.Second {
+				t.Errorf("it took %v", took)
+			}
+			var got []string
+			list, _ := e.Findings()
+			for _, f := range list {
+				got = append(got, string(f.Reason)+" "+f.Path)
+				seen[f.Reason] = true
+			}
+			if !slices.Equal(got, x.want) {
+				t.Errorf("found %q, want %q\n%v", got, x.want, list)
+			}
+		})
+	}
+	for _, r := range []bundle.Reason{bundle.ReasonPolicyName, bundle.ReasonPolicySize, bundle.ReasonPolicyType, bundle.ReasonPolicyText, bundle.ReasonPolicyMacro, bundle.ReasonPolicyPath,
+		bundle.ReasonPolicyArchive, bundle.ReasonPolicyEncrypted, bundle.ReasonPolicyBroken} {
+		if !seen[r] {
+			t.Errorf("nothing is found %s", r)
+		}
+	}
+	runtime.GC()
+}

@@ -1,0 +1,95 @@
+package policy
+
+import (
+	"bytes"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/gabriel-vasile/mimetype"
+)
+
+// sniffed is how many bytes tell what a file is.
+const sniffed = 3072
+
+// kind is what a content is: its media type, and those that it is made of, the nearest first. Parameters such as a character set are left out.
+type kind struct {
+	names []string
+	known *mimetype.MIME // nil for one of ours
+}
+
+// kindOf looks at the first bytes of a content.
+func kindOf(head []byte) kind {
+	for _, x := range ours {
+		if bytes.HasPrefix(head, []byte(x.magic)) {
+			return kind{names: []string{x.name, "application/octet-stream"}}
+		}
+	}
+	k := kind{known: mimetype.Detect(head)}
+	for m := k.known; m != nil; m = m.Parent() {
+		name, _, _ := strings.Cut(m.String(), ";")
+		k.names = append(k.names, name)
+	}
+	return k
+}
+
+// ours are what mimetype does not know.
+var ours = []struct{ magic, name string }{
+	{"age-encryption.org/v1\n", "application/age"},
+	{"-----BEGIN AGE ENCRYPTED FILE-----", "application/age"},
+	{"-----BEGIN PGP MESSAGE-----", "application/pgp-encrypted"},
+}
+
+func (k kind) String() string { return k.names[0] }
+
+// is says whether a rule's type is for a kind: the type itself, another name of it, one that it is made of, or a family of one of these.
+func (k kind) is(rule string) bool {
+	family, whole := strings.CutSuffix(rule, "/*")
+	if whole {
+		return slices.ContainsFunc(k.names, func(name string) bool { return strings.HasPrefix(name, family+"/") })
+	}
+	if slices.Contains(k.names, rule) {
+		return true
+	}
+	for m := k.known; m != nil; m = m.Parent() {
+		if m.Is(rule) {
+			return true
+		}
+	}
+	return false
+}
+
+// text says whether people could read it.
+func (k kind) text() bool { return k.is("text/plain") || k.is("text/*") }
+
+// kind holds a kind against the lists of types.
+func (l Lists) kind(k kind) (rule string, ok bool) {
+	for _, r := range l.Deny {
+		if k.is(r) {
+			return r, false
+		}
+	}
+	return "", len(l.Allow) == 0 || slices.ContainsFunc(l.Allow, k.is)
+}
+
+// honest says whether a name's extension is one that its content may have. An extension that nobody knows says nothing, and text has as many as there are programs.
+func honest(name string, k kind) bool {
+	extension := strings.ToLower(path.Ext(name))
+	said := claims[extension]
+	if said == nil {
+		return true
+	}
+	return slices.ContainsFunc(said, k.is)
+}
+
+// claims are the types of which an extension speaks.
+var claims = map[string][]string{
+	".pdf": {"application/pdf"}, ".png": {"image/png"}, ".jpg": {"image/jpeg"}, ".jpeg": {"image/jpeg"}, ".gif": {"image/gif"}, ".tif": {"image/tiff"}, ".tiff": {"image/tiff"},
+	".webp": {"image/webp"}, ".bmp": {"image/bmp"}, ".svg": {"image/svg+xml", "text/plain"}, ".mp3": {"audio/mpeg"}, ".mp4": {"video/mp4"},
+	".zip": {"application/zip"}, ".jar": {"application/zip"}, ".gz": {"application/gzip"}, ".tgz": {"application/gzip"}, ".bz2": {"application/x-bzip2"}, ".xz": {"application/x-xz"},
+	".zst": {"application/zstd"}, ".7z": {"application/x-7z-compressed"}, ".tar": {"application/x-tar"}, ".rar": {"application/x-rar-compressed"},
+	".docx": {"application/zip"}, ".xlsx": {"application/zip"}, ".pptx": {"application/zip"}, ".odt": {"application/zip"}, ".ods": {"application/zip"}, ".odp": {"application/zip"},
+	".doc": {"application/x-ole-storage", "text/rtf"}, ".xls": {"application/x-ole-storage"}, ".ppt": {"application/x-ole-storage"},
+	".txt": {"text/plain"}, ".csv": {"text/plain"}, ".tsv": {"text/plain"}, ".json": {"text/plain"}, ".xml": {"text/plain"}, ".yaml": {"text/plain"}, ".yml": {"text/plain"},
+	".md": {"text/plain"}, ".html": {"text/plain"}, ".sql": {"text/plain"}, ".log": {"text/plain"},
+}
