@@ -1,0 +1,141 @@
+package inspect
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"ecluse/internal/policy"
+)
+
+// Job is what a child is asked.
+type Job struct {
+	Root    string        `json:"root"`    // the directory that holds the item
+	Item    string        `json:"item"`    // its name
+	Scratch string        `json:"scratch"` // a directory for what is taken out of archives
+	Rules   *policy.Rules `json:"rules"`
+}
+
+// Report is what it answers.
+type Report struct {
+	Files    int64            `json:"files"` // that were looked at
+	Bytes    int64            `json:"bytes"`
+	Findings []policy.Finding `json:"findings"`
+	More     int              `json:"more"`   // findings beyond those
+	Fenced   bool             `json:"fenced"` // by landlock
+}
+
+// Runner starts children.
+type Runner struct {
+	Command []string // the program, and what makes it call Child
+	Timeout time.Duration
+}
+
+const (
+	answerMost = 8 << 20 // bytes of an answer: a hundred findings with the longest paths
+	talkMost   = 4 << 10 // of what a child says on its way out
+)
+
+// Run has a child look at an item. An error says that it could not: nothing is known of the item then.
+func (r *Runner) Run(ctx context.Context, job Job) (*Report, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, r.Timeout, fmt.Errorf("it took longer than %v", r.Timeout))
+	defer cancel()
+	question, err := json.Marshal(job)
+	if err != nil {
+		return nil, fmt.Errorf("inspect: %w", err)
+	}
+	c := exec.CommandContext(ctx, r.Command[0], r.Command[1:]...)
+	c.Env = []string{"GOTRACEBACK=none"}
+	c.Dir = "/"
+	c.Stdin = bytes.NewReader(question)
+	answer, talk := &bounded{most: answerMost}, &bounded{most: talkMost}
+	c.Stdout, c.Stderr = answer, talk
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
+	c.WaitDelay = 5 * time.Second
+	runtime.LockOSThread() // the child ends with the thread that started it
+	defer runtime.UnlockOSThread()
+	err = c.Run()
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("inspect: %w", context.Cause(ctx))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("inspect: the child ended: %w%s", err, talk.said())
+	}
+	var report Report
+	d := json.NewDecoder(bytes.NewReader(answer.b.Bytes()))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&report); err != nil {
+		return nil, fmt.Errorf("inspect: read the child's answer: %w", err)
+	}
+	if _, err := d.Token(); err != io.EOF || answer.over {
+		return nil, errors.New("inspect: the child said more than an answer")
+	}
+	return &report, nil
+}
+
+// bounded keeps the beginning of what is written.
+type bounded struct {
+	b    bytes.Buffer
+	most int
+	over bool
+}
+
+func (w *bounded) Write(p []byte) (int, error) {
+	n := min(len(p), w.most-w.b.Len())
+	w.over = w.over || n < len(p)
+	w.b.Write(p[:n])
+	return len(p), nil
+}
+
+// said is the last thing that a child told.
+func (w *bounded) said() string {
+	text := strings.TrimSpace(w.b.String())
+	if text == "" {
+		return ""
+	}
+	return ": " + text[strings.LastIndexByte(text, '\n')+1:]
+}
+
+// Self is the program that runs, asked to be a child.
+func Self(arguments ...string) []string { return append([]string{"/proc/self/exe"}, arguments...) }
+
+// Child is the whole life of a child: it reads one Job, fences itself in, looks, and answers.
+func Child(in io.Reader, out, talk io.Writer) (code int) {
+	if err := child(in, out); err != nil {
+		fmt.Fprintf(talk, "inspect: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+func child(in io.Reader, out io.Writer) error {
+	var job Job
+	if err := json.NewDecoder(in).Decode(&job); err != nil {
+		return fmt.Errorf("read the job: %w", err)
+	}
+	root, err := os.OpenRoot(job.Root)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	fenced, err := fence(job.Root, job.Scratch)
+	if err != nil {
+		return fmt.Errorf("fence: %w", err)
+	}
+	report, err := look(root, job)
+	if err != nil {
+		return err
+	}
+	report.Fenced = fenced
+	return json.NewEncoder(out).Encode(report)
+}

@@ -1,0 +1,6 @@
+package inspect
+
+import "golang.org/x/sys/unix"
+
+// alsoDenied are older calls for the same, which other architectures do not have.
+var alsoDenied = []uint32{unix.SYS_FORK, unix.SYS_VFORK, unix.SYS_CHOWN, unix.SYS_LCHOWN}

@@ -1,0 +1,5 @@
+//go:build !amd64
+
+package inspect
+
+var alsoDenied []uint32
