@@ -78,6 +78,15 @@ func printRecord(w io.Writer, conf Config, r *ledger.Record) {
 	}
 	line("created", "%s", cli.Local(r.Created))
 	line("received", "%s", cli.Local(r.Received))
+	for _, n := range r.Inspections {
+		line("inspected", "by %s (%s), %s: %s, %d files", n.Inspector, n.Version, cli.Local(&n.At), n.Verdict, n.Files)
+		for _, f := range n.Findings {
+			line("", "%s: %s: %s", f.Reason, cli.Quote(f.Path), cli.Clean(f.Text))
+		}
+		if n.More > 0 {
+			line("", "and %d more", n.More)
+		}
+	}
 	for _, d := range r.Decisions {
 		verb := "rejected"
 		if d.Approve {

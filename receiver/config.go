@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ecluse/internal/config"
+	"ecluse/internal/policy"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/collect"
 	"ecluse/receiver/deliver"
@@ -54,6 +55,7 @@ type TenantConfig struct {
 	Release string          `yaml:"release"`
 	Names   string          `yaml:"names"`
 	Quota   config.Bytes    `yaml:"quota"`
+	Policy  policy.Config   `yaml:"policy"`
 	Deliver []DeliverConfig `yaml:"deliver"`
 }
 
@@ -228,6 +230,7 @@ func (t *TenantConfig) validate(f *config.Faults) {
 	if _, err := bundle.ParseNamePolicy(t.Names); err != nil {
 		f.Add("names", "%v", err)
 	}
+	t.Policy.Validate(f.In("policy"))
 	seen := map[string]bool{}
 	for i, d := range t.Deliver {
 		in := f.In("deliver[%d]", i)

@@ -31,7 +31,7 @@ people have released. Nothing leaves by the diode.`,
 	root.SetContext(ctx)
 	root.AddCommand(
 		initCommand(), pairCommand(), renewCommand(), runCommand(), listCommand(), showCommand(), verifyCommand(), approveCommand(), rejectCommand(), deliverCommand(), ticketCommand(),
-		statusCommand(), anchorCommand(), doctorCommand(), cli.VersionCommand("ecluse-receiver", version, defaultPath),
+		statusCommand(), policyCommand(), examineCommand(), anchorCommand(), doctorCommand(), cli.VersionCommand("ecluse-receiver", version, defaultPath),
 	)
 	return cli.Run(root, args, s)
 }

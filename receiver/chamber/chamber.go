@@ -10,9 +10,11 @@ import (
 	"go.uber.org/zap"
 
 	"ecluse/internal/disk"
+	"ecluse/internal/policy"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/assemble"
 	"ecluse/receiver/deliver"
+	"ecluse/receiver/inspect"
 	"ecluse/receiver/ledger"
 	"ecluse/receiver/release"
 )
@@ -24,6 +26,7 @@ type Tenant struct {
 	Release      release.Mode
 	Quota        int64 // bytes held at once; 0: no bound
 	Destinations []deliver.Options
+	Rules        *policy.Rules // that content is held against; nil: nobody looks inside
 }
 
 // Space says what the state's disk has left.
@@ -43,6 +46,7 @@ type Options struct {
 	Trust     *Trust
 	Keep      Keep
 	Now       func() time.Time
+	Inspect   func(ctx context.Context, job inspect.Job) (*inspect.Report, error)
 	Aged      func() time.Time // by which things have stayed long enough: a clock that is set ahead does not move it
 	Log       *zap.Logger
 	Fatal     func(error) // called once at most
@@ -55,6 +59,7 @@ type Chamber struct {
 	resting bool                             // see Rest
 	pause   func(failures int) time.Duration // before something that failed is tried again
 	verify  chan struct{}                    // a token for each whole bundle under verification
+	looking chan struct{}                    // a token for each bundle that is inspected
 	asked   chan struct{}                    // the same for those that somebody asked for
 	dying   sync.Once                        // see fatal
 	settled chan struct{}                    // closed by the first Recheck: what an earlier life left has been taken up
@@ -65,13 +70,14 @@ type Chamber struct {
 
 	purging sync.Mutex // one purge at a time: two would remove under each other
 
-	mu       sync.Mutex
-	reserved map[bundle.ID]reservation
-	heart    map[bundle.Name]Heart
-	verified map[bundle.ID]freshness // see fresh
-	byRename map[string]bool         // see noteTransfer
-	due      map[bundle.ID]due       // content that is to be purged one day
-	refusals refusals
+	mu         sync.Mutex
+	reserved   map[bundle.ID]reservation
+	heart      map[bundle.Name]Heart
+	verified   map[bundle.ID]freshness // see fresh
+	byRename   map[string]bool         // see noteTransfer
+	inspecting map[bundle.ID]bool      // see look
+	due        map[bundle.ID]due       // content that is to be purged one day
+	refusals   refusals
 
 	outlets map[bundle.Name]*outlet // never changes
 }
@@ -91,7 +97,7 @@ const (
 // New makes a Chamber.
 func New(o Options) *Chamber {
 	c := &Chamber{
-		o: o, verify: make(chan struct{}, verifyMost), asked: make(chan struct{}, askedMost), reserved: make(map[bundle.ID]reservation), heart: make(map[bundle.Name]Heart),
+		o: o, verify: make(chan struct{}, verifyMost), asked: make(chan struct{}, askedMost), looking: make(chan struct{}, inspectMost), inspecting: make(map[bundle.ID]bool), reserved: make(map[bundle.ID]reservation), heart: make(map[bundle.Name]Heart),
 		verified: make(map[bundle.ID]freshness), byRename: make(map[string]bool), due: make(map[bundle.ID]due), refusals: newRefusals(), settled: make(chan struct{}), outlets: make(map[bundle.Name]*outlet),
 		pause: func(failures int) time.Duration { return min(retryMost, retryFirst<<min(failures-1, 10)) },
 	}
@@ -245,6 +251,9 @@ func fields(id bundle.ID, s assemble.Source, tenant bundle.Name, err error) []za
 	}
 	return f
 }
+
+// ScratchName is the directory below the state where what is taken out of archives is kept while they are looked into.
+const ScratchName = "inspect"
 
 // Dir is where a bundle stands in quarantine.
 func Dir(state string, tenant bundle.Name, id bundle.ID) string {

@@ -80,6 +80,9 @@ func (c *Chamber) Decide(ctx context.Context, id bundle.ID, d ledger.Decision) (
 		if !configured {
 			return r, refused("bundle %s: tenant %q is not configured any more, so there is nowhere to deliver it to", id, r.Tenant)
 		}
+		if done, due := c.inspection(r); due && done == nil {
+			return r, refused("bundle %s is not inspected yet by the rules that its tenant has now (show %s says more)", id, id)
+		}
 		if why := c.doubted(r); why != nil {
 			return r, refused("bundle %s: %v (ecluse-receiver anchor says what can be done)", id, why)
 		}
@@ -197,10 +200,4 @@ func trustReason(err error) bool {
 func hold(r *ledger.Record, reason bundle.Reason, why error) {
 	pending, text := ledger.Pending, string(reason)
 	r.Verdict, r.Reason, r.Detail = &pending, &text, why.Error()
-}
-
-// lift takes the hold away.
-func lift(r *ledger.Record) {
-	clean, text := ledger.Clean, string(bundle.ReasonNotInspected)
-	r.Verdict, r.Reason, r.Detail = &clean, &text, ""
 }

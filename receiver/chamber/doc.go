@@ -3,7 +3,7 @@
 //
 //	offer --> admitted, or refused           (tenant, quota, disk)
 //	whole --> verified --> quarantined       (quarantine.Verify, ledger.Judge), or refused, or damaged again
-//	      --> inspected: no inspector yet, so clean / not-inspected
+//	      --> inspected (inspect): clean or flagged by the tenant's rules; clean / not-inspected where it has none
 //	      --> approved: automatic, or by one or two people (release.Decide)
 //	      --> delivered --> imported         (deliver), retried while a destination fails
 //

@@ -26,6 +26,7 @@ import (
 	"ecluse/protocol/record"
 	"ecluse/receiver/assemble"
 	"ecluse/receiver/deliver"
+	"ecluse/receiver/inspect"
 	"ecluse/receiver/ledger"
 	"ecluse/receiver/quarantine"
 	"ecluse/receiver/release"
@@ -118,6 +119,7 @@ func (d *realDisk) set(before func(act, path string) error) {
 
 // plan is what a house is made of, and what outlives it.
 type plan struct {
+	inspect func(context.Context, inspect.Job) (*inspect.Report, error)
 	dir     string
 	tenants map[bundle.Name]Tenant
 	keep    Keep
@@ -244,7 +246,7 @@ func (p *plan) prepare(t testing.TB) *house {
 	h.Chamber = New(Options{
 		State: p.at(state), Ledger: h.ledger, Disk: p.disk.Disk, Space: p.space, Reserve: func() int64 { return 1 << 20 },
 		Sync:     func(context.Context) error { return p.disk.SyncAll(p.at(state)) },
-		Receiver: receiverID, Tenants: p.tenants, Trust: h.trust, Keep: p.keep, Now: p.clock, Aged: p.aged, Log: zap.New(core), Fatal: func(err error) { h.fatal <- err },
+		Receiver: receiverID, Tenants: p.tenants, Inspect: p.inspect, Trust: h.trust, Keep: p.keep, Now: p.clock, Aged: p.aged, Log: zap.New(core), Fatal: func(err error) { h.fatal <- err },
 	})
 	h.assembler, err = assemble.New(assemble.Options{
 		Dir: p.at(state, "receiving"), Disk: p.disk, Owner: h.Chamber, Memory: 48 << 20, Workers: 2, Now: p.clock, Passed: p.passed, Idle: p.idle, Checkpoint: time.Millisecond,

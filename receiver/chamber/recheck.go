@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -87,7 +88,11 @@ func (c *Chamber) recheck(id bundle.ID) error {
 	if err != nil || want == "" {
 		return err
 	}
-	if want == reason(r) {
+	free := want == bundle.ReasonNotInspected
+	if done, due := c.inspection(r); free && due && done == nil {
+		return c.lookAgain(r)
+	}
+	if want == reason(r) || free && flagged(r) {
 		return c.automatic(r.Tenant, id)
 	}
 	automatic := false
@@ -95,8 +100,8 @@ func (c *Chamber) recheck(id bundle.ID) error {
 		if have.State != ledger.Quarantined || reason(have) != reason(r) {
 			return errOver
 		}
-		if want == bundle.ReasonNotInspected {
-			lift(have)
+		if free {
+			c.judge(have)
 		} else {
 			hold(have, want, why)
 		}
@@ -150,12 +155,12 @@ func (c *Chamber) standing(r *ledger.Record) (want bundle.Reason, why, err error
 	if why := c.doubted(r); why != nil && reason(r) != bundle.ReasonEpochNew {
 		return bundle.ReasonRollback, why, nil
 	}
-	switch have := reason(r); have {
-	case bundle.ReasonEpochNew:
+	switch have := reason(r); {
+	case have == bundle.ReasonEpochNew:
 		if paired, ok := c.o.Ledger.Paired(r.Sender); !ok || paired != r.Epoch {
 			return have, nil, nil
 		}
-	case bundle.ReasonSignerRevoked, bundle.ReasonNotInspected, bundle.ReasonRollback:
+	case flagged(r), slices.Contains([]bundle.Reason{bundle.ReasonSignerRevoked, bundle.ReasonNotInspected, bundle.ReasonRollback, bundle.ReasonInspection, bundle.ReasonInspector}, have):
 	default:
 		return have, nil, nil
 	}

@@ -225,6 +225,9 @@ func (c *Chamber) close(b *assemble.Staged, signed *quarantine.Signed, signers q
 	if released {
 		c.send(m.Tenant, b.ID)
 	}
+	if _, due := c.inspection(&ledger.Record{Tenant: m.Tenant}); due {
+		c.look(m.Tenant, b.ID)
+	}
 	return nil
 }
 
@@ -232,17 +235,18 @@ func (c *Chamber) close(b *assemble.Staged, signed *quarantine.Signed, signers q
 func (c *Chamber) judged(r *ledger.Record, b *assemble.Staged, signed *quarantine.Signed) error {
 	m := signed.Manifest
 	r.Detail = ""
-	verdict, reason := ledger.Clean, string(bundle.ReasonNotInspected)
 	place := bundle.Place{Bundle: b.ID, Epoch: m.Epoch, Sequence: m.Sequence, Digest: signed.Digest, Previous: m.Previous}
 	if err := c.o.Ledger.Judge(b.Source.Sender, m.Tenant, place); err != nil {
 		held, _ := bundle.ReasonOf(err)
 		if held != bundle.ReasonEpochNew && held != bundle.ReasonRollback {
 			return err
 		}
-		verdict, reason, r.Detail = ledger.Pending, string(held), err.Error()
+		verdict(r, ledger.Pending, held, err.Error())
+	} else {
+		c.judge(r)
 	}
 	none, sequence := int64(0), m.Sequence
-	r.State, r.Verdict, r.Reason, r.MissingBytes, r.Sequence = ledger.Quarantined, &verdict, &reason, &none, &sequence
+	r.State, r.MissingBytes, r.Sequence = ledger.Quarantined, &none, &sequence
 	r.Manifest = &ledger.Manifest{Digest: signed.Digest, Previous: m.Previous}
 	r.Key = ssh.FingerprintSHA256(signed.Key)
 	return nil
@@ -254,7 +258,7 @@ var errNotDue = errors.New("it is not released by itself")
 // automatic releases a clean bundle of a tenant that asks for nobody.
 func (c *Chamber) automatic(tenant bundle.Name, id bundle.ID) error {
 	err := c.change(id, func(r *ledger.Record) error {
-		if !release.Automatic(c.o.Tenants[r.Tenant].Release, r) {
+		if done, due := c.inspection(r); due && done == nil || !release.Automatic(c.o.Tenants[r.Tenant].Release, r) {
 			return errNotDue
 		}
 		r.State = ledger.Approved

@@ -17,6 +17,7 @@ import (
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/assemble"
 	"ecluse/receiver/chamber"
+	"ecluse/receiver/inspect"
 	"ecluse/receiver/issue"
 	"ecluse/receiver/ledger"
 )
@@ -34,7 +35,8 @@ type Options struct {
 	Tenants map[bundle.Name]chamber.Tenant  // their rules
 	Keep    chamber.Keep                    // how long things stay
 	Reserve func(total int64) (bytes int64) // what no bundle may take of a disk
-	Codes   int                             // tickets and receipts that may be issued on one day
+	Inspect func(context.Context, inspect.Job) (*inspect.Report, error)
+	Codes   int // tickets and receipts that may be issued on one day
 	Log     *zap.Logger
 	Now     func() time.Time // the machine's clock; nil is the system's
 	// Fatal is called when a promise to the disk could not be kept.
@@ -100,7 +102,7 @@ func (s *State) open(ctx context.Context) (err error) {
 	s.Chamber = chamber.New(chamber.Options{
 		State: s.Dir, Ledger: s.Ledger, Disk: s.Disk, Space: s.Space, Reserve: s.Reserve,
 		Sync:     func(context.Context) error { return s.sync() },
-		Receiver: s.Key.ID(), Tenants: s.o.Tenants, Trust: &s.trust, Keep: s.o.Keep,
+		Receiver: s.Key.ID(), Inspect: s.o.Inspect, Tenants: s.o.Tenants, Trust: &s.trust, Keep: s.o.Keep,
 		Now: s.Clock.Now, Aged: s.Clock.Aged, Log: s.o.Log, Fatal: func(err error) { s.o.Fatal(err) },
 	})
 	return nil

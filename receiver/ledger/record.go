@@ -24,7 +24,8 @@ type Record struct {
 	Received     *time.Time   `json:"received"`
 	Changed      time.Time    `json:"changed"`
 	Manifest     *Manifest    `json:"manifest,omitempty"`
-	Detail       string       `json:"detail,omitempty"` // the reason in words, for a person
+	Detail       string       `json:"detail,omitempty"`      // the reason in words, for a person
+	Inspections  []Inspection `json:"inspections,omitempty"` // the latest of each inspector
 	Decisions    []Decision   `json:"decisions,omitempty"`
 	Deliveries   []Delivery   `json:"deliveries,omitempty"`
 	Key          string       `json:"key,omitempty"` // fingerprint of the key that signed
@@ -39,6 +40,24 @@ type Manifest struct {
 
 // Held says that the bundle's manifest was verified and stands in the chain, whatever became of the bundle afterwards.
 func (r *Record) Held() bool { return r.Manifest != nil }
+
+// Inspection is what one inspector said of a bundle: the evidence for its verdict.
+type Inspection struct {
+	Inspector string    `json:"inspector"`
+	Version   string    `json:"version"` // of the rules or signatures by which it judged
+	Verdict   Verdict   `json:"verdict"`
+	Findings  []Finding `json:"findings,omitempty"`
+	More      int       `json:"more,omitempty"` // findings beyond those
+	Files     int64     `json:"files"`          // that it looked at
+	At        time.Time `json:"at"`
+}
+
+// Finding is one thing that an inspector does not let pass.
+type Finding struct {
+	Reason bundle.Reason `json:"reason"`
+	Path   string        `json:"path"`
+	Text   string        `json:"text"`
+}
 
 // Decision is what one person decided.
 type Decision struct {
@@ -65,6 +84,7 @@ func (r *Record) clone() *Record {
 	c.Sequence, c.Name, c.Verdict, c.Reason = copied(r.Sequence), copied(r.Name), copied(r.Verdict), copied(r.Reason)
 	c.Files, c.Bytes, c.MissingBytes = copied(r.Files), copied(r.Bytes), copied(r.MissingBytes)
 	c.Created, c.Received, c.Purged, c.Manifest = copied(r.Created), copied(r.Received), copied(r.Purged), copied(r.Manifest)
+	c.Inspections = append([]Inspection(nil), r.Inspections...) // what is in one never changes
 	c.Decisions = append([]Decision(nil), r.Decisions...)
 	c.Deliveries = append([]Delivery(nil), r.Deliveries...)
 	for i, d := range c.Deliveries {

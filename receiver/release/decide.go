@@ -126,6 +126,12 @@ func holding(r *ledger.Record) string {
 	if bundle.Reason(*r.Reason) == bundle.ReasonRollback {
 		return *r.Reason + ": this side's state was put back or is lost in part; ecluse-receiver anchor says what can be done"
 	}
+	if bundle.Reason(*r.Reason) == bundle.ReasonInspection {
+		return *r.Reason + ": it is not inspected yet"
+	}
+	if bundle.Reason(*r.Reason) == bundle.ReasonInspector {
+		return *r.Reason + ": an inspector failed, and is asked again (show says why)"
+	}
 	return *r.Reason
 }
 

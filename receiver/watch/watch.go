@@ -197,6 +197,7 @@ var suspicions = []struct {
 }{
 	{bundle.ReasonEpochNew, "%d bundles are held: their sender was installed anew or restored (ask there, then ecluse-receiver pair)"},
 	{bundle.ReasonSignerRevoked, "%d bundles are held: the key that signed them is not trusted any more (list --state quarantined; reject, or enrol it again)"},
+	{bundle.ReasonInspector, "%d bundles are held: what looks into them failed, and is tried again (show BUNDLE says why; is there room, and memory?)"},
 	{bundle.ReasonSequenceFork, "%d bundles were refused within a day: their sender gave one sequence to two manifests (a clone, or a restored copy, is sending: stop it; list --state refused)"},
 	{bundle.ReasonSequenceRollback, "%d bundles were refused within a day: they are older than what was forgotten on purpose, or of a replaced epoch (is an old copy of the sender running? list --state refused)"},
 	{bundle.ReasonContentMismatch, "%d bundles were refused within a day: what stood in quarantine was not what had been signed (look at the disk, and at who may write to it; list --state refused)"},

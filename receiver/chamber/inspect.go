@@ -1,0 +1,237 @@
+package chamber
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"ecluse/internal/policy"
+	"ecluse/protocol/bundle"
+	"ecluse/receiver/inspect"
+	"ecluse/receiver/ledger"
+	"ecluse/receiver/quarantine"
+	"ecluse/receiver/release"
+)
+
+// byPolicy is the name of the inspector that holds content against a tenant's rules.
+const byPolicy = "policy"
+
+const (
+	inspectMost     = 2   // bundles that are looked at at once
+	keptFindings    = 20  // in a record, which is written often
+	findingTextMost = 400 // bytes of a path or a text there
+)
+
+// versionOf names rules: two that differ have different ones.
+func versionOf(r *policy.Rules) string {
+	text, err := json.Marshal(r)
+	if err != nil {
+		panic("chamber: internal error: " + err.Error())
+	}
+	sum := sha256.Sum256(text)
+	return "rules " + hex.EncodeToString(sum[:8])
+}
+
+// inspection is what the present rules of its tenant say of a bundle; nil: they were not asked yet. due is false where the tenant has none.
+func (c *Chamber) inspection(r *ledger.Record) (done *ledger.Inspection, due bool) {
+	t := c.o.Tenants[r.Tenant]
+	if t.Rules == nil {
+		return nil, false
+	}
+	version := versionOf(t.Rules)
+	for i := range r.Inspections {
+		if n := &r.Inspections[i]; n.Inspector == byPolicy && n.Version == version {
+			return n, true
+		}
+	}
+	return nil, true
+}
+
+// judge gives a quarantined bundle that nothing else holds the verdict that its inspection gave, or that it waits for one.
+func (c *Chamber) judge(r *ledger.Record) {
+	done, due := c.inspection(r)
+	switch {
+	case !due:
+		verdict(r, ledger.Clean, bundle.ReasonNotInspected, "")
+	case done == nil:
+		verdict(r, ledger.Pending, bundle.ReasonInspection, "")
+	case len(done.Findings) == 0:
+		verdict(r, ledger.Clean, "", "")
+	default:
+		first := done.Findings[0]
+		text := fmt.Sprintf("%s: %s", first.Path, first.Text)
+		if more := len(done.Findings) - 1 + done.More; more > 0 {
+			text += fmt.Sprintf("; and %d more", more)
+		}
+		verdict(r, ledger.Flagged, first.Reason, text)
+	}
+}
+
+func verdict(r *ledger.Record, v ledger.Verdict, reason bundle.Reason, detail string) {
+	r.Verdict, r.Reason, r.Detail = &v, nil, detail
+	if reason != "" {
+		text := string(reason)
+		r.Reason = &text
+	}
+}
+
+// uninspected says that a bundle waits for an inspection, whether or not one failed.
+func uninspected(r *ledger.Record) bool {
+	return r.State == ledger.Quarantined && (reason(r) == bundle.ReasonInspection || reason(r) == bundle.ReasonInspector)
+}
+
+func flagged(r *ledger.Record) bool { return r.Verdict != nil && *r.Verdict == ledger.Flagged }
+
+// lookAgain has a bundle inspected that the present rules did not see: it waits for that, whatever others said of it.
+func (c *Chamber) lookAgain(r *ledger.Record) error {
+	if !uninspected(r) {
+		err := c.change(r.Bundle, func(have *ledger.Record) error {
+			if have.State != ledger.Quarantined || reason(have) != reason(r) {
+				return errOver
+			}
+			c.judge(have)
+			return nil
+		})
+		if errors.Is(err, errOver) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	c.look(r.Tenant, r.Bundle)
+	return nil
+}
+
+// look has a bundle inspected, beside.
+func (c *Chamber) look(tenant bundle.Name, id bundle.ID) {
+	c.mu.Lock()
+	busy := c.inspecting[id]
+	c.inspecting[id] = true
+	c.mu.Unlock()
+	if busy || c.resting {
+		return
+	}
+	c.spawn(func() {
+		defer func() {
+			c.mu.Lock()
+			delete(c.inspecting, id)
+			c.mu.Unlock()
+		}()
+		for attempt := 1; ; attempt++ {
+			err := c.lookOnce(tenant, id)
+			if err == nil || errors.Is(err, errOver) || c.ctx.Err() != nil {
+				return
+			}
+			if errors.Is(err, ledger.ErrFatal) {
+				c.fatal(err)
+				return
+			}
+			wait := c.pause(attempt)
+			c.o.Log.Error("not inspected, and held", zap.Stringer("bundle", id), zap.Error(err), zap.Duration("again_in", wait))
+			c.posted(c.change(id, func(r *ledger.Record) error {
+				if !uninspected(r) {
+					return errOver
+				}
+				verdict(r, ledger.Pending, bundle.ReasonInspector, err.Error())
+				return nil
+			}))
+			timer := time.NewTimer(wait)
+			select {
+			case <-timer.C:
+			case <-c.ctx.Done():
+				timer.Stop()
+				return
+			}
+		}
+	})
+}
+
+// lookOnce inspects a bundle, notes what was found, and releases it where nobody is asked.
+func (c *Chamber) lookOnce(tenant bundle.Name, id bundle.ID) error {
+	select {
+	case c.looking <- struct{}{}:
+		defer func() { <-c.looking }()
+	case <-c.ctx.Done():
+		return c.ctx.Err()
+	}
+	t, ok := c.o.Tenants[tenant]
+	if !ok || t.Rules == nil {
+		return errOver
+	}
+	began := c.o.Now().UTC()
+	have, err := c.o.Ledger.Get(id)
+	if err != nil {
+		return err
+	}
+	if have.State != ledger.Quarantined || have.Name == nil {
+		return errOver
+	}
+	scratch := filepath.Join(c.o.State, ScratchName)
+	if err := c.o.Disk.MkdirAll(scratch); err != nil {
+		return err
+	}
+	report, err := c.o.Inspect(c.ctx, inspect.Job{Root: filepath.Join(Dir(c.o.State, tenant, id), quarantine.FilesName), Item: *have.Name, Scratch: scratch, Rules: t.Rules})
+	if err != nil {
+		return err
+	}
+	evidence := evidenceOf(report, versionOf(t.Rules), began)
+	released := false
+	var after ledger.Record
+	err = c.o.Ledger.Steps(context.WithoutCancel(c.ctx), id, func(r *ledger.Record) error {
+		if r.State != ledger.Quarantined {
+			return errOver
+		}
+		r.Inspections = slices.DeleteFunc(r.Inspections, func(n ledger.Inspection) bool { return n.Inspector == byPolicy })
+		r.Inspections = append(r.Inspections, evidence)
+		if uninspected(r) || *r.Verdict != ledger.Pending { // else it is held for another reason, and judged when that is over
+			c.judge(r)
+		}
+		return nil
+	}, func(r *ledger.Record) error {
+		if released = release.Automatic(t.Release, r) && c.doubted(r) == nil; released {
+			r.State = ledger.Approved
+		}
+		after = *r
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	c.o.Log.Info("inspected", zap.Stringer("bundle", id), zap.String("tenant", string(tenant)), zap.String("verdict", string(evidence.Verdict)), zap.Int64("files", report.Files),
+		zap.Int("findings", len(report.Findings)+report.More), zap.String("detail", after.Detail))
+	if released {
+		c.send(tenant, id)
+	}
+	return nil
+}
+
+// evidenceOf is what a record keeps of a report.
+func evidenceOf(report *inspect.Report, version string, at time.Time) ledger.Inspection {
+	n := ledger.Inspection{Inspector: byPolicy, Version: version, Verdict: ledger.Clean, More: report.More, Files: report.Files, At: at}
+	for i, f := range report.Findings {
+		n.Verdict = ledger.Flagged
+		if i >= keptFindings {
+			n.More += len(report.Findings) - i
+			break
+		}
+		n.Findings = append(n.Findings, ledger.Finding{Reason: f.Reason, Path: cut(f.Path), Text: cut(f.Text)})
+	}
+	return n
+}
+
+// cut bounds a text that a sender has chosen.
+func cut(s string) string {
+	if len(s) <= findingTextMost {
+		return s
+	}
+	return s[:findingTextMost] + "..."
+}
