@@ -3,6 +3,7 @@ package policy
 import (
 	"bytes"
 	"testing"
+	"time"
 )
 
 // FuzzExamination is content that nobody thought of: whatever it is, it is looked at within the bounds, without a crash, and no error is made of it.
@@ -16,6 +17,7 @@ func FuzzExamination(f *testing.F) {
 	rules := Rules{Text: []string{"top secret"}, Honest: true, Archives: Archives{Depth: 4, Entries: 50, Size: 1 << 20, Ratio: 50}}
 	scratch := f.TempDir()
 	f.Fuzz(func(t *testing.T, content []byte) {
+		began := time.Now()
 		x := rules.Begin(scratch)
 		x.Name("a.zip", int64(len(content)))
 		if err := x.File("a.zip", bytes.NewReader(content), int64(len(content))); err != nil {
@@ -23,6 +25,9 @@ func FuzzExamination(f *testing.F) {
 		}
 		if x.expanded > rules.Archives.Size+window || x.entries > rules.Archives.Entries+1 {
 			t.Errorf("%d bytes and %d entries came out of it", x.expanded, x.entries)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("%d bytes took %v", len(content), took)
 		}
 	})
 }

@@ -59,7 +59,6 @@ type Chamber struct {
 	resting bool                             // see Rest
 	pause   func(failures int) time.Duration // before something that failed is tried again
 	verify  chan struct{}                    // a token for each whole bundle under verification
-	looking chan struct{}                    // a token for each bundle that is inspected
 	asked   chan struct{}                    // the same for those that somebody asked for
 	dying   sync.Once                        // see fatal
 	settled chan struct{}                    // closed by the first Recheck: what an earlier life left has been taken up
@@ -70,16 +69,16 @@ type Chamber struct {
 
 	purging sync.Mutex // one purge at a time: two would remove under each other
 
-	mu         sync.Mutex
-	reserved   map[bundle.ID]reservation
-	heart      map[bundle.Name]Heart
-	verified   map[bundle.ID]freshness // see fresh
-	byRename   map[string]bool         // see noteTransfer
-	inspecting map[bundle.ID]bool      // see look
-	due        map[bundle.ID]due       // content that is to be purged one day
-	refusals   refusals
+	mu       sync.Mutex
+	reserved map[bundle.ID]reservation
+	heart    map[bundle.Name]Heart
+	verified map[bundle.ID]freshness // see fresh
+	byRename map[string]bool         // see noteTransfer
+	due      map[bundle.ID]due       // content that is to be purged one day
+	refusals refusals
 
-	outlets map[bundle.Name]*outlet // never changes
+	outlets  map[bundle.Name]*outlet // never changes
+	lookouts *queue                  // what is to be inspected
 }
 
 // verifyMost bounds the bundles that are verified at once because they are whole, askedMost those because somebody asked: each may hold a table of a million files. People wait for no
@@ -97,7 +96,7 @@ const (
 // New makes a Chamber.
 func New(o Options) *Chamber {
 	c := &Chamber{
-		o: o, verify: make(chan struct{}, verifyMost), asked: make(chan struct{}, askedMost), looking: make(chan struct{}, inspectMost), inspecting: make(map[bundle.ID]bool), reserved: make(map[bundle.ID]reservation), heart: make(map[bundle.Name]Heart),
+		o: o, verify: make(chan struct{}, verifyMost), asked: make(chan struct{}, askedMost), lookouts: newQueue(), reserved: make(map[bundle.ID]reservation), heart: make(map[bundle.Name]Heart),
 		verified: make(map[bundle.ID]freshness), byRename: make(map[string]bool), due: make(map[bundle.ID]due), refusals: newRefusals(), settled: make(chan struct{}), outlets: make(map[bundle.Name]*outlet),
 		pause: func(failures int) time.Duration { return min(retryMost, retryFirst<<min(failures-1, 10)) },
 	}
@@ -123,6 +122,9 @@ func (c *Chamber) Start(ctx context.Context) error {
 	}
 	c.openOutlets()
 	c.spawn(c.keepAll)
+	for range inspectMost {
+		c.spawn(c.inspectAll)
+	}
 	for _, id := range approved {
 		r, err := c.o.Ledger.Get(id)
 		if err != nil {

@@ -111,58 +111,48 @@ func (c *Chamber) lookAgain(r *ledger.Record) error {
 	return nil
 }
 
-// look has a bundle inspected, beside.
+// look has a bundle inspected, when its turn comes.
 func (c *Chamber) look(tenant bundle.Name, id bundle.ID) {
-	c.mu.Lock()
-	busy := c.inspecting[id]
-	c.inspecting[id] = true
-	c.mu.Unlock()
-	if busy || c.resting {
-		return
+	if !c.resting {
+		c.lookouts.add(tenant, id)
 	}
-	c.spawn(func() {
-		defer func() {
-			c.mu.Lock()
-			delete(c.inspecting, id)
-			c.mu.Unlock()
-		}()
-		for attempt := 1; ; attempt++ {
-			err := c.lookOnce(tenant, id)
-			if err == nil || errors.Is(err, errOver) || c.ctx.Err() != nil {
-				return
-			}
-			if errors.Is(err, ledger.ErrFatal) {
-				c.fatal(err)
-				return
-			}
-			wait := c.pause(attempt)
-			c.o.Log.Error("not inspected, and held", zap.Stringer("bundle", id), zap.Error(err), zap.Duration("again_in", wait))
-			c.posted(c.change(id, func(r *ledger.Record) error {
-				if !uninspected(r) {
-					return errOver
-				}
-				verdict(r, ledger.Pending, bundle.ReasonInspector, err.Error())
-				return nil
-			}))
-			timer := time.NewTimer(wait)
-			select {
-			case <-timer.C:
-			case <-c.ctx.Done():
-				timer.Stop()
-				return
-			}
+}
+
+// inspectAll inspects one bundle after another until the chamber ends.
+func (c *Chamber) inspectAll() {
+	for {
+		tenant, id, ok := c.lookouts.take(c.ctx)
+		if !ok {
+			return
 		}
-	})
+		err := c.lookOnce(tenant, id)
+		switch {
+		case err == nil, errors.Is(err, errOver), errors.Is(err, ledger.ErrNotFound):
+			c.lookouts.over(id)
+		case errors.Is(err, ledger.ErrFatal):
+			c.fatal(err)
+			return
+		case c.ctx.Err() == nil:
+			c.notLookedAt(tenant, id, err)
+		}
+	}
+}
+
+// notLookedAt holds a bundle that could not be inspected, and has it tried again.
+func (c *Chamber) notLookedAt(tenant bundle.Name, id bundle.ID, cause error) {
+	c.posted(c.change(id, func(r *ledger.Record) error {
+		if !uninspected(r) {
+			return errOver
+		}
+		verdict(r, ledger.Pending, bundle.ReasonInspector, cause.Error())
+		return nil
+	}))
+	wait := c.lookouts.later(tenant, id, c.pause)
+	c.o.Log.Error("not inspected, and held", zap.Stringer("bundle", id), zap.Error(cause), zap.Duration("again_in", wait))
 }
 
 // lookOnce inspects a bundle, notes what was found, and releases it where nobody is asked.
 func (c *Chamber) lookOnce(tenant bundle.Name, id bundle.ID) error {
-	select {
-	case c.looking <- struct{}{}:
-		defer func() { <-c.looking }()
-	case <-c.ctx.Done():
-		return c.ctx.Err()
-	}
 	t, ok := c.o.Tenants[tenant]
 	if !ok || t.Rules == nil {
 		return errOver
