@@ -41,27 +41,31 @@ func TestWhatWillBeMovedIsPreparedBeforeItIsQuarantined(t *testing.T) {
 	}
 }
 
-// waits quarantines an item that is prepared for its destination, and keeps its delivery from beginning: the moment between the durable intent and the rename.
-func (h *house) waits(name string) *item {
-	h.t.Helper()
-	h.noteTransfer(h.p.at(imports), deliver.Result{})
-	h.resting = true
-	i := h.p.lows[0].pack(h.t, "cssf", small(name))
-	if r := h.take(i, ledger.Approved); len(r.Deliveries) != 1 || r.Deliveries[0].Name == "" {
-		h.t.Fatalf("there is no intent: %+v", r.Deliveries)
+// ended lives a life that ends between the durable intents of some items and their renames.
+func (p *plan) ended(t *testing.T, names ...string) (items []*item) {
+	t.Helper()
+	h := p.prepare(t)
+	h.noteTransfer(p.at(imports), deliver.Result{})
+	h.resting = true // nothing is sent on
+	h.run()
+	for _, name := range names {
+		i := p.lows[0].pack(t, "cssf", small(name))
+		if r := h.take(i, ledger.Approved); len(r.Deliveries) != 1 || r.Deliveries[0].Name == "" {
+			t.Fatalf("there is no intent: %+v", r.Deliveries)
+		}
+		items = append(items, i)
 	}
-	return i
+	must(t, h.end(true))
+	return items
 }
 
 // A destination that goes between the intent and the rename holds nothing up: its bundle stays approved, can be rejected, and goes when it is back.
 func TestADestinationThatGoesAfterTheIntent(t *testing.T) {
 	t.Parallel()
 	p := newPlan(t, release.ModeAutomatic)
-	h := p.open(t)
-	i := h.waits("x")
+	i := p.ended(t, "x")[0]
 	must(t, os.Rename(p.at(imports), p.at("away")))
-	h.resting = false
-	must(t, h.Recheck(t.Context()))
+	h := p.open(t)
 	eventually(t, "its reason is on record", func() bool { return reasonOf(h.record(i)) == bundle.ReasonDestination })
 	if r := h.record(i); len(r.Deliveries) > 0 && r.Deliveries[0].Name != "" {
 		t.Errorf("nobody can reject it: %+v", r.Deliveries)
@@ -74,11 +78,9 @@ func TestADestinationThatGoesAfterTheIntent(t *testing.T) {
 func TestABundleWhoseKeyIsRevokedAfterTheIntentCanBeRejected(t *testing.T) {
 	t.Parallel()
 	p := newPlan(t, release.ModeAutomatic)
+	i := p.ended(t, "x")[0]
+	p.signers = "# nobody\n"
 	h := p.open(t)
-	i := h.waits("x")
-	h.trusted("# nobody")
-	h.resting = false
-	must(t, h.Recheck(t.Context()))
 	eventually(t, "it is held", func() bool { return reasonOf(h.record(i)) == bundle.ReasonSignerRevoked })
 	must(t, h.reject(i, 7, "its key was stolen"))
 	h.is(i, ledger.Rejected, bundle.ReasonRejected)
@@ -89,11 +91,10 @@ func TestABundleWhoseKeyIsRevokedAfterTheIntentCanBeRejected(t *testing.T) {
 func TestAnIntentForADestinationThatIsConfiguredNoMore(t *testing.T) {
 	t.Parallel()
 	p := newPlan(t, release.ModeAutomatic)
-	h := p.open(t)
-	i, j := h.waits("one"), h.waits("two")
-	must(t, h.end(true))
+	items := p.ended(t, "one", "two")
+	i, j := items[0], items[1]
 	p.tenant("cssf", release.ModeAutomatic, "other")
-	h = p.open(t)
+	h := p.open(t)
 	eventually(t, "its reason is on record", func() bool {
 		return reasonOf(h.record(i)) == bundle.ReasonDestination && reasonOf(h.record(j)) == bundle.ReasonDestination
 	})
@@ -113,15 +114,13 @@ func TestAnIntentForADestinationThatIsConfiguredNoMore(t *testing.T) {
 func TestAStateThatWasCopiedDeliversWhatItHolds(t *testing.T) {
 	t.Parallel()
 	p := newPlan(t, release.ModeAutomatic)
-	h := p.open(t)
-	i := h.waits("x")
-	must(t, h.end(true))
+	i := p.ended(t, "x")[0]
 	if out, err := exec.Command("cp", "-a", p.at(state), p.at("copy")).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	must(t, os.Rename(p.at(state), p.at("old")))
 	must(t, os.Rename(p.at("copy"), p.at(state)))
-	h = p.open(t)
+	h := p.open(t)
 	h.becomes(i, ledger.Imported)
 	stands(t, p.at(imports), i)
 }

@@ -170,6 +170,7 @@ const syncedApart = 1 << 20
 // goes from there is noted. All of that is one change: many share its sync.
 func (c *Chamber) close(b *assemble.Staged, signed *quarantine.Signed, signers quarantine.Signers, dir string) error {
 	m := signed.Manifest
+	tenant := c.o.Tenants[m.Tenant]
 	intent := c.prepareDelivery(b.ID, signed, dir)
 	if m.Table.Total()+m.Size >= syncedApart {
 		if err := c.o.Sync(c.ctx); err != nil {
@@ -182,7 +183,7 @@ func (c *Chamber) close(b *assemble.Staged, signed *quarantine.Signed, signers q
 	}
 	released, moved := false, false
 	papers := signed
-	if c.o.Tenants[m.Tenant].Release != release.ModeAutomatic {
+	if tenant.Release != release.ModeAutomatic {
 		papers = nil // they are read again when somebody decides
 	}
 	c.fresh(b.ID, freshness{signed: papers, signers: signers, prepared: intent != nil}) // before anybody can see it: a late word would speak of what happened since
@@ -199,10 +200,10 @@ func (c *Chamber) close(b *assemble.Staged, signed *quarantine.Signed, signers q
 		moved = true
 		return nil
 	}, func(r *ledger.Record) error {
-		if released = release.Automatic(c.o.Tenants[m.Tenant].Release, r); released {
+		if released = release.Automatic(tenant.Release, r); released {
 			r.State = ledger.Approved
 			if intent != nil {
-				noteIntent(r, c.o.Tenants[m.Tenant].Destinations[0].Directory, *intent)
+				noteIntent(r, tenant.Destinations[0].Directory, *intent)
 			}
 		}
 		return nil
@@ -225,7 +226,7 @@ func (c *Chamber) close(b *assemble.Staged, signed *quarantine.Signed, signers q
 	if released {
 		c.send(m.Tenant, b.ID)
 	}
-	if _, due := c.inspection(&ledger.Record{Tenant: m.Tenant}); due {
+	if tenant.Rules != nil {
 		c.look(m.Tenant, b.ID)
 	}
 	return nil
