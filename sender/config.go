@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ecluse/internal/config"
+	"ecluse/internal/control"
 	"ecluse/protocol/bundle"
 	"ecluse/protocol/fec"
 )
@@ -100,6 +101,9 @@ func defaults() Config {
 
 // Validate names every fault at once.
 func (c *Config) Validate(f *config.Faults) {
+	if err := control.CheckState(c.State); err != nil {
+		f.Add("state", "%v", err)
+	}
 	if c.Name != "" {
 		if _, err := bundle.ParseName(c.Name); err != nil {
 			f.Add("name", "%v", err)

@@ -24,6 +24,16 @@ const (
 	maxPath    = 107             // of a pathname socket (unix(7)), without its final NUL
 )
 
+// CheckState says whether a state's socket can have its path.
+func CheckState(state string) error { return checkPath(Path(state)) }
+
+func checkPath(path string) error {
+	if len(path) > maxPath {
+		return fmt.Errorf("its control socket's path may have %d bytes, and %s has %d: choose a shorter one", maxPath, path, len(path))
+	}
+	return nil
+}
+
 // Allow decides whether a peer may ask for something.
 type Allow func(Peer) bool
 
@@ -54,8 +64,8 @@ type peerKey struct{}
 //
 // Anybody may connect, and each request asks its own Allow; the directory decides who gets as far.
 func Listen(path string, log *zap.Logger) (*Server, error) {
-	if len(path) > maxPath {
-		return nil, fmt.Errorf("control socket %s: a socket's path may have %d bytes, and this has %d: choose a shorter state", path, maxPath, len(path))
+	if err := checkPath(path); err != nil {
+		return nil, err
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("control socket: %w", err)
