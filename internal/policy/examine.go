@@ -87,7 +87,7 @@ var errEnough = errors.New("policy: a bound was met")
 func (x *Examination) File(path string, content io.ReaderAt, size int64) error {
 	x.outer, x.inner, x.enough = size, 0, false
 	fail := &failing{at: content}
-	err := x.content(item{path: path, name: path, at: fail, size: size, top: true}, io.NewSectionReader(fail, 0, size))
+	err := x.content(item{path: path, name: path, at: fail, size: size}, io.NewSectionReader(fail, 0, size))
 	switch {
 	case fail.err != nil:
 		return fail.err // whatever a decoder made of it
@@ -121,7 +121,6 @@ type item struct {
 	at    io.ReaderAt // its bytes in any order; nil: they come as a stream
 	size  int64       // where at is not nil
 	depth int         // how many archives are around it
-	top   bool        // it is a file of the item itself
 	part  bool        // of a document: what the types and names of archives' entries may be is not said of it
 }
 

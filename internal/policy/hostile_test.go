@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"io/fs"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -207,5 +206,4 @@ func TestHostileContents(t *testing.T) {
 			t.Errorf("nothing is found %s", r)
 		}
 	}
-	runtime.GC()
 }
