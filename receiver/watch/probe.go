@@ -100,7 +100,7 @@ func single(s collect.ProbeStep) uint32 { return s.Lost - min(s.Lost, s.Bursts) 
 
 // advise writes the lines that go into the sender's configuration.
 func (p *Probe) advise() {
-	rate := fmt.Sprintf("rate: %dMbit # or more: nothing faster was tried", max(1, p.Rate/1e6))
+	rate := fmt.Sprintf("rate: %dMbit # or more: nothing faster came", max(1, p.Rate/1e6))
 	if p.Limited {
 		rate = fmt.Sprintf("rate: %dMbit", max(1, int64(safely*float64(p.Rate)/1e6)))
 	}
@@ -145,7 +145,7 @@ func (p *Probe) Lines() (lines []string) {
 	case p.Limited:
 		lines = append(lines, fmt.Sprintf("it holds %s; what is faster loses more", config.FormatRate(float64(p.Rate))))
 	default:
-		lines = append(lines, fmt.Sprintf("it holds %s, the most that was tried", config.FormatRate(float64(p.Rate))))
+		lines = append(lines, fmt.Sprintf("it holds %s, the most that came", config.FormatRate(float64(p.Rate))))
 	}
 	if p.Here > 0 {
 		lines = append(lines, "some of it was lost in this host, not on the link: doctor looks at the socket's buffer")

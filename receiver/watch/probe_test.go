@@ -27,7 +27,7 @@ func TestWhatFollowsFromAProbe(t *testing.T) {
 		advice  string
 		limited bool
 	}{
-		"nothing is lost": {func(int, uint32) (uint32, uint32, uint32) { return 0, 0, 0 }, "rate: 1000Mbit # or more: nothing faster was tried loss: 0.01%", false},
+		"nothing is lost": {func(int, uint32) (uint32, uint32, uint32) { return 0, 0, 0 }, "rate: 1000Mbit # or more: nothing faster came loss: 0.01%", false},
 		"a link of 450 Mbit/s": {func(i int, sent uint32) (uint32, uint32, uint32) {
 			if i < 4 {
 				return 0, 0, 0
@@ -40,7 +40,7 @@ func TestWhatFollowsFromAProbe(t *testing.T) {
 			}
 			return sent - 12500, 0, 9
 		}, "rate: 95Mbit loss: 0.037%", true},
-		"one in a hundred at any rate": {func(_ int, sent uint32) (uint32, uint32, uint32) { return sent / 100, 0, 2 }, "rate: 1000Mbit # or more: nothing faster was tried loss: 1.1%", false},
+		"one in a hundred at any rate": {func(_ int, sent uint32) (uint32, uint32, uint32) { return sent / 100, 0, 2 }, "rate: 1000Mbit # or more: nothing faster came loss: 1.1%", false},
 		"one in a hundred, and a limit": {func(i int, sent uint32) (uint32, uint32, uint32) {
 			if i < 7 {
 				return sent/100 + uint32(i), 0, 2
@@ -49,7 +49,7 @@ func TestWhatFollowsFromAProbe(t *testing.T) {
 		}, "rate: 665Mbit loss: 1.1%", true},
 		"bursts of 12 ms": {func(i int, sent uint32) (uint32, uint32, uint32) {
 			return sent * 12 / 1000, sent * 12 / 1000, sent * 12 / 1000
-		}, "rate: 1000Mbit # or more: nothing faster was tried loss: 0.01% burst: 12ms", false},
+		}, "rate: 1000Mbit # or more: nothing faster came loss: 0.01% burst: 12ms", false},
 		"the slowest step is lost": {func(i int, sent uint32) (uint32, uint32, uint32) { return sent, sent, sent }, "", true},
 	} {
 		p := JudgeProbe(probed(row.lose))
