@@ -26,8 +26,11 @@ different people. What is released is delivered by the daemon; until that has wo
 func rejectCommand() *cobra.Command {
 	c := decideCommand(false)
 	c.Use, c.Short = "reject [flags] BUNDLE...", "Reject bundles in quarantine"
-	c.Long = `Reject bundles that are in quarantine, or approved and not delivered yet. It is final. The content stays for keep.rejected, the papers as long as the row.`
-	c.Example = `  ecluse-receiver reject --reason "wrong register" 3f7k2q`
+	c.Long = `Reject bundles that are in quarantine, or approved and not delivered yet. It is final. The content stays for keep.rejected, the papers as long as the row.
+
+What is damaged, or missing (named by [SENDER/]TENANT/SEQUENCE), is given up: nobody waits for it any more, and the alarm ends.`
+	c.Example = `  ecluse-receiver reject --reason "wrong register" 3f7k2q
+  ecluse-receiver reject --reason "removed on the low side" default/4711`
 	return c
 }
 

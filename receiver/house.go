@@ -3,17 +3,20 @@ package main
 import (
 	"context"
 	"path/filepath"
+	"strings"
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
 	"ecluse/internal/cli"
+	"ecluse/internal/control"
 	"ecluse/internal/disk"
 	"ecluse/internal/keys"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/chamber"
 	"ecluse/receiver/deliver"
 	"ecluse/receiver/house"
+	"ecluse/receiver/issue"
 	"ecluse/receiver/ledger"
 	"ecluse/receiver/release"
 )
@@ -97,13 +100,40 @@ func atRest(ctx context.Context, c Config, do func(context.Context, *house.State
 	return house.AtRest(ctx, o, do)
 }
 
-// decide takes a person's decision, from the socket or from a command that holds the lock.
-func decide(ctx context.Context, s *house.State, in decisionRequest, uid uint32, who string) (*decisionAnswer, error) {
-	id, err := s.Ledger.Find(ctx, in.Bundle)
+// giveUp takes a person's word that what is missing will not come.
+func giveUp(s *house.State, row ledger.Row, sequence uint64, d ledger.Decision) (*decisionAnswer, error) {
+	if d.Approve {
+		return nil, &control.Error{Code: cli.Refused, Text: "nothing of it is here: there is nothing to approve"}
+	}
+	epoch, err := bundle.ParseEpoch(row.Epoch)
 	if err != nil {
 		return nil, answerable(err)
 	}
-	r, err := s.Chamber.Decide(ctx, id, ledger.Decision{Approve: in.Approve, Who: who, UID: uid, Reason: in.Reason, At: s.Clock.Now().UTC()})
+	r, err := s.Chamber.GiveUp(ledger.Chain{Sender: bundle.Name(row.Sender), Tenant: bundle.Name(row.Tenant), Epoch: epoch}, sequence, d)
+	if err != nil {
+		return nil, answerable(err)
+	}
+	return &decisionAnswer{Bundle: r.Bundle, State: r.State}, nil
+}
+
+// decide takes a person's decision, from the socket or from a command that holds the lock.
+func decide(ctx context.Context, s *house.State, in decisionRequest, uid uint32, who string) (*decisionAnswer, error) {
+	d := ledger.Decision{Approve: in.Approve, Who: who, UID: uid, Reason: in.Reason, At: s.Clock.Now().UTC()}
+	id, err := s.Ledger.Find(ctx, in.Bundle)
+	if strings.Contains(in.Bundle, "/") {
+		var row ledger.Row
+		var sequence uint64
+		if row, sequence, err = issue.Named(ctx, s.Ledger, in.Bundle); err == nil && row.Bundle == nil {
+			return giveUp(s, row, sequence, d)
+		}
+		if err == nil {
+			id, err = bundle.ParseID(*row.Bundle)
+		}
+	}
+	if err != nil {
+		return nil, answerable(err)
+	}
+	r, err := s.Chamber.Decide(ctx, id, d)
 	if err != nil {
 		return nil, answerable(err)
 	}

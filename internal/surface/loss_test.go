@@ -53,6 +53,52 @@ func TestWhatNeverCameIsKnownAndToldAndSentAgain(t *testing.T) {
 	}
 }
 
+// What can never come is given up by a person: the alarm ends, no receipt names it, and should it come all the same it is taken.
+func TestWhatCanNeverComeIsGivenUpByAPerson(t *testing.T) {
+	low, high := paired(t)
+	low.start()
+	for _, name := range []string{"one", "two"} {
+		low.ends(0, "", "send", "--wait", write(t, filepath.Join(low.dir, "work", name), name))
+	}
+	daemon := high.start()
+	high.within(10*time.Second, "both to be missing", func() bool { return len(high.list("--state", "missing")) > 0 && high.try("status").code == 1 })
+	high.ends(4, "nothing to approve", "approve", "default/1")
+	high.ends(3, "nobody who is paired has sent", "reject", "--reason", "x", "default/3")
+	high.ends(0, "abandoned", "reject", "--reason", "its item was removed on the low side", "default/1")
+	high.ends(4, "abandoned", "reject", "--reason", "again", "default/1")
+	daemon.stop()
+	high.ends(0, "abandoned", "reject", "--reason", "this too", "low-1/default/2")
+	high.start()
+	high.within(5*time.Second, "the alarm to end", func() bool { return high.try("status").code == 0 })
+	if rows := high.list("--state", "abandoned"); len(rows) != 2 || rows[0].text("reason") != "rejected" || string(rows[0]["sequence"]) != "1" || string(rows[0]["name"]) != "null" {
+		t.Errorf("%s", rows)
+	}
+	if out := high.try("show", high.list("--state", "abandoned")[0].text("bundle")).out; !strings.Contains(out, "its item was removed on the low side") {
+		t.Errorf("show says:\n%s", out)
+	}
+	high.hears("low-1")
+	high.ends(3, "nothing is safe", "ticket", "--receipt")
+	low.ends(0, "", "resend", low.find("two").text("bundle"))
+	high.reach("two", "quarantined")
+}
+
+// What is damaged and will not be whole is given up as well.
+func TestWhatIsDamagedIsGivenUpByAPerson(t *testing.T) {
+	low, high, w := wired(t)
+	high.start()
+	low.start()
+	w.from.Store(3_000)
+	w.to.Store(8_000)
+	low.ends(0, "", "send", "--wait", noise(t, filepath.Join(low.dir, "work/big.bin"), 24<<20))
+	w.to.Store(0)
+	damaged := high.reach("big.bin", "damaged")
+	high.ends(0, "abandoned", "reject", "--reason", "not wanted any more", damaged.text("bundle"))
+	high.within(5*time.Second, "the alarm to end", func() bool { return high.try("status").code == 0 })
+	if left := below(t, filepath.Join(high.dir, "state/receiving")); len(left) > 0 {
+		t.Errorf("staged are still %v", left)
+	}
+}
+
 func TestAutomaticReleaseImportsByItself(t *testing.T) {
 	low, high := sides(t)
 	high.edit("release: one", "release: automatic")

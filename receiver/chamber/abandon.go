@@ -1,7 +1,9 @@
 package chamber
 
 import (
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"slices"
 
 	"go.uber.org/zap"
@@ -12,6 +14,7 @@ import (
 	"ecluse/receiver/deliver"
 	"ecluse/receiver/ledger"
 	"ecluse/receiver/quarantine"
+	"ecluse/receiver/release"
 )
 
 // Abandoned implements assemble.Owner (SPEC.md rule R-9).
@@ -32,6 +35,62 @@ func (c *Chamber) verifyAbandon(s assemble.Source, a *record.Abandon) error {
 	return quarantine.VerifyMessage(a.Signature, bundle.NamespaceAbandon, bundle.AbandonMessage(a.Bundle, a.Epoch, a.Tenant, a.Reason), c.expect(s.Sender, a.Tenant, c.o.Now()))
 }
 
+// GiveUp ends, by a person's word, a bundle of which nothing is here and nothing will come: a row in its place says so. Should it come all the same, it is taken like any other.
+func (c *Chamber) GiveUp(p ledger.Chain, sequence uint64, d ledger.Decision) (*ledger.Record, error) {
+	id := placeholder(p, sequence)
+	var given ledger.Record
+	err := c.change(id, func(r *ledger.Record) error {
+		if err := release.GiveUp(r, d); err != nil {
+			return err
+		}
+		r.Sender, r.Tenant, r.Epoch, r.Sequence = p.Sender, p.Tenant, p.Epoch, &sequence
+		given = *r
+		return nil
+	})
+	if err != nil {
+		return nil, c.undecided(id, err)
+	}
+	c.o.Log.Warn("given up", zap.String("sender", string(p.Sender)), zap.String("tenant", string(p.Tenant)), zap.Uint64("sequence", sequence), zap.String("who", d.Who), zap.Uint32("uid", d.UID), zap.String("reason", d.Reason))
+	return &given, nil
+}
+
+// placeholder names the row of a bundle whose id nobody knows. Ids are drawn at random, and nobody draws this one.
+func placeholder(p ledger.Chain, sequence uint64) (id bundle.ID) {
+	sum := sha256.Sum256(fmt.Appendf(nil, "missing\x00%s\x00%s\x00%s\x00%d", p.Sender, p.Tenant, p.Epoch, sequence))
+	copy(id[:], sum[:])
+	return id
+}
+
+// giveUp ends a damaged bundle by a person's word.
+func (c *Chamber) giveUp(r *ledger.Record, d ledger.Decision) (*ledger.Record, error) {
+	var given ledger.Record
+	err := c.change(r.Bundle, func(have *ledger.Record) error {
+		if err := release.GiveUp(have, d); err != nil {
+			return err
+		}
+		given = *have
+		return nil
+	})
+	if err != nil {
+		return r, c.undecided(r.Bundle, err)
+	}
+	c.clearStaged(r.Bundle, r.Tenant)
+	c.o.Log.Warn("given up", zap.Stringer("bundle", r.Bundle), zap.String("who", d.Who), zap.Uint32("uid", d.UID), zap.String("reason", d.Reason))
+	return &given, nil
+}
+
+// clearStaged removes what is here of a bundle that was given up. In quarantine stands what an earlier life had moved there and had not put on record.
+func (c *Chamber) clearStaged(id bundle.ID, tenant bundle.Name) {
+	c.unreserve(id)
+	var drop error
+	if c.o.Assembler != nil { // where a command acts at rest the next start does it
+		drop = c.o.Assembler.Drop(id)
+	}
+	if err := errors.Join(drop, deliver.Purge(c.o.Disk, Dir(c.o.State, tenant, id))); err != nil {
+		c.o.Log.Error("clear staging", zap.Error(err))
+	}
+}
+
 // abandon ends a bundle that is in one of these states, in which it is not whole. One that is being verified finds that out and clears up after itself.
 func (c *Chamber) abandon(id bundle.ID, why bundle.Reason, detail string, from ...ledger.State) {
 	var tenant bundle.Name
@@ -48,10 +107,6 @@ func (c *Chamber) abandon(id bundle.ID, why bundle.Reason, detail string, from .
 		c.posted(err)
 		return
 	}
-	c.unreserve(id)
-	// In quarantine stands what an earlier life had moved there and had not put on record.
-	if err := errors.Join(c.o.Assembler.Drop(id), deliver.Purge(c.o.Disk, Dir(c.o.State, tenant, id))); err != nil {
-		c.o.Log.Error("clear staging", zap.Error(err))
-	}
+	c.clearStaged(id, tenant)
 	c.o.Log.Warn("abandoned", zap.Stringer("bundle", id), zap.String("reason", string(why)), zap.String("detail", detail))
 }

@@ -72,6 +72,9 @@ func (c *Chamber) Decide(ctx context.Context, id bundle.ID, d ledger.Decision) (
 	if err != nil {
 		return nil, err
 	}
+	if !d.Approve && r.State == ledger.Damaged {
+		return c.giveUp(r, d)
+	}
 	tenant, configured := c.o.Tenants[r.Tenant]
 	if _, err := release.Decide(tenant.Release, r, d); err != nil {
 		return r, c.undecided(id, err)

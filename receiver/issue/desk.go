@@ -214,52 +214,63 @@ func gapTicket(g assemble.Gaps) (*ticket.Ticket, Lack) {
 	return &ticket.Ticket{Parts: []ticket.Part{part}}, lacks
 }
 
-// bySequence issues the ticket for a sequence.
-func (d *Desk) bySequence(ctx context.Context, p Peer, text string) (*Issued, error) {
+// Named finds the row of a sequence that is named by [SENDER/]TENANT/SEQUENCE, of a sender that is paired: a bundle's, or one that is missing.
+func Named(ctx context.Context, l *ledger.Ledger, text string) (row ledger.Row, sequence uint64, err error) {
 	words := strings.Split(text, "/")
-	sequence, err := strconv.ParseUint(words[len(words)-1], 10, 64)
+	sequence, err = strconv.ParseUint(words[len(words)-1], 10, 64)
 	if _, wrong := bundle.ParseName(words[max(0, len(words)-2)]); err != nil || wrong != nil || sequence == 0 || len(words) > 3 {
-		return nil, fmt.Errorf("%w: %q is neither a bundle nor [SENDER/]TENANT/SEQUENCE", ledger.ErrNotFound, text)
+		return row, 0, fmt.Errorf("%w: %q is neither a bundle nor [SENDER/]TENANT/SEQUENCE", ledger.ErrNotFound, text)
 	}
 	tenant, sender := words[len(words)-2], ""
 	if len(words) == 3 {
 		sender = words[0]
 	}
-	rows, err := d.o.Ledger.List(ctx, ledger.Query{Tenant: bundle.Name(tenant), At: sequence})
+	rows, err := l.List(ctx, ledger.Query{Tenant: bundle.Name(tenant), At: sequence})
 	if err != nil {
-		return nil, err
+		return row, 0, err
 	}
 	var found []ledger.Row
 	for _, r := range rows {
 		if sender != "" && r.Sender != sender {
 			continue
 		}
-		if e, err := bundle.ParseEpoch(r.Epoch); err == nil && d.o.Ledger.Status(bundle.Name(r.Sender), e) == bundle.EpochPaired {
+		if e, err := bundle.ParseEpoch(r.Epoch); err == nil && l.Status(bundle.Name(r.Sender), e) == bundle.EpochPaired {
 			found = append(found, r)
 		}
 	}
-	switch {
-	case len(found) == 0:
-		return nil, fmt.Errorf("%w: nobody who is paired has sent %s", ledger.ErrNotFound, text)
-	case len(found) > 1:
-		return nil, fmt.Errorf("%w: %s (say SENDER/TENANT/SEQUENCE)", catalog.ErrAmbiguous, text)
-	case found[0].Bundle != nil:
-		id, err := bundle.ParseID(*found[0].Bundle)
+	switch len(found) {
+	case 0:
+		return row, 0, fmt.Errorf("%w: nobody who is paired has sent %s", ledger.ErrNotFound, text)
+	case 1:
+		return found[0], sequence, nil
+	}
+	return row, 0, fmt.Errorf("%w: %s (say SENDER/TENANT/SEQUENCE)", catalog.ErrAmbiguous, text)
+}
+
+// bySequence issues the ticket for a sequence.
+func (d *Desk) bySequence(ctx context.Context, p Peer, text string) (*Issued, error) {
+	row, sequence, err := Named(ctx, d.o.Ledger, text)
+	if err != nil {
+		return nil, err
+	}
+	if row.Bundle != nil {
+		id, err := bundle.ParseID(*row.Bundle)
 		if err != nil {
 			return nil, err
 		}
 		return d.byBundle(ctx, p, id)
 	}
-	e, err := bundle.ParseEpoch(found[0].Epoch)
+	tenant := row.Tenant
+	e, err := bundle.ParseEpoch(row.Epoch)
 	if err != nil {
 		return nil, err
 	}
-	o, err := d.owner(ctx, bundle.Name(found[0].Sender), bundle.Name(tenant), e)
+	o, err := d.owner(ctx, bundle.Name(row.Sender), bundle.Name(tenant), e)
 	if err != nil {
 		return nil, err
 	}
 	t := &ticket.Ticket{Parts: []ticket.Part{{Sequence: sequence, Count: 1}}}
-	return d.issue(p, bundle.Name(found[0].Sender), o, t, []Lack{{Sequence: &sequence, Count: 1}})
+	return d.issue(p, bundle.Name(row.Sender), o, t, []Lack{{Sequence: &sequence, Count: 1}})
 }
 
 // issue counts, logs and gives the code of a ticket that fits.

@@ -86,6 +86,22 @@ func Apply(mode Mode, r *ledger.Record, d ledger.Decision) error {
 	return nil
 }
 
+// GiveUp makes a person's word part of a record that what is missing of the bundle, or all of it, will not come.
+func GiveUp(r *ledger.Record, d ledger.Decision) error {
+	if err := checkText(d.Reason); err != nil {
+		return err
+	}
+	switch {
+	case strings.TrimSpace(d.Reason) == "":
+		return refuse(CauseText, "to give a bundle up needs a reason: --reason TEXT")
+	case r.State != "" && r.State != ledger.Damaged:
+		return refuse(CauseState, "it is %s: only what is damaged or missing can be given up", state(r))
+	}
+	reason := string(bundle.ReasonRejected)
+	r.State, r.Reason, r.Detail, r.Decisions = ledger.Abandoned, &reason, d.Reason, append(r.Decisions, d)
+	return nil
+}
+
 // Missing is how many more persons must approve a bundle before it is released.
 func Missing(mode Mode, r *ledger.Record) int {
 	return max(0, mode.People()-len(approvers(r)))
