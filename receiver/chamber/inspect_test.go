@@ -104,6 +104,12 @@ func TestWhatTheRulesDoNotLetInIsFlaggedUntilTheyDo(t *testing.T) {
 		h.judgedAs(i, ledger.Flagged, bundle.ReasonPolicyText)
 
 		must(t, h.end(true))
+		if mode == release.ModeOne { // without rules nobody is asked any more what is inside
+			p.rules("cssf", nil)
+			h = p.open(t)
+			h.judgedAs(i, ledger.Clean, bundle.ReasonNotInspected)
+			must(t, h.end(true))
+		}
 		p.rules("cssf", &policy.Rules{Text: []string{"second"}, Archives: policy.DefaultArchives})
 		h = p.open(t)
 		if mode == release.ModeOne {

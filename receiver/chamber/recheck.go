@@ -89,10 +89,11 @@ func (c *Chamber) recheck(id bundle.ID) error {
 		return err
 	}
 	free := want == bundle.ReasonNotInspected
-	if done, due := c.inspection(r); free && due && done == nil {
+	done, due := c.inspection(r)
+	if free && due && done == nil {
 		return c.lookAgain(r)
 	}
-	if want == reason(r) || free && flagged(r) {
+	if want == reason(r) || free && due && flagged(r) {
 		return c.automatic(r.Tenant, id)
 	}
 	automatic := false
