@@ -78,6 +78,7 @@ func TestWhatCanNeverComeIsGivenUpByAPerson(t *testing.T) {
 	}
 	high.hears("low-1")
 	high.ends(3, "nothing is safe", "ticket", "--receipt")
+	high.within(10*time.Second, "a heartbeat in this life", func() bool { return strings.Contains(high.try("status").out, " ago") })
 	low.ends(0, "", "resend", low.find("two").text("bundle"))
 	high.reach("two", "quarantined")
 }
