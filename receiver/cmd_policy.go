@@ -16,8 +16,8 @@ import (
 	"ecluse/receiver/inspect"
 )
 
-// inspectTimeout is how long one bundle may be looked at: a terabyte takes a quarter of an hour to read.
-const inspectTimeout = 30 * time.Minute
+// inspectTimeout is how long one bundle may be looked at, whatever its size.
+const inspectTimeout = 24 * time.Hour
 
 // examineName is the command by which the daemon starts its children. Nobody types it.
 const examineName = "examine"
@@ -131,7 +131,7 @@ func try(ctx context.Context, t *TenantConfig, scratch, path string, out io.Writ
 	if err != nil {
 		return nil, err
 	}
-	report, err := inspector().Run(ctx, inspect.Job{Root: filepath.Dir(abs), Item: filepath.Base(abs), Scratch: scratch, Rules: t.Policy.Rules()})
+	report, err := inspector().Run(ctx, inspect.Job{Root: filepath.Dir(abs), Item: filepath.Base(abs), Scratch: scratch, Room: 8 << 30, Rules: t.Policy.Rules()})
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"ecluse/protocol/bundle"
 )
@@ -15,7 +17,9 @@ const findingsMost = 100
 // Examination is one item being held against rules. One goroutine uses it.
 type Examination struct {
 	rules    *Rules
+	wanted   wanted
 	scratch  string
+	room     int64 // that is left in scratch
 	findings []Finding
 	more     int
 
@@ -27,8 +31,10 @@ type Examination struct {
 	enough bool  // a bound was met
 }
 
-// Begin begins an examination. scratch is a directory for what is too large for memory; it leaves nothing there.
-func (r *Rules) Begin(scratch string) *Examination { return &Examination{rules: r, scratch: scratch} }
+// Begin begins an examination. scratch is a directory for what is too large for memory, up to room bytes at once; it leaves nothing there.
+func (r *Rules) Begin(scratch string, room int64) *Examination {
+	return &Examination{rules: r, scratch: scratch, room: room, wanted: wantedOf(r.Text)}
+}
 
 // Findings are what was found, in the order of the files, and how many more there were.
 func (x *Examination) Findings() (list []Finding, more int) { return x.findings, x.more }
@@ -38,7 +44,18 @@ func (x *Examination) find(reason bundle.Reason, path, format string, args ...an
 		x.more++
 		return
 	}
-	x.findings = append(x.findings, Finding{reason, path, fmt.Sprintf(format, args...)})
+	x.findings = append(x.findings, Finding{reason, cut(path), cut(fmt.Sprintf(format, args...))})
+}
+
+// textMost bounds what is told of a finding, in bytes: names in archives have no other bound.
+const textMost = 1000
+
+// cut keeps the beginning and the end of a text.
+func cut(s string) string {
+	if len(s) <= textMost {
+		return s
+	}
+	return strings.ToValidUTF8(s[:textMost/2]+" ... "+s[len(s)-textMost/2:], "")
 }
 
 // Item holds the number and the size of an item's files against the rules.
@@ -56,12 +73,15 @@ func (x *Examination) Name(path string, size int64) {
 	if x.rules.FileSize > 0 && size > x.rules.FileSize {
 		x.find(bundle.ReasonPolicySize, path, "it has %d bytes, and %d are allowed", size, x.rules.FileSize)
 	}
-	x.name(path, path)
+	x.name(path, path, false)
 }
 
+// Dir holds a directory's path against what is denied.
+func (x *Examination) Dir(path string) { x.name(path, path, true) }
+
 // name holds a name against the lists; at is where it stands.
-func (x *Examination) name(at, name string) {
-	pattern, ok := x.rules.Names.name(name)
+func (x *Examination) name(at, name string, dir bool) {
+	pattern, ok := x.rules.Names.name(name, dir)
 	switch {
 	case ok:
 	case pattern != "":
@@ -86,7 +106,7 @@ var errEnough = errors.New("policy: a bound was met")
 // File holds a file's content against the rules. An error says that the content could not be read, or that there was no room to work; then nothing is known of it.
 func (x *Examination) File(path string, content io.ReaderAt, size int64) error {
 	x.outer, x.inner, x.enough = size, 0, false
-	fail := &failing{at: content}
+	fail := &failing{at: content, size: size}
 	err := x.content(item{path: path, name: path, at: fail, size: size}, io.NewSectionReader(fail, 0, size))
 	switch {
 	case fail.err != nil:
@@ -99,12 +119,16 @@ func (x *Examination) File(path string, content io.ReaderAt, size int64) error {
 
 // failing remembers that what it reads from failed: a decoder tells it as a fault of the archive.
 type failing struct {
-	at  io.ReaderAt
-	err error
+	at   io.ReaderAt
+	size int64
+	err  error
 }
 
 func (f *failing) ReadAt(b []byte, at int64) (int, error) {
-	if at < 0 { // a decoder does as an archive says
+	if at >= f.size { // a decoder does as an archive says
+		return 0, io.EOF
+	}
+	if at < 0 {
 		return 0, errors.New("it names a place before its beginning")
 	}
 	n, err := f.at.ReadAt(b, at)
@@ -135,25 +159,46 @@ func (x *Examination) content(i item, r io.Reader) error {
 		return nil // nothing has no type
 	}
 	k := kindOf(head)
+	if isTar(head) && !k.is("application/x-tar") {
+		if k.String() != "application/octet-stream" && !k.text() {
+			x.find(bundle.ReasonPolicyType, i.path, "it is %s, and a tar archive as well: who opens it decides what it is", k)
+		}
+		k = tarKind
+	}
 	x.types(i, k)
+	x.opaque(i, k)
 	if open := opener(k); open != nil {
 		return x.archive(i, k, open, b)
 	}
-	if k.text() && len(x.rules.Text) > 0 {
-		found, err := phrases(b, x.rules.Text)
-		if found != "" {
-			x.find(bundle.ReasonPolicyText, i.path, "it holds the phrase %q", found)
-		}
-		return x.broken(i, err)
+	h, err := x.reveal(b, k)
+	if h.phrase != "" {
+		x.find(bundle.ReasonPolicyText, i.path, "it holds the phrase %q", h.phrase)
 	}
-	h, err := reveal(b)
 	if h.macros && k.is("application/x-ole-storage") && !x.rules.Macros {
 		x.find(bundle.ReasonPolicyMacro, i.path, "it is a document with macros")
+	}
+	if h.secret && k.is("application/x-ole-storage") {
+		x.encrypted(i)
 	}
 	if h.zip {
 		x.find(bundle.ReasonPolicyType, i.path, "it is %s, and a zip archive as well: who opens it decides what it is", k)
 	}
 	return x.broken(i, err)
+}
+
+// opaque finds what nobody here can look into.
+func (x *Examination) opaque(i item, k kind) {
+	for _, name := range secrets {
+		if k.is(name) {
+			x.encrypted(i)
+		}
+	}
+	for _, name := range closed {
+		if k.is(name) && !slices.Contains(x.rules.Types.Allow, name) {
+			x.find(bundle.ReasonPolicyBroken, i.path, "it is %s, which nobody here opens (types: allow it by that name, if it may pass)", name)
+			return
+		}
+	}
 }
 
 // types holds a kind against the rules.
@@ -180,33 +225,43 @@ func (x *Examination) archive(i item, k kind, open openFunc, r io.Reader) error 
 	if at == nil && random(k) {
 		var done func()
 		var err error
-		if at, size, done, err = spool(r, x.scratch); err != nil {
+		at, size, done, err = spool(r, x.scratch, x.room)
+		if errors.Is(err, errRoom) {
+			return x.stop(i.path, "it takes more room to look into than there is: %d bytes", x.room)
+		}
+		if err != nil {
 			return x.broken(i, err)
 		}
-		defer done()
+		x.room -= size
+		defer func() { x.room += size; done() }()
 	}
-	document := !plain(k)
-	err := open(source{r: r, at: at, size: size, name: i.name}, func(e entry) error {
+	if at != nil && !k.is("application/zip") && !k.is("application/x-tar") && tailOf(at, size).endsZip(false) {
+		x.find(bundle.ReasonPolicyType, i.path, "it is %s, and a zip archive as well: who opens it decides what it is", k)
+	}
+	document := k.document()
+	links := make(map[string]bool)
+	err := open(source{r: r, at: at, size: size, name: i.name, most: x.rules.Archives.Entries - x.entries}, func(e entry) error {
 		in := item{path: within(i.path, e.name), name: e.name, depth: i.depth + 1, part: document}
 		if x.entries++; x.entries > x.rules.Archives.Entries {
 			return x.stop(i.path, "archives hold more than %d entries", x.rules.Archives.Entries)
 		}
-		return x.entry(in, e)
+		return x.entry(in, e, links)
 	})
+	if errors.Is(err, errEntries) {
+		return x.stop(i.path, "archives hold more than %d entries", x.rules.Archives.Entries)
+	}
 	return x.broken(i, err)
 }
 
 // entry looks at one entry of an archive.
-func (x *Examination) entry(i item, e entry) error {
-	if why := e.escapes(); why != "" {
+func (x *Examination) entry(i item, e entry, links map[string]bool) error {
+	if why := e.escapes(links); why != "" {
 		x.find(bundle.ReasonPolicyPath, i.path, "%s", why)
 	}
 	if e.encrypted {
 		x.encrypted(i)
 	}
-	if !i.part && !e.unnamed {
-		x.name(i.path, e.name)
-	}
+	x.name(i.path, e.name, e.open == nil || i.part || e.unnamed)
 	if e.macros() && !x.rules.Macros {
 		x.find(bundle.ReasonPolicyMacro, i.path, "it is the macros of a document")
 	}

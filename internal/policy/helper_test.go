@@ -83,6 +83,43 @@ func gz(b []byte) []byte {
 	return out.Bytes()
 }
 
+// gzNamed is a gzip stream that says what its content is called.
+func gzNamed(name string) []byte {
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	w.Name = name
+	_, _ = w.Write([]byte("words"))
+	_ = w.Close()
+	return out.Bytes()
+}
+
+// global is a tar archive with a header for all its entries.
+func global() []byte {
+	var out bytes.Buffer
+	w := tar.NewWriter(&out)
+	err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeXGlobalHeader, Name: "pax_global_header", PAXRecords: map[string]string{"linkpath": "../../etc/passwd"}})
+	if err == nil {
+		err = w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "a"})
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		panic(err)
+	}
+	return out.Bytes()
+}
+
+// hiding is a zip archive between whose entries and directory stands what is in neither.
+func hiding() []byte {
+	z := zipOf(m("a", "words"))
+	at := bytes.Index(z, []byte(zipCentral))
+	hidden := bytes.Repeat([]byte("hidden "), 20)
+	end := bytes.LastIndex(z, []byte(zipEnd))
+	binary.LittleEndian.PutUint32(z[end+16:], uint32(at+len(hidden)))
+	return append(append(append([]byte(nil), z[:at]...), hidden...), z[at:]...)
+}
+
 func zst(b []byte) []byte {
 	w, err := zstd.NewWriter(nil)
 	if err != nil {

@@ -70,7 +70,7 @@ var hostile = []trial{
 	{"a program that is called a picture", "a.png", is(elf), func(r *Rules) { r.Honest = true }, []string{"policy-type a.png"}},
 	{"a zip that is called text", "a.zip", is(zipOf(m("a.csv", string(zipped([]byte("x")))))), func(r *Rules) { r.Honest = true }, []string{"policy-type a.zip!a.csv"}},
 	{"a name that says nothing", "a.dat", is(elf), func(r *Rules) { r.Honest = true }, nil},
-	{"age", "a.txt", is([]byte("age-encryption.org/v1\n-> X25519 abc\n")), func(r *Rules) { r.Types.Deny = []string{"application/age"} }, []string{"policy-type a.txt"}},
+	{"age", "a.txt", is([]byte("age-encryption.org/v1\n-> X25519 abc\n")), func(r *Rules) { r.Types.Deny = []string{"application/age"} }, []string{"policy-type a.txt", "policy-encrypted a.txt"}},
 
 	// Polyglots.
 	{"a picture that is a zip as well", "a.png", is(append([]byte(png), shifted(zipOf(m("x", "y")), len(png))...)), nil, []string{"policy-type a.png"}},
@@ -83,15 +83,17 @@ var hostile = []trial{
 	{"a phrase at the edge of a window", "a.txt", is([]byte(strings.Repeat("x ", window/2-3) + "TOP SECRET")), secret, []string{"policy-text a.txt"}},
 	{"a phrase behind megabytes", "a.txt", is([]byte(strings.Repeat("nothing to see\n", 1<<17) + "top secret\n")), secret, []string{"policy-text a.txt"}},
 	{"a phrase in a 7z archive", "a.7z", from("plain.7z"), secret, []string{"policy-text a.7z!d/b.txt"}},
-	{"a phrase in UTF-16", "a.txt", is(append([]byte{0xff, 0xfe}, utf16("it is TOP SECRET")...)), secret, []string{"policy-text a.txt"}},
+	{"a phrase in UTF-16", "a.txt", is(append([]byte{0xff, 0xfe}, wide("it is TOP SECRET")...)), secret, []string{"policy-text a.txt"}},
 	{"a phrase with letters of others", "a.txt", is([]byte("ceci est STRICTEMENT RÉSERVÉ à nous")), func(r *Rules) { r.Text = []string{"strictement réservé"} }, []string{"policy-text a.txt"}},
 	{"a phrase in a document", "a.docx", is(docx(m("word/footer.xml", "<?xml version=\"1.0\"?><w>TOP SECRET</w>"))), secret, []string{"policy-text a.docx!word/footer.xml"}},
-	{"a phrase in what is no text", "a.bin", is(append(bytes.Repeat([]byte{0xfe, 1, 0}, 100), "top secret"...)), secret, nil},
+	{"a phrase in what is no text", "a.bin", is(append(bytes.Repeat([]byte{0xfe, 1, 0}, 100), "top secret"...)), secret, []string{"policy-text a.bin"}},
+	{"a phrase in UTF-16 without a mark", "a.txt", is(wide("it is TOP SECRET")), secret, []string{"policy-text a.txt"}},
+	{"a phrase behind a magic", "a.txt", is([]byte("MZ: TOP SECRET")), secret, []string{"policy-text a.txt"}},
 
 	// Macros.
 	{"a document with macros", "a.docm", is(docx(m("word/vbaProject.bin", "x"))), nil, []string{"policy-macro a.docm!word/vbaProject.bin"}},
 	{"the same, allowed", "a.docm", is(docx(m("word/vbaProject.bin", "x"))), func(r *Rules) { r.Macros = true }, nil},
-	{"an old document with macros", "a.doc", is(ole(vba)), nil, []string{"policy-macro a.doc"}},
+	{"an old document with macros", "a.doc", is(ole(wide("_VBA_Project"))), nil, []string{"policy-macro a.doc"}},
 	{"an old document", "a.doc", is(ole(nil)), nil, nil},
 	{"a document with macros in an archive", "a.zip", is(zipOf(m("x/a.docm", string(docx(m("word/VBAPROJECT.BIN", "x")))))), nil, []string{"policy-macro a.zip!x/a.docm!word/VBAPROJECT.BIN"}},
 
@@ -103,7 +105,7 @@ var hostile = []trial{
 	{"blanks in zstd, twice", "a.zst", is(zst(zst(make([]byte, 64<<20)))), func(r *Rules) { r.Archives.Ratio = 1000 }, []string{"policy-archive a.zst!a!a"}},
 	{"blanks in zip", "a.zip", is(zipOf(m("a", string(make([]byte, 32<<20))))), func(r *Rules) { r.Archives.Ratio = 100 }, []string{"policy-archive a.zip!a"}},
 	{"more than may come out", "a.zip", is(zipOf(m("a", strings.Repeat("x", 700<<10)), m("b", strings.Repeat("y", 700<<10)))), small, []string{"policy-archive a.zip!b"}},
-	{"one place, many entries", "a.zip", is(overlapping(50, strings.Repeat("overlap ", 8<<10))), small, []string{"policy-archive a.zip!000016"}},
+	{"one place, many entries", "a.zip", is(overlapping(50, strings.Repeat("overlap ", 8<<10))), small, []string{"policy-broken a.zip"}},
 	{"a hundred thousand entries", "a.zip", func(*testing.T) []byte { return zipOf(slices.Repeat([]member{m("x", "")}, 100_001)...) }, nil, []string{"policy-archive a.zip"}},
 	{"entries of many archives", "a.tar", is(tarOf(m("a.zip", string(zipOf(slices.Repeat([]member{m("x", "")}, 60)...))), m("b.zip", string(zipOf(slices.Repeat([]member{m("x", "")}, 60)...))))), small,
 		[]string{"policy-archive a.tar!b.zip"}},
@@ -114,15 +116,45 @@ var hostile = []trial{
 	{"the same, allowed", "a.zip", from("secret.zip"), func(r *Rules) { r.Archives.Encrypted = true }, nil},
 	{"an encrypted 7z", "a.7z", from("secret.7z"), nil, []string{"policy-encrypted a.7z!d/a.txt", "policy-encrypted a.7z!d/b.txt"}},
 	{"a 7z with encrypted names", "a.7z", from("veiled.7z"), nil, []string{"policy-encrypted a.7z!a"}},
-	{"a zip that is cut", "a.zip", is(cut(zipOf(m("a", "words")), 20)), nil, []string{"policy-broken a.zip"}},
-	{"a gzip that is cut", "a.gz", is(cut(gz([]byte(strings.Repeat("many words ", 1000))), 9)), nil, []string{"policy-broken a.gz!a"}},
-	{"a tar that is cut", "a.tar", is(cut(tarOf(m("a", strings.Repeat("x", 5000))), 4000)), nil, []string{"policy-broken a.tar!a", "policy-broken a.tar"}},
+	{"a zip that is cut", "a.zip", is(shortened(zipOf(m("a", "words")), 20)), nil, []string{"policy-broken a.zip"}},
+	{"a gzip that is cut", "a.gz", is(shortened(gz([]byte(strings.Repeat("many words ", 1000))), 9)), nil, []string{"policy-broken a.gz!a"}},
+	{"a tar that is cut", "a.tar", is(shortened(tarOf(m("a", strings.Repeat("x", 5000))), 4000)), nil, []string{"policy-broken a.tar!a", "policy-broken a.tar"}},
 	{"garbage behind gzip", "a.gz", is(append(gz([]byte("words")), "garbage"...)), nil, []string{"policy-broken a.gz!a"}},
 	{"one flipped bit in xz", "a.xz", is(flipped(xzOf([]byte(strings.Repeat("words ", 100))), 60)), nil, []string{"policy-broken a.xz!a"}},
 	{"a zip with a wrong sum", "a.zip", is(overlappingWrong()), nil, []string{"policy-broken a.zip!000000"}},
 	{"a zstd window of gigabytes", "a.zst", is([]byte("\x28\xb5\x2f\xfd\x00\xa8\x00\x00\x00 and more")), nil, []string{"policy-broken a.zst!a"}},
 
+	// What is one thing to us, and another to who unpacks it.
+	{"a program that says it is a directory", "a.zip", is(zipOf(member{name: "x", content: string(elf), mode: fs.ModeDir})), noPrograms, []string{"policy-type a.zip!x"}},
+	{"a program that says it is a link", "a.zip", is(zipOf(member{name: "x", content: string(elf), mode: fs.ModeSymlink})), noPrograms, []string{"policy-type a.zip!x"}},
+	{"a zip whose entry has another name where it stands", "a.zip", is(bytes.Replace(zipOf(m("good", "words")), []byte("good"), []byte("evil"), 1)), nil, []string{"policy-broken a.zip"}},
+	{"a zip with another method where it stands", "a.zip", is(flipped(zipOf(m("good", "words")), 8)), nil, []string{"policy-broken a.zip"}},
+	{"a zip that hides an entry", "a.zip", is(hiding()), noPrograms, []string{"policy-broken a.zip"}},
+	{"a zip with something before it", "a.zip", is(append(zipOf(m("a", "words")), zipOf(m("x", string(elf)))...)), noPrograms, []string{"policy-broken a.zip"}},
+	{"a tar that begins like a picture", "a.gif", is(tarOf(m("GIF89a", "words"), m("x", string(elf)))), noPrograms, []string{"policy-type a.gif", "policy-type a.gif!x"}},
+	{"a tar that is not called one", "a", is(tarOf(m("d/gpkg-1", "words"), m("x", string(elf)))), noPrograms, []string{"policy-type a!x"}},
+	{"two tars", "a.tar", is(append(tarOf(m("a", "words")), tarOf(m("x", string(elf)))...)), noPrograms, []string{"policy-broken a.tar"}},
+	{"a tar with a zip behind it", "a.tar", is(append(tarOf(m("a", "words")), zipOf(m("x", "y"))...)), nil, []string{"policy-broken a.tar"}},
+	{"a tar that ends with a zip", "a.tar", is(tarOf(m("a", "words"), m("x.zip", string(zipOf(m("x", "y")))))), nil, nil},
+	{"a tar that says of all its entries where they lead", "a.tar", is(global()), nil, []string{"policy-broken a.tar"}},
+	{"zstd with a zip in a frame that is skipped", "a.zst", is(append(append(zst([]byte("words")), "\x50\x2a\x4d\x18\xff\x00\x00\x00"...), shifted(zipOf(m("x", "y")), 100)...)), nil, []string{"policy-type a.zst", "policy-broken a.zst!a"}},
+	{"text that is a zip as well", "a.txt", is(append([]byte("words and words\n"), shifted(zipOf(m("x", "y")), 16)...)), secret, []string{"policy-type a.txt"}},
+	{"the end of a zip that says nothing of it", "a.png", is(append([]byte(png), "PK\x05\x06\x00\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x00\x00"...)), nil, []string{"policy-type a.png"}},
+	{"an old document that holds a new one", "a.doc", is(append(ole(zipOf(m("x", "y"))), "more"...)), nil, nil},
+	{"an archive that nobody opens", "a.ar", is([]byte("!<arch>\ndebian-binary   1342943816  0     0     100644  4         `\n2.0\n")), nil, []string{"policy-broken a.ar"}},
+	{"the same, allowed by its name", "a.lzma", is([]byte("\x5d\x00\x00\x80\x00 and more")), func(r *Rules) { r.Types.Allow = []string{"application/x-lzma"} }, nil},
+	{"an encrypted document", "a.docx", is(ole(wide("EncryptedPackage"))), nil, []string{"policy-encrypted a.docx"}},
+
 	// Names and links in archives.
+	{"a name that begins with a dot and a slash", "a.tar", is(tarOf(m("./bin/x", "y"))), func(r *Rules) { r.Names.Deny = []string{"bin/*"} }, []string{"policy-name a.tar!./bin/x"}},
+	{"a name that ends in a dot", "a.zip", is(zipOf(m("x.exe.", "y"), m("y.exe ", "z"))), func(r *Rules) { r.Names.Deny = []string{"*.exe"} }, []string{"policy-name a.zip!x.exe.", "policy-name a.zip!y.exe "}},
+	{"a name of what is compressed", "x.exe.gz", is(gz([]byte("y"))), func(r *Rules) { r.Names.Deny = []string{"*.exe"} }, []string{"policy-name x.exe.gz!x.exe"}},
+	{"a name within what is compressed", "x.gz", is(gzNamed("x.exe")), func(r *Rules) { r.Names.Deny = []string{"*.exe"} }, []string{"policy-name x.gz!x.exe"}},
+	{"a name among the parts of what looks like a document", "a.docx", is(docx(m("x.exe", "y"))), func(r *Rules) { r.Names.Deny = []string{"*.exe"} }, []string{"policy-name a.docx!x.exe"}},
+	{"a directory whose files are allowed", "a.zip", is(zipOf(m("in/", ""), m("in/a.csv", "x"))), func(r *Rules) { r.Names.Allow = []string{"*.csv", "a.zip"} }, nil},
+	{"a hard link that goes back behind a name", "a.tar", is(tarOf(member{name: "l", link: "d/../../x", kind: tar.TypeLink})), nil, []string{"policy-path a.tar!l"}},
+	{"links that lead out together", "a.tar", is(tarOf(member{name: "a/b/c", link: "../..", kind: tar.TypeSymlink}, member{name: "d", link: "a/b/c/..", kind: tar.TypeSymlink}, m("d/x", "y"))), nil, []string{"policy-path a.tar!d", "policy-path a.tar!d/x"}},
+	{"macros of another office", "a.odt", is(zipOf(m("mimetype", "application/vnd.oasis.opendocument.text"), m("Basic/Standard/Module1.xml", "<x/>"))), nil, []string{"policy-macro a.odt!Basic/Standard/Module1.xml"}},
 	{"a path that leaves", "a.zip", is(zipOf(m("../../etc/cron.d/x", "x"))), nil, []string{"policy-path a.zip!../../etc/cron.d/x"}},
 	{"an absolute path", "a.tar", is(tarOf(m("/etc/passwd", "x"))), nil, []string{"policy-path a.tar!/etc/passwd"}},
 	{"a backslash", "a.zip", is(zipOf(m(`..\..\x`, "x"))), nil, []string{`policy-path a.zip!..\..\x`}},
@@ -136,7 +168,7 @@ var hostile = []trial{
 	{"a pipe", "a.tar", is(tarOf(member{name: "p", kind: tar.TypeFifo})), nil, []string{"policy-path a.tar!p"}},
 }
 
-func cut(b []byte, n int) []byte { return b[:len(b)-n] }
+func shortened(b []byte, n int) []byte { return b[:len(b)-n] }
 
 func flipped(b []byte, at int) []byte { b = slices.Clone(b); b[at] ^= 4; return b }
 
@@ -180,7 +212,7 @@ func TestHostileContents(t *testing.T) {
 			if x.rules != nil {
 				x.rules(&rules)
 			}
-			e := rules.Begin(t.TempDir())
+			e := rules.Begin(t.TempDir(), 1<<30)
 			began := time.Now()
 			e.Name(x.path, int64(len(content)))
 			if err := e.File(x.path, bytes.NewReader(content), int64(len(content))); err != nil {

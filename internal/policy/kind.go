@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/gabriel-vasile/mimetype"
@@ -38,6 +39,53 @@ var ours = []struct{ magic, name string }{
 	{"age-encryption.org/v1\n", "application/age"},
 	{"-----BEGIN AGE ENCRYPTED FILE-----", "application/age"},
 	{"-----BEGIN PGP MESSAGE-----", "application/pgp-encrypted"},
+	{"\x5d\x00\x00", "application/x-lzma"},
+	{"\x1f\x9d", "application/x-compress"},
+	{"\x04\x22\x4d\x18", "application/x-lz4"},
+	{"070701", "application/x-cpio"},
+	{"070702", "application/x-cpio"},
+	{"070707", "application/x-cpio"},
+	{"hsqs", "application/x-squashfs"},
+}
+
+// secrets are kinds that are encrypted.
+var secrets = []string{"application/age", "application/pgp-encrypted"}
+
+// closed are archives that nobody here opens.
+var closed = []string{
+	"application/x-lzma", "application/x-compress", "application/x-lz4", "application/x-cpio", "application/x-squashfs", "application/x-rar-compressed", "application/vnd.ms-cab-compressed",
+	"application/x-archive", "application/x-unix-archive", "application/x-rpm", "application/vnd.debian.binary-package", "application/lzip", "application/x-lzip", "application/x-xar", "application/x-iso9660-image",
+	"application/x-ms-wim", "application/x-installshield", "application/vnd.ms-htmlhelp",
+}
+
+// tarKind is what is a tar archive by the sum of its first header, whatever else it looks like: readers go by that.
+var tarKind = kind{names: []string{"application/x-tar", "application/octet-stream"}}
+
+// isTar says whether a header's sum holds, octal or in base 256, over unsigned or signed bytes.
+func isTar(head []byte) bool {
+	if len(head) < 512 {
+		return false
+	}
+	var unsigned, signed, said int64
+	for i, c := range head[:512] {
+		if i >= 148 && i < 156 {
+			c = ' '
+		}
+		unsigned, signed = unsigned+int64(c), signed+int64(int8(c))
+	}
+	field := head[148:156]
+	if field[0]&0x80 != 0 {
+		for _, c := range field[1:] {
+			said = said<<8 | int64(c)
+		}
+	} else {
+		n, err := strconv.ParseInt(strings.Trim(string(field), " \x00"), 8, 64)
+		if err != nil {
+			return false
+		}
+		said = n
+	}
+	return said == unsigned || said == signed
 }
 
 func (k kind) String() string { return k.names[0] }
@@ -57,6 +105,12 @@ func (k kind) is(rule string) bool {
 		}
 	}
 	return false
+}
+
+// document says whether it is an office document: made like an archive, of parts that have names and types of their own.
+func (k kind) document() bool {
+	return strings.Contains(k.String(), "openxmlformats-officedocument") || strings.Contains(k.String(), "oasis.opendocument") || strings.Contains(k.String(), "ms-word.document.macro") ||
+		strings.Contains(k.String(), "macroenabled")
 }
 
 // text says whether people could read it.

@@ -7,6 +7,8 @@ import (
 	"compress/gzip"
 	"errors"
 	"fmt"
+	"hash"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"path"
@@ -25,12 +27,14 @@ type source struct {
 	at   io.ReaderAt
 	size int64
 	name string
+	most int64 // entries that may be looked at
 }
 
 // entry is one thing in an archive.
 type entry struct {
 	name      string
-	link      string // where a link leads
+	link      string // where a link leads, from the top of the archive
+	target    string // what it says
 	special   bool   // neither a file, a directory nor a link
 	unnamed   bool   // the name is made up: a compressed stream has none
 	encrypted bool
@@ -56,16 +60,6 @@ func opener(k kind) openFunc {
 // random says whether a kind's bytes are needed in any order.
 func random(k kind) bool { return k.is("application/zip") || k.is("application/x-7z-compressed") }
 
-// plain says whether a kind is an archive of files, and not a document that is made like one.
-func plain(k kind) bool {
-	for _, c := range containers {
-		if k.String() == c.name {
-			return true
-		}
-	}
-	return false
-}
-
 var containers = []struct {
 	name string
 	open openFunc
@@ -73,7 +67,7 @@ var containers = []struct {
 	{"application/zip", openZip},
 	{"application/x-7z-compressed", openSevenZip},
 	{"application/x-tar", openTar},
-	{"application/gzip", stream(func(r io.Reader) (io.ReadCloser, error) { return gzip.NewReader(r) })},
+	{"application/gzip", openGzip},
 	{"application/x-bzip2", stream(func(r io.Reader) (io.ReadCloser, error) { return io.NopCloser(bzip2.NewReader(r)), nil })},
 	{"application/x-xz", stream(openXZ)},
 	{"application/zstd", stream(openZstd)},
@@ -84,6 +78,21 @@ func stream(open func(io.Reader) (io.ReadCloser, error)) openFunc {
 	return func(s source, each func(entry) error) error {
 		return each(entry{name: bare(s.name), unnamed: true, open: func() (io.ReadCloser, error) { return open(s.r) }})
 	}
+}
+
+// openGzip is a stream that may have a name.
+func openGzip(s source, each func(entry) error) error {
+	z, err := gzip.NewReader(s.r)
+	if err != nil {
+		return each(entry{name: bare(s.name), unnamed: true, open: func() (io.ReadCloser, error) { return nil, err }})
+	}
+	name := bare(s.name)
+	if z.Name != "" && path.Base(z.Name) != name {
+		if err := each(entry{name: z.Name, unnamed: true}); err != nil { // some unpack it under that name
+			return err
+		}
+	}
+	return each(entry{name: name, unnamed: true, open: func() (io.ReadCloser, error) { return z, nil }})
 }
 
 // bare is a name without the extension of its compression.
@@ -116,7 +125,7 @@ func openTar(s source, each func(entry) error) error {
 	for {
 		h, err := t.Next()
 		if err == io.EOF {
-			return nil
+			return zeros(s.r)
 		}
 		if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
 			return err
@@ -125,14 +134,18 @@ func openTar(s source, each func(entry) error) error {
 		switch h.Typeflag {
 		case tar.TypeReg, tar.TypeGNUSparse:
 			e.open = func() (io.ReadCloser, error) { return io.NopCloser(t), nil }
-		case tar.TypeDir, tar.TypeXGlobalHeader:
-		case tar.TypeSymlink:
-			e.link = path.Join(path.Dir(h.Name), h.Linkname)
-			if path.IsAbs(h.Linkname) {
-				e.link = h.Linkname
+		case tar.TypeDir:
+		case tar.TypeXGlobalHeader:
+			for key := range h.PAXRecords {
+				if key != "comment" {
+					return fmt.Errorf("it says %q of all its entries, and not everybody believes that", key)
+				}
 			}
+			continue
+		case tar.TypeSymlink:
+			e.link, e.target = path.Dir(h.Name)+"/"+h.Linkname, h.Linkname
 		case tar.TypeLink:
-			e.link = h.Linkname
+			e.link, e.target = h.Linkname, h.Linkname
 		default:
 			e.special = true
 		}
@@ -146,6 +159,9 @@ func openTar(s source, each func(entry) error) error {
 const methodZstd = 93
 
 func openZip(s source, each func(entry) error) error {
+	if err := checkZip(s.at, s.size, s.most); err != nil {
+		return err
+	}
 	z, err := zip.NewReader(s.at, s.size)
 	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
 		return err
@@ -159,14 +175,13 @@ func openZip(s source, each func(entry) error) error {
 	})
 	for _, f := range z.File {
 		e := entry{name: strings.TrimSuffix(f.Name, "/"), encrypted: f.Flags&1 != 0, open: f.Open}
-		if f.Mode().IsDir() {
+		if strings.HasSuffix(f.Name, "/") && f.UncompressedSize64 == 0 && f.CompressedSize64 <= 2 { // whatever its attributes say: what has content is a file to somebody
 			e.open = nil
 		}
 		if f.Mode()&fs.ModeSymlink != 0 && !e.encrypted {
-			if e.link, err = linkOf(f); err != nil {
-				return err
+			if err := e.leads(f.Open); err != nil {
+				return fmt.Errorf("read the link %q: %w", f.Name, err)
 			}
-			e.open = nil
 		}
 		if err := each(e); err != nil {
 			return err
@@ -175,21 +190,41 @@ func openZip(s source, each func(entry) error) error {
 	return nil
 }
 
-// linkOf reads where a link in a zip archive leads.
-func linkOf(f *zip.File) (string, error) {
-	r, err := f.Open()
+// linkMost is how long a link's target may be. What is longer is no link.
+const linkMost = 4095
+
+// leads reads where a link leads that is kept as content. The content is looked at as well: some make a file of it.
+func (e *entry) leads(open func() (io.ReadCloser, error)) error {
+	r, err := open()
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer r.Close()
-	to, err := io.ReadAll(io.LimitReader(r, 4096))
-	if err != nil {
-		return "", fmt.Errorf("read the link %q: %w", f.Name, err)
+	to, err := io.ReadAll(io.LimitReader(r, linkMost+1))
+	if err != nil || len(to) > linkMost {
+		return err
 	}
-	if path.IsAbs(string(to)) {
-		return string(to), nil
+	e.link, e.target = path.Dir(e.name)+"/"+string(to), string(to)
+	return nil
+}
+
+// zeros holds that nothing but zeros is left of a stream.
+func zeros(r io.Reader) error {
+	b := make([]byte, 32<<10)
+	for {
+		n, err := r.Read(b)
+		for _, c := range b[:n] {
+			if c != 0 {
+				return errors.New("something stands behind its end")
+			}
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return path.Join(path.Dir(f.Name), string(to)), nil
 }
 
 // failed gives an error to whoever reads.
@@ -198,6 +233,13 @@ type failed struct{ err error }
 func (f *failed) Read([]byte) (int, error) { return 0, f.err }
 
 func openSevenZip(s source, each func(entry) error) error {
+	head := make([]byte, 32)
+	if _, err := s.at.ReadAt(head, 0); err != nil {
+		return err
+	}
+	if end := 32 + le64(head[12:]) + le64(head[20:]); end != uint64(s.size) {
+		return fmt.Errorf("it ends at %d, and has %d bytes", end, s.size)
+	}
 	z, err := sevenzip.NewReader(s.at, s.size)
 	if err != nil {
 		if encrypted(err) {
@@ -205,17 +247,50 @@ func openSevenZip(s source, each func(entry) error) error {
 		}
 		return err
 	}
+	if int64(len(z.File)) > s.most {
+		return errEntries
+	}
 	for _, f := range z.File {
-		e := entry{name: strings.TrimSuffix(f.Name, "/"), open: f.Open}
-		if f.FileInfo().IsDir() {
+		e := entry{name: strings.TrimSuffix(f.Name, "/"), open: func() (io.ReadCloser, error) { return wholeOf(f) }}
+		if f.UncompressedSize == 0 { // whatever its attributes say: what has content is a file to somebody
 			e.open = nil
 		}
-		err := each(e)
-		if err != nil {
+		if f.FileInfo().Mode()&fs.ModeSymlink != 0 && e.open != nil {
+			if err := e.leads(e.open); err != nil && !encrypted(err) {
+				return fmt.Errorf("read the link %q: %w", f.Name, err)
+			}
+		}
+		if err := each(e); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// whole reads a file of a 7z archive, and holds at its end that all of it came: the library does not.
+type whole struct {
+	io.ReadCloser
+	f    *sevenzip.File
+	sum  hash.Hash32
+	size uint64
+}
+
+func wholeOf(f *sevenzip.File) (io.ReadCloser, error) {
+	r, err := f.Open()
+	if err != nil {
+		return nil, err
+	}
+	return &whole{ReadCloser: r, f: f, sum: crc32.NewIEEE()}, nil
+}
+
+func (w *whole) Read(b []byte) (int, error) {
+	n, err := w.ReadCloser.Read(b)
+	w.sum.Write(b[:n])
+	w.size += uint64(n)
+	if err == io.EOF && (w.size != w.f.UncompressedSize || w.f.CRC32 != 0 && w.f.CRC32 != w.sum.Sum32()) {
+		err = fmt.Errorf("%d of %d bytes came of it, or others than were packed", w.size, w.f.UncompressedSize)
+	}
+	return n, err
 }
 
 // encrypted says whether a 7z archive could not be read because it is: the file says so in its stream only.
@@ -224,26 +299,54 @@ func encrypted(err error) bool {
 	return errors.As(err, &read) && read.Encrypted
 }
 
-// escapes says what is wrong with where an entry would stand, or lead to, when somebody unpacks it.
-func (e *entry) escapes() string {
+// escapes says what is wrong with where an entry would stand, or lead to, when somebody unpacks it. links are those of the archive so far.
+func (e *entry) escapes(links map[string]bool) string {
+	name := path.Clean(e.name)
+	for at := path.Dir(name); at != "." && at != "/"; at = path.Dir(at) {
+		if links[at] {
+			return fmt.Sprintf("it stands below a link of the archive, %q", at)
+		}
+	}
 	switch {
 	case e.special:
 		return "it is neither a file, a directory nor a link"
-	case e.link != "" && (path.IsAbs(e.link) || e.link == ".." || strings.HasPrefix(e.link, "../")):
-		return fmt.Sprintf("it is a link that leads out of the archive: %q", e.link)
+	case e.link != "":
+		links[name] = true
+		if why := leaves(e.link, e.target); why {
+			return fmt.Sprintf("it is a link that leads out of the archive, or nobody knows where: %q", e.target)
+		}
 	}
-	name := strings.TrimPrefix(e.name, "./")
-	if name == "" || name == "." {
+	raw := strings.TrimPrefix(e.name, "./")
+	if raw == "" || raw == "." {
 		return ""
 	}
-	if _, err := bundle.ParsePath(name); err != nil {
+	if _, err := bundle.ParsePath(raw); err != nil {
 		return fmt.Sprintf("its name %q is none: %v", e.name, err)
 	}
-	if strings.ContainsAny(name, `\`) {
+	if strings.ContainsAny(raw, `\`) {
 		return fmt.Sprintf("its name %q holds a backslash: some would unpack it elsewhere", e.name)
 	}
 	return ""
 }
 
+// leaves says whether a link leads out of an archive, by the words of its target: .. behind a name goes back from wherever that name leads.
+func leaves(link, target string) bool {
+	if path.IsAbs(target) || strings.ContainsAny(target, `\`) || len(target) > 1 && target[1] == ':' {
+		return true
+	}
+	named := false
+	for _, word := range strings.Split(target, "/") {
+		if word == ".." && named {
+			return true
+		}
+		named = named || word != ".." && word != "." && word != ""
+	}
+	to := path.Clean(link)
+	return to == ".." || strings.HasPrefix(to, "../")
+}
+
 // macros says whether an entry is where office documents keep their macros.
-func (e *entry) macros() bool { return strings.EqualFold(path.Base(e.name), "vbaProject.bin") }
+func (e *entry) macros() bool {
+	name := strings.ToLower(e.name)
+	return path.Base(name) == "vbaproject.bin" || strings.Contains(name, "macrosheets/") || strings.HasPrefix(name, "basic/") || strings.HasPrefix(name, "scripts/")
+}

@@ -22,6 +22,9 @@ type Rules struct {
 	Archives Archives
 }
 
+// Engine is raised when contents are judged otherwise by the same rules: what an older one let pass is looked at again.
+const Engine = 1
+
 // Lists are what alone is allowed, where that is not empty, and what is denied all the same.
 type Lists struct{ Allow, Deny []string }
 
@@ -49,10 +52,11 @@ func (f Finding) String() string { return fmt.Sprintf("%s: %s (%s)", f.Path, f.T
 // within is the path of an archive's entry.
 func within(archive, entry string) string { return archive + "!" + entry }
 
-// name holds a path against the lists of names.
-func (l Lists) name(path string) (pattern string, ok bool) {
+// name holds a path against the lists of names; of a directory, only against what is denied.
+func (l Lists) name(path string, dir bool) (pattern string, ok bool) {
+	path = strings.TrimPrefix(path, "./")
 	for _, p := range l.Deny {
-		if globs(p, path) {
+		if globs(p, path) || globs(p, strings.TrimRight(path, ". ")) { // some systems leave those at the end away
 			return p, false
 		}
 	}
@@ -61,7 +65,7 @@ func (l Lists) name(path string) (pattern string, ok bool) {
 			return "", true
 		}
 	}
-	return "", len(l.Allow) == 0
+	return "", dir || len(l.Allow) == 0
 }
 
 // globs says whether a pattern is for a path. Letters match in either case: a consumer may not tell them apart.

@@ -4,11 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"io"
-	"slices"
 	"strings"
-
-	"golang.org/x/text/encoding/unicode"
-	"golang.org/x/text/transform"
+	"unicode/utf16"
 )
 
 const (
@@ -17,10 +14,13 @@ const (
 	zipTail = 22 // bytes of the record that ends a zip archive, without its comment
 )
 
-// vba is how a document of the old office formats names the storage of its macros: UTF-16, in its directory.
-var vba = utf16("_VBA_PROJECT")
+// vba is how a document of the old office formats names the storage of its macros: UTF-16, in its directory, in either case.
+var vba = wide("_vba_project")
 
-func utf16(s string) []byte {
+// encryptedPackage is what an encrypted office document has in its place.
+var encryptedPackage = wide("encryptedpackage")
+
+func wide(s string) []byte {
 	b := make([]byte, 0, 2*len(s))
 	for _, c := range []byte(s) {
 		b = append(b, c, 0)
@@ -61,51 +61,127 @@ func fill(r io.Reader, b []byte) (n int, err error) {
 	return n, err
 }
 
-// phrases finds the first of several phrases in text; "" is none. Text in UTF-16 is read as what it says where it begins with a byte order mark.
-func phrases(r io.Reader, wanted []string) (found string, err error) {
-	longest := 0
-	lower := make([][]byte, len(wanted))
-	for i, w := range wanted {
-		lower[i] = []byte(strings.ToLower(w))
-		longest = max(longest, len(w), len(lower[i]))
-	}
-	r = transform.NewReader(r, unicode.BOMOverride(transform.Nop))
-	err = windows(r, 2*longest, func(_ int64, piece []byte) bool { // twice: a capital may be longer than its small letter
-		piece = bytes.ToLower(piece)
-		i := slices.IndexFunc(lower, func(w []byte) bool { return bytes.Contains(piece, w) })
-		if i >= 0 {
-			found = wanted[i]
-		}
-		return i < 0
-	})
-	return found, err
+// hidden is what a content turned out to hold beside what it is.
+type hidden struct {
+	macros, zip, secret bool
+	phrase              string // of those that must not occur; "" is none
 }
 
-// hidden is what a content turned out to hold beside what it is.
-type hidden struct{ macros, zip bool }
-
 // reveal reads a content that is no archive to its end.
-func reveal(r io.Reader) (h hidden, err error) {
-	const overlap = zipTail + 2
+func (x *Examination) reveal(r io.Reader, k kind) (h hidden, err error) {
+	overlap := max(2*len(vba), x.wanted.longest)
+	overlap = max(overlap, zipTail+2)
+	text := k.text()
+	var last tail
+	folded := make([]byte, 0, max(window, 2*overlap))
 	err = windows(r, overlap, func(at int64, piece []byte) bool {
-		h.macros = h.macros || bytes.Contains(piece, vba)
-		for from := 0; !h.zip; {
-			i := bytes.Index(piece[from:], []byte(zipEnd))
-			if i < 0 || from+i+zipTail > len(piece) {
-				break
-			}
-			h.zip = endsZip(piece[from+i:], at+int64(from+i))
-			from += i + 1
+		last.add(at, piece)
+		lower := fold(folded[:0], piece)
+		if text {
+			lower = bytes.ToLower(piece) // letters of all languages, ten times as slow
+		}
+		h.secret = h.secret || bytes.Contains(lower, encryptedPackage)
+		h.macros = h.macros || bytes.Contains(lower, vba)
+		if h.phrase == "" {
+			h.phrase = x.wanted.in(lower)
 		}
 		return true
 	})
+	h.zip = last.endsZip(k.is("application/x-ole-storage"))
 	return h, err
 }
 
-// endsZip says whether a record at a place of a file is the end of a zip archive that lies before it: four bytes alone are found in any large file by chance.
-func endsZip(record []byte, at int64) bool {
-	disk, directory := binary.LittleEndian.Uint16(record[4:]), binary.LittleEndian.Uint16(record[6:])
-	here, all := binary.LittleEndian.Uint16(record[8:]), binary.LittleEndian.Uint16(record[10:])
-	size, offset := int64(binary.LittleEndian.Uint32(record[12:])), int64(binary.LittleEndian.Uint32(record[16:]))
-	return disk == 0 && directory == 0 && here == all && all > 0 && size >= 46*int64(all) && offset+size <= at
+// fold makes ASCII's capitals small, of whatever it is.
+func fold(to, b []byte) []byte {
+	for _, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		to = append(to, c)
+	}
+	return to
+}
+
+// wanted are the phrases that must not occur, in the forms in which a text may hold them.
+type wanted struct {
+	phrases []string
+	forms   [][][]byte // of each: UTF-8, and UTF-16 of either order
+	longest int
+}
+
+func wantedOf(phrases []string) (w wanted) {
+	w.phrases = phrases
+	for _, p := range phrases {
+		lower := strings.ToLower(p)
+		forms := [][]byte{[]byte(lower)}
+		for _, order := range []binary.AppendByteOrder{binary.LittleEndian, binary.BigEndian} {
+			var form []byte
+			for _, unit := range utf16.Encode([]rune(lower)) {
+				form = order.AppendUint16(form, unit)
+			}
+			forms = append(forms, form)
+		}
+		w.forms = append(w.forms, forms)
+		for _, f := range forms {
+			w.longest = max(w.longest, 2*len(f)) // a capital may be longer than its small letter
+		}
+	}
+	return w
+}
+
+// in finds the first phrase of a text whose letters are small. In UTF-16, and in what is no text, only ASCII's are made small.
+func (w *wanted) in(lower []byte) string {
+	for i, forms := range w.forms {
+		for _, f := range forms {
+			if bytes.Contains(lower, f) {
+				return w.phrases[i]
+			}
+		}
+	}
+	return ""
+}
+
+// tailMost is how far from its end a zip archive may have the record that ends it: a comment of 64 KiB, and what readers pass over behind it.
+const tailMost = zipTail + 1<<16 + 4096
+
+// tail is the end of a content.
+type tail struct {
+	b  []byte
+	at int64 // of b
+}
+
+// tailOf reads the end of a content.
+func tailOf(at io.ReaderAt, size int64) *tail {
+	t := &tail{b: make([]byte, min(size, tailMost))}
+	n, _ := at.ReadAt(t.b, size-int64(len(t.b))) // what cannot be read is found when it is looked into
+	t.b = t.b[:n]
+	return t
+}
+
+func (t *tail) add(at int64, piece []byte) {
+	if seen := t.at + int64(len(t.b)); seen > at { // a piece begins with the end of the one before
+		piece = piece[min(int64(len(piece)), seen-at):]
+	}
+	t.b = append(t.b, piece...)
+	if extra := len(t.b) - tailMost; extra > 0 {
+		t.b = t.b[:copy(t.b, t.b[extra:])]
+		t.at += int64(extra)
+	}
+}
+
+// endsZip says whether the record stands there that ends a zip archive, whatever it says of what is before it: readers look for it from the end, and believe little else. exactly: it has to be the very end, as in documents that hold others.
+func (t *tail) endsZip(exactly bool) bool {
+	for from := len(t.b); ; {
+		i := bytes.LastIndex(t.b[:from], []byte(zipEnd))
+		if i < 0 {
+			return false
+		}
+		if rest := len(t.b) - i; rest >= zipTail {
+			disk, comment := binary.LittleEndian.Uint16(t.b[i+4:]), int(binary.LittleEndian.Uint16(t.b[i+20:]))
+			if (disk == 0 || disk == 0xffff) && comment <= rest-zipTail {
+				return !exactly || comment == rest-zipTail
+			}
+		}
+		from = i
+	}
 }

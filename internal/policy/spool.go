@@ -2,6 +2,7 @@ package policy
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,7 +14,7 @@ import (
 const spoolMemory = 4 << 20
 
 // spool keeps a stream where its bytes can be read in any order. close gives them free.
-func spool(r io.Reader, scratch string) (at io.ReaderAt, size int64, close func(), err error) {
+func spool(r io.Reader, scratch string, room int64) (at io.ReaderAt, size int64, close func(), err error) {
 	var small bytes.Buffer
 	n, err := io.CopyN(&small, r, spoolMemory)
 	if err == io.EOF {
@@ -27,13 +28,19 @@ func spool(r io.Reader, scratch string) (at io.ReaderAt, size int64, close func(
 		return nil, 0, nil, &scratchError{fmt.Errorf("make a file in %s: %w", scratch, err)}
 	}
 	f := os.NewFile(uintptr(fd), scratch)
-	size, err = io.Copy(&scratchWriter{f}, io.MultiReader(&small, r))
+	size, err = io.Copy(&scratchWriter{f}, io.LimitReader(io.MultiReader(&small, r), room+1))
+	if err == nil && size > room {
+		err = errRoom
+	}
 	if err != nil {
 		f.Close()
 		return nil, 0, nil, err
 	}
 	return f, size, func() { f.Close() }, nil
 }
+
+// errRoom says that a stream is larger than what may be kept.
+var errRoom = errors.New("policy: no room")
 
 // scratchError is a fault of ours, and not of what is looked at.
 type scratchError struct{ error }

@@ -32,7 +32,10 @@ const (
 
 // versionOf names rules: two that differ have different ones.
 func versionOf(r *policy.Rules) string {
-	text, err := json.Marshal(r)
+	text, err := json.Marshal(struct {
+		Engine int
+		*policy.Rules
+	}{policy.Engine, r})
 	if err != nil {
 		panic("chamber: internal error: " + err.Error())
 	}
@@ -128,7 +131,7 @@ func (c *Chamber) inspectAll() {
 		err := c.lookOnce(tenant, id)
 		switch {
 		case err == nil, errors.Is(err, errOver), errors.Is(err, ledger.ErrNotFound):
-			c.lookouts.over(id)
+			c.lookouts.over(tenant, id)
 		case errors.Is(err, ledger.ErrFatal):
 			c.fatal(err)
 			return
@@ -165,13 +168,22 @@ func (c *Chamber) lookOnce(tenant bundle.Name, id bundle.ID) error {
 	if have.State != ledger.Quarantined || have.Name == nil {
 		return errOver
 	}
+	room, err := c.roomToLook()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(c.ctx, lookTime(have), fmt.Errorf("it took longer than %v", lookTime(have)))
+	defer cancel()
 	scratch := filepath.Join(c.o.State, ScratchName)
 	if err := c.o.Disk.MkdirAll(scratch); err != nil {
 		return err
 	}
-	report, err := c.o.Inspect(c.ctx, inspect.Job{Root: filepath.Join(Dir(c.o.State, tenant, id), quarantine.FilesName), Item: *have.Name, Scratch: scratch, Rules: t.Rules})
+	report, err := c.o.Inspect(ctx, inspect.Job{Root: filepath.Join(Dir(c.o.State, tenant, id), quarantine.FilesName), Item: *have.Name, Scratch: scratch, Room: room, Rules: t.Rules})
 	if err != nil {
 		return err
+	}
+	if !report.Fenced {
+		c.o.Log.Warn("the kernel has no landlock: what looks into content can read what the daemon can", zap.Stringer("bundle", id))
 	}
 	evidence := evidenceOf(report, versionOf(t.Rules), began)
 	released := false
@@ -202,6 +214,28 @@ func (c *Chamber) lookOnce(tenant bundle.Name, id bundle.ID) error {
 		c.send(tenant, id)
 	}
 	return nil
+}
+
+// A bundle may be looked at for so long: archives take longer than what they are made of, and who takes all of it holds up the others of its tenant.
+const (
+	lookLeast = 5 * time.Minute
+	lookSpeed = 10 << 20 // bytes a second
+)
+
+func lookTime(r *ledger.Record) time.Duration {
+	if r.Bytes == nil {
+		return lookLeast
+	}
+	return lookLeast + time.Duration(*r.Bytes/lookSpeed)*time.Second
+}
+
+// roomToLook is how much of the disk one inspection may take for a while: a share of what is above the reserve.
+func (c *Chamber) roomToLook() (int64, error) {
+	free, _, err := c.o.Space()
+	if err != nil {
+		return 0, err
+	}
+	return max(0, (free-c.o.Reserve())/(2*inspectMost)), nil
 }
 
 // evidenceOf is what a record keeps of a report.

@@ -2,6 +2,7 @@ package chamber
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,12 +15,13 @@ type queue struct {
 
 	mu      sync.Mutex
 	waiting map[bundle.Name][]bundle.ID
-	turns   []bundle.Name     // tenants of which something waits, the next first
-	known   map[bundle.ID]int // that wait, are under way, or are to be tried again: how often each failed in a row
+	busy    map[bundle.Name]bool // tenants of which one is under way: what one has waiting for hours leaves the other's a place
+	turns   []bundle.Name        // tenants of which something waits, the next first
+	known   map[bundle.ID]int    // that wait, are under way, or are to be tried again: how often each failed in a row
 }
 
 func newQueue() *queue {
-	return &queue{wake: make(chan struct{}, 1), waiting: make(map[bundle.Name][]bundle.ID), known: make(map[bundle.ID]int)}
+	return &queue{wake: make(chan struct{}, 1), waiting: make(map[bundle.Name][]bundle.ID), known: make(map[bundle.ID]int), busy: make(map[bundle.Name]bool)}
 }
 
 // add has a bundle wait, once.
@@ -49,32 +51,57 @@ func (q *queue) rouse() {
 	}
 }
 
-// take waits for a bundle; false when ctx ends.
+// take waits for a bundle of a tenant none of whose is under way; false when ctx ends. over or later is to be called for each.
 func (q *queue) take(ctx context.Context) (tenant bundle.Name, id bundle.ID, ok bool) {
-	select {
-	case <-q.wake:
-	case <-ctx.Done():
-		return "", id, false
+	for {
+		select {
+		case <-q.wake:
+		case <-ctx.Done():
+			return "", id, false
+		}
+		if tenant, id, ok = q.next(); ok {
+			return tenant, id, true
+		}
 	}
+}
+
+// next takes the next bundle, if there is one: a token says only that there was.
+func (q *queue) next() (tenant bundle.Name, id bundle.ID, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	tenant, q.turns = q.turns[0], q.turns[1:]
-	id = q.waiting[tenant][0]
-	if q.waiting[tenant] = q.waiting[tenant][1:]; len(q.waiting[tenant]) > 0 {
-		q.turns = append(q.turns, tenant)
-	} else {
-		delete(q.waiting, tenant)
+	for i, t := range q.turns {
+		if q.busy[t] {
+			continue
+		}
+		q.turns = slices.Delete(q.turns, i, i+1)
+		id = q.waiting[t][0]
+		if q.waiting[t] = q.waiting[t][1:]; len(q.waiting[t]) > 0 {
+			q.turns = append(q.turns, t)
+		} else {
+			delete(q.waiting, t)
+		}
+		q.busy[t] = true
+		if len(q.turns) > 0 {
+			q.rouse()
+		}
+		return t, id, true
 	}
+	return "", id, false
+}
+
+// free says that a tenant's bundle is not under way any more, under the lock.
+func (q *queue) free(tenant bundle.Name) {
+	delete(q.busy, tenant)
 	if len(q.turns) > 0 {
 		q.rouse()
 	}
-	return tenant, id, true
 }
 
-// over forgets a bundle.
-func (q *queue) over(id bundle.ID) {
+// over forgets a bundle that was taken.
+func (q *queue) over(tenant bundle.Name, id bundle.ID) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.free(tenant)
 	delete(q.known, id)
 }
 
@@ -82,6 +109,7 @@ func (q *queue) over(id bundle.ID) {
 func (q *queue) later(tenant bundle.Name, id bundle.ID, pause func(failures int) time.Duration) time.Duration {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.free(tenant)
 	q.known[id]++
 	wait := pause(q.known[id])
 	time.AfterFunc(wait, func() {

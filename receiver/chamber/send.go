@@ -159,7 +159,7 @@ func (c *Chamber) discard(r *ledger.Record) {
 
 // imported ends a bundle well.
 func (c *Chamber) imported(r *ledger.Record) error {
-	if len(r.Inspections) > 0 { // a delivery that had failed leaves no reason behind
+	if done, _ := c.inspection(r); done != nil { // a delivery that had failed leaves no reason behind
 		verdict(r, ledger.Clean, "", "")
 	} else {
 		verdict(r, ledger.Clean, bundle.ReasonNotInspected, "")

@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"fmt"
+	"runtime/debug"
 	"syscall"
 	"unsafe"
 
@@ -11,16 +12,18 @@ import (
 )
 
 const (
-	memoryMost = 2 << 30 // bytes that a child may write to: decoders keep windows and directories of archives
-	filesMost  = 64      // open at once
+	memoryMost = 1 << 30   // bytes that a child may write to: decoders keep windows and directories of archives
+	memoryAim  = 512 << 20 // that its collector of garbage aims to stay below
+	filesMost  = 64        // open at once
 )
 
-// fence takes from the process, for good, all that it does not need: to look below root, and to work in scratch. It is false where the kernel has no landlock.
-func fence(root, scratch string) (fenced bool, err error) {
+// fence takes from the process, for good, all that it does not need: to look below root, and to work in scratch, in files of no more than room bytes. It is false where the kernel has no landlock.
+func fence(root, scratch string, room int64) (fenced bool, err error) {
+	debug.SetMemoryLimit(memoryAim)
 	for _, l := range []struct {
 		what int
 		most uint64
-	}{{unix.RLIMIT_DATA, memoryMost}, {unix.RLIMIT_NOFILE, filesMost}, {unix.RLIMIT_CORE, 0}, {unix.RLIMIT_MEMLOCK, 0}} {
+	}{{unix.RLIMIT_DATA, memoryMost}, {unix.RLIMIT_NOFILE, filesMost}, {unix.RLIMIT_CORE, 0}, {unix.RLIMIT_MEMLOCK, 0}, {unix.RLIMIT_FSIZE, uint64(room)}} {
 		if err := unix.Setrlimit(l.what, &unix.Rlimit{Cur: l.most, Max: l.most}); err != nil {
 			return false, fmt.Errorf("set a limit: %w", err)
 		}
@@ -28,7 +31,12 @@ func fence(root, scratch string) (fenced bool, err error) {
 	if err := dropCapabilities(); err != nil {
 		return false, err
 	}
-	if version, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION); errno == 0 && version > 0 {
+	version, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
+	switch {
+	case errno == unix.ENOSYS || errno == unix.EOPNOTSUPP: // the kernel has none
+	case errno != 0:
+		return false, fmt.Errorf("ask for landlock: %w (does the unit's SystemCallFilter let it through?)", errno)
+	case version > 0:
 		if err := landlock.V6.BestEffort().Restrict(landlock.RODirs(root), landlock.RWDirs(scratch)); err != nil {
 			return false, err
 		}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"ecluse/internal/policy"
 	"ecluse/protocol/bundle"
@@ -57,7 +58,7 @@ func job(t *testing.T, rules policy.Rules, files map[string]string) Job {
 	if rules.Archives == (policy.Archives{}) {
 		rules.Archives = policy.DefaultArchives
 	}
-	return Job{Root: root, Item: "item", Scratch: scratch, Rules: &rules}
+	return Job{Root: root, Item: "item", Scratch: scratch, Room: 64 << 20, Rules: &rules}
 }
 
 func zipped(t *testing.T, name, content string) string {
@@ -180,24 +181,37 @@ func escape() int {
 	if err != nil {
 		return 2
 	}
-	fenced, err := fence(j.Root, j.Scratch)
+	fenced, err := fence(j.Root, j.Scratch, 1<<20)
 	if err != nil || !fenced {
 		fmt.Fprintln(os.Stderr, "no fence:", err)
 		return 2
 	}
 	for what, try := range map[string]func() error{
-		"read /etc/passwd":       func() error { _, err := os.ReadFile("/etc/passwd"); return err },
-		"list /":                 func() error { _, err := os.ReadDir("/"); return err },
-		"leave the root":         func() error { _, err := os.ReadFile(filepath.Join(j.Root, "../secret")); return err },
-		"change the content":     func() error { return os.WriteFile(filepath.Join(j.Root, "item"), []byte("y"), 0o600) },
-		"remove the content":     func() error { return os.Remove(filepath.Join(j.Root, "item")) },
-		"write elsewhere":        func() error { return os.WriteFile("/tmp/escaped", nil, 0o600) },
-		"start a program":        func() error { return exec.Command("/bin/true").Run() },
-		"connect":                func() error { _, err := net.Dial("tcp", listener.Addr().String()); return err },
-		"listen":                 func() error { _, err := net.Listen("tcp", "127.0.0.1:0"); return err },
-		"kill its parent":        func() error { p, _ := os.FindProcess(os.Getppid()); return p.Signal(os.Interrupt) },
-		"give itself away":       func() error { return os.Chown(filepath.Join(j.Scratch, "x"), 1, 1) },
-		"take gigabytes":         func() error { return gigabytes() },
+		"read /etc/passwd":     func() error { _, err := os.ReadFile("/etc/passwd"); return err },
+		"list /":               func() error { _, err := os.ReadDir("/"); return err },
+		"leave the root":       func() error { _, err := os.ReadFile(filepath.Join(j.Root, "../secret")); return err },
+		"change the content":   func() error { return os.WriteFile(filepath.Join(j.Root, "item"), []byte("y"), 0o600) },
+		"remove the content":   func() error { return os.Remove(filepath.Join(j.Root, "item")) },
+		"write elsewhere":      func() error { return os.WriteFile("/tmp/escaped", nil, 0o600) },
+		"start a program":      func() error { return exec.Command("/bin/true").Run() },
+		"connect":              func() error { _, err := net.Dial("tcp", listener.Addr().String()); return err },
+		"listen":               func() error { _, err := net.Listen("tcp", "127.0.0.1:0"); return err },
+		"kill its parent":      func() error { p, _ := os.FindProcess(os.Getppid()); return p.Signal(os.Interrupt) },
+		"give itself away":     func() error { return os.Chown(filepath.Join(j.Scratch, "x"), 1, 1) },
+		"take gigabytes":       func() error { return gigabytes() },
+		"open a secret to all": func() error { return os.Chmod(filepath.Join(j.Root, "../secret"), 0o666) },
+		"change a time":        func() error { return os.Chtimes(filepath.Join(j.Root, "../secret"), time.Now(), time.Now()) },
+		"mark a file":          func() error { return unix.Setxattr(filepath.Join(j.Root, "../secret"), "user.x", []byte("y"), 0) },
+		"limit its parent":     func() error { return unix.Prlimit(os.Getppid(), unix.RLIMIT_CORE, &unix.Rlimit{}, nil) },
+		"signal its parent":    func() error { return unix.Tgkill(os.Getppid(), os.Getppid(), unix.SIGURG) },
+		"outlive its parent":   func() error { return unix.Prctl(unix.PR_SET_PDEATHSIG, 0, 0, 0, 0) },
+		"fill the disk": func() error {
+			at := filepath.Join(j.Scratch, "large")
+			if err := os.WriteFile(at, nil, 0o600); err != nil {
+				return err
+			}
+			return os.Truncate(at, 1<<30)
+		},
 		"a socket of the daemon": func() error { _, err := net.Dial("unix", filepath.Join(j.Root, "../control.sock")); return err },
 	} {
 		if err := try(); err == nil {

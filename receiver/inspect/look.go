@@ -10,7 +10,7 @@ import (
 
 // look holds an item against the rules, and everything in it.
 func look(root *os.Root, job Job) (*Report, error) {
-	x := job.Rules.Begin(job.Scratch)
+	x := job.Rules.Begin(job.Scratch, job.Room)
 	report := new(Report)
 	err := fs.WalkDir(root.FS(), job.Item, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
@@ -18,7 +18,7 @@ func look(root *os.Root, job Job) (*Report, error) {
 		}
 		switch {
 		case e.IsDir():
-			x.Name(path, 0)
+			x.Dir(path)
 			return nil
 		case !e.Type().IsRegular():
 			return fmt.Errorf("%q is neither a file nor a directory", path)

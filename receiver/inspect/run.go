@@ -21,7 +21,8 @@ import (
 type Job struct {
 	Root    string        `json:"root"`    // the directory that holds the item
 	Item    string        `json:"item"`    // its name
-	Scratch string        `json:"scratch"` // a directory for what is taken out of archives
+	Scratch string        `json:"scratch"` // a directory for what is taken out of archives: a new one in it for each run, removed afterwards
+	Room    int64         `json:"room"`    // bytes that may be put there
 	Rules   *policy.Rules `json:"rules"`
 }
 
@@ -46,9 +47,13 @@ const (
 )
 
 // Run has a child look at an item. An error says that it could not: nothing is known of the item then.
-func (r *Runner) Run(ctx context.Context, job Job) (*Report, error) {
+func (r *Runner) Run(ctx context.Context, job Job) (report *Report, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, r.Timeout, fmt.Errorf("it took longer than %v", r.Timeout))
 	defer cancel()
+	if job.Scratch, err = os.MkdirTemp(job.Scratch, "run-"); err != nil {
+		return nil, fmt.Errorf("inspect: %w", err)
+	}
+	defer os.RemoveAll(job.Scratch)
 	question, err := json.Marshal(job)
 	if err != nil {
 		return nil, fmt.Errorf("inspect: %w", err)
@@ -71,16 +76,16 @@ func (r *Runner) Run(ctx context.Context, job Job) (*Report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("inspect: the child ended: %w%s", err, talk.said())
 	}
-	var report Report
+	report = new(Report)
 	d := json.NewDecoder(bytes.NewReader(answer.b.Bytes()))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&report); err != nil {
+	if err := d.Decode(report); err != nil {
 		return nil, fmt.Errorf("inspect: read the child's answer: %w", err)
 	}
 	if _, err := d.Token(); err != io.EOF || answer.over {
 		return nil, errors.New("inspect: the child said more than an answer")
 	}
-	return &report, nil
+	return report, nil
 }
 
 // bounded keeps the beginning of what is written.
@@ -128,7 +133,7 @@ func child(in io.Reader, out io.Writer) error {
 		return err
 	}
 	defer root.Close()
-	fenced, err := fence(job.Root, job.Scratch)
+	fenced, err := fence(job.Root, job.Scratch, job.Room)
 	if err != nil {
 		return fmt.Errorf("fence: %w", err)
 	}
