@@ -3,6 +3,7 @@ package policy
 import (
 	"archive/tar"
 	"archive/zip"
+	"bufio"
 	"compress/bzip2"
 	"compress/gzip"
 	"errors"
@@ -82,7 +83,8 @@ func stream(open func(io.Reader) (io.ReadCloser, error)) openFunc {
 
 // openGzip is a stream that may have a name.
 func openGzip(s source, each func(entry) error) error {
-	z, err := gzip.NewReader(s.r)
+	from := bufio.NewReader(s.r)
+	z, err := gzip.NewReader(from)
 	if err != nil {
 		return each(entry{name: bare(s.name), unnamed: true, open: func() (io.ReadCloser, error) { return nil, err }})
 	}
@@ -92,8 +94,41 @@ func openGzip(s source, each func(entry) error) error {
 			return err
 		}
 	}
-	return each(entry{name: name, unnamed: true, open: func() (io.ReadCloser, error) { return z, nil }})
+	return each(entry{name: name, unnamed: true, open: func() (io.ReadCloser, error) { return newMembers(z, from), nil }})
 }
+
+// members reads the members of a gzip stream, and passes over zeros behind the last: tapes and some programs fill up with them.
+type members struct {
+	z    *gzip.Reader
+	from *bufio.Reader
+}
+
+func newMembers(z *gzip.Reader, from *bufio.Reader) *members {
+	z.Multistream(false)
+	return &members{z, from}
+}
+
+func (m *members) Read(b []byte) (int, error) {
+	n, err := m.z.Read(b)
+	if err != io.EOF {
+		return n, err
+	}
+	next, err := m.from.Peek(1)
+	switch {
+	case err != nil: // io.EOF: that was the last
+		return n, err
+	case next[0] == 0:
+		if err := zeros(m.from); err != nil {
+			return n, err
+		}
+		return n, io.EOF
+	}
+	err = m.z.Reset(m.from)
+	m.z.Multistream(false)
+	return n, err
+}
+
+func (m *members) Close() error { return m.z.Close() }
 
 // bare is a name without the extension of its compression.
 func bare(name string) string {
