@@ -1,11 +1,9 @@
 // Package policy holds an item against what its tenant lets in: the names, number and sizes of its files, their kinds by content, their text, and all of that again for what stands in
 // archives within.
 //
-//	file --> name, size --> kind by its first bytes --> allowed? --+--> text: phrases that must not occur
+//	file --> name, size --> kind by its first bytes --> allowed? --+--> whatever it is: phrases that must not occur
 //	                                                              +--> document: macros
 //	                                                              +--> archive: opened, each entry goes the same way, one level deeper
-//
-// Both sides hold the same rules: the high side before anything is released, the low side, where it is told to, before anything is sent.
 //
 // It promises that a finding names the rule and the file, down to the entry of an archive in an archive; that memory and time do not follow what a peer states: every level is opened
 // as a stream, and counted against the depth, number, size and ratio that the rules allow; and that what cannot be looked into to its end is a finding, never silence.

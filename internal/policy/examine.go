@@ -44,18 +44,18 @@ func (x *Examination) find(reason bundle.Reason, path, format string, args ...an
 		x.more++
 		return
 	}
-	x.findings = append(x.findings, Finding{reason, cut(path), cut(fmt.Sprintf(format, args...))})
+	x.findings = append(x.findings, Finding{reason, Cut(path, textMost), Cut(fmt.Sprintf(format, args...), textMost)})
 }
 
 // textMost bounds what is told of a finding, in bytes: names in archives have no other bound.
 const textMost = 1000
 
-// cut keeps the beginning and the end of a text.
-func cut(s string) string {
-	if len(s) <= textMost {
+// Cut keeps the beginning and the end of a text that is longer than most bytes.
+func Cut(s string, most int) string {
+	if len(s) <= most {
 		return s
 	}
-	return strings.ToValidUTF8(s[:textMost/2]+" ... "+s[len(s)-textMost/2:], "")
+	return strings.ToValidUTF8(s[:most/2]+" ... "+s[len(s)-most/2:], "")
 }
 
 // Item holds the number and the size of an item's files against the rules.

@@ -27,7 +27,7 @@ const byPolicy = "policy"
 const (
 	inspectMost     = 2   // bundles that are looked at at once
 	keptFindings    = 20  // in a record, which is written often
-	findingTextMost = 400 // bytes of a path or a text there
+	findingTextMost = 400 // bytes of a path or a text there: a child that was taken over says what it likes
 )
 
 // versionOf names rules: two that differ have different ones.
@@ -247,15 +247,7 @@ func evidenceOf(report *inspect.Report, version string, at time.Time) ledger.Ins
 			n.More += len(report.Findings) - i
 			break
 		}
-		n.Findings = append(n.Findings, ledger.Finding{Reason: f.Reason, Path: cut(f.Path), Text: cut(f.Text)})
+		n.Findings = append(n.Findings, ledger.Finding{Reason: f.Reason, Path: policy.Cut(f.Path, findingTextMost), Text: policy.Cut(f.Text, findingTextMost)})
 	}
 	return n
-}
-
-// cut bounds a text that a sender has chosen.
-func cut(s string) string {
-	if len(s) <= findingTextMost {
-		return s
-	}
-	return s[:findingTextMost] + "..."
 }

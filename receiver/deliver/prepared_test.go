@@ -64,7 +64,7 @@ func TestOnlyWhatWillBeMovedIsMadePrepare(t *testing.T) {
 	}
 }
 
-// What is prepared is renamed, and nothing else is done to it: no second note, no sync of its own.
+// What is prepared is renamed, and its intent is not noted a second time: the steps counted are those before and after the one note.
 func TestWhatIsPreparedIsOnlyRenamed(t *testing.T) {
 	p := here(t, changeableTree())
 	p.early = true
