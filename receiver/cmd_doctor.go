@@ -29,7 +29,7 @@ func doctorCommand() *cobra.Command {
 command with exit code 1, a configuration that does not with 2. Where no daemon runs it writes 256 MiB to the state's disk to measure it, and removes them.`,
 		Example: "  ecluse-receiver doctor",
 		RunE: func(c *cobra.Command, _ []string) error {
-			d := examine(c.Context(), path)
+			d := diagnose(c.Context(), path)
 			return d.Print(c.OutOrStdout(), asJSON)
 		},
 	}
@@ -38,8 +38,8 @@ command with exit code 1, a configuration that does not with 2. Where no daemon 
 	return c
 }
 
-// examine makes all examinations.
-func examine(ctx context.Context, path string) *cli.Doctor {
+// diagnose makes all examinations.
+func diagnose(ctx context.Context, path string) *cli.Doctor {
 	d := new(cli.Doctor)
 	conf, err := load(path)
 	d.Configuration(path, err)

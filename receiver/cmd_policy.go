@@ -12,8 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"ecluse/internal/cli"
+	"ecluse/internal/examine"
 	"ecluse/internal/policy"
-	"ecluse/receiver/inspect"
 )
 
 // inspectTimeout is how long one bundle may be looked at, whatever its size.
@@ -22,15 +22,15 @@ const inspectTimeout = 24 * time.Hour
 // examineName is the command by which the daemon starts its children. Nobody types it.
 const examineName = "examine"
 
-func inspector() *inspect.Runner {
-	return &inspect.Runner{Command: inspect.Self(examineName), Timeout: inspectTimeout}
+func inspector() *examine.Runner {
+	return &examine.Runner{Command: examine.Self(examineName), Timeout: inspectTimeout}
 }
 
 func examineCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: examineName, Short: "Look into content, as a child of the daemon", Args: cobra.NoArgs, Hidden: true,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if code := inspect.Child(c.InOrStdin(), c.OutOrStdout(), c.ErrOrStderr()); code != 0 {
+			if code := examine.Child(c.InOrStdin(), c.OutOrStdout(), c.ErrOrStderr()); code != 0 {
 				return &cli.Error{Code: code}
 			}
 			return nil
@@ -131,7 +131,7 @@ func try(ctx context.Context, t *TenantConfig, scratch, path string, out io.Writ
 	if err != nil {
 		return nil, err
 	}
-	report, err := inspector().Run(ctx, inspect.Job{Root: filepath.Dir(abs), Item: filepath.Base(abs), Scratch: scratch, Room: 8 << 30, Rules: t.Policy.Rules()})
+	report, err := inspector().Run(ctx, examine.Job{Root: filepath.Dir(abs), Item: filepath.Base(abs), Scratch: scratch, Room: 8 << 30, Rules: t.Policy.Rules()})
 	if err != nil {
 		return nil, err
 	}

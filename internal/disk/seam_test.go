@@ -34,9 +34,9 @@ var outside = map[string]string{
 	"receiver/collect/mmap.go": "memory without a file",
 
 	// A child of the daemon, which only reads, and holds nothing that a crash could lose.
-	"receiver/inspect/run.go":     "it opens what it looks into",
-	"receiver/inspect/fence.go":   "landlock and capabilities",
-	"receiver/inspect/seccomp.go": "seccomp",
+	"internal/examine/run.go":     "it opens what it looks into",
+	"internal/examine/fence.go":   "landlock and capabilities",
+	"internal/examine/seccomp.go": "seccomp",
 }
 
 func TestNoRoomGoesAroundTheSeam(t *testing.T) {

@@ -39,7 +39,7 @@ var reasonKeepers = map[bundle.Reason][]string{
 	bundle.ReasonPolicyArchive:    {"internal/policy.TestHostileContents"},
 	bundle.ReasonPolicyEncrypted:  {"internal/policy.TestHostileContents"},
 	bundle.ReasonPolicyBroken:     {"internal/policy.TestHostileContents"},
-	bundle.ReasonPolicyCount:      {"receiver/inspect.TestAnItemIsHeldAgainstTheRules"},
+	bundle.ReasonPolicyCount:      {"internal/examine.TestAnItemIsHeldAgainstTheRules"},
 	bundle.ReasonInspection:       {"receiver/chamber.TestWhatIsNotInspectedIsNotReleased"},
 	bundle.ReasonInspector:        {"receiver/chamber.TestAnInspectorThatFailsHolds"},
 	bundle.ReasonAbandonedSender:  {"receiver/chamber.TestOnlyItsSenderAbandonsABundle"},

@@ -10,11 +10,11 @@ import (
 	"go.uber.org/zap"
 
 	"ecluse/internal/disk"
+	"ecluse/internal/examine"
 	"ecluse/internal/policy"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/assemble"
 	"ecluse/receiver/deliver"
-	"ecluse/receiver/inspect"
 	"ecluse/receiver/ledger"
 	"ecluse/receiver/release"
 )
@@ -46,7 +46,7 @@ type Options struct {
 	Trust     *Trust
 	Keep      Keep
 	Now       func() time.Time
-	Inspect   func(ctx context.Context, job inspect.Job) (*inspect.Report, error)
+	Inspect   func(ctx context.Context, job examine.Job) (*examine.Report, error)
 	Aged      func() time.Time // by which things have stayed long enough: a clock that is set ahead does not move it
 	Log       *zap.Logger
 	Fatal     func(error) // called once at most

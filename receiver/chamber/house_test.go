@@ -21,12 +21,12 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"ecluse/internal/disk"
+	"ecluse/internal/examine"
 	"ecluse/internal/keys"
 	"ecluse/protocol/bundle"
 	"ecluse/protocol/record"
 	"ecluse/receiver/assemble"
 	"ecluse/receiver/deliver"
-	"ecluse/receiver/inspect"
 	"ecluse/receiver/ledger"
 	"ecluse/receiver/quarantine"
 	"ecluse/receiver/release"
@@ -119,7 +119,7 @@ func (d *realDisk) set(before func(act, path string) error) {
 
 // plan is what a house is made of, and what outlives it.
 type plan struct {
-	inspect func(context.Context, inspect.Job) (*inspect.Report, error)
+	inspect func(context.Context, examine.Job) (*examine.Report, error)
 	dir     string
 	tenants map[bundle.Name]Tenant
 	keep    Keep

@@ -13,9 +13,9 @@ import (
 
 	"go.uber.org/zap"
 
+	"ecluse/internal/examine"
 	"ecluse/internal/policy"
 	"ecluse/protocol/bundle"
-	"ecluse/receiver/inspect"
 	"ecluse/receiver/ledger"
 	"ecluse/receiver/quarantine"
 	"ecluse/receiver/release"
@@ -178,7 +178,7 @@ func (c *Chamber) lookOnce(tenant bundle.Name, id bundle.ID) error {
 	if err := c.o.Disk.MkdirAll(scratch); err != nil {
 		return err
 	}
-	report, err := c.o.Inspect(ctx, inspect.Job{Root: filepath.Join(Dir(c.o.State, tenant, id), quarantine.FilesName), Item: *have.Name, Scratch: scratch, Room: room, Rules: t.Rules})
+	report, err := c.o.Inspect(ctx, examine.Job{Root: filepath.Join(Dir(c.o.State, tenant, id), quarantine.FilesName), Item: *have.Name, Scratch: scratch, Room: room, Rules: t.Rules})
 	if err != nil {
 		return err
 	}
@@ -239,7 +239,7 @@ func (c *Chamber) roomToLook() (int64, error) {
 }
 
 // evidenceOf is what a record keeps of a report.
-func evidenceOf(report *inspect.Report, version string, at time.Time) ledger.Inspection {
+func evidenceOf(report *examine.Report, version string, at time.Time) ledger.Inspection {
 	n := ledger.Inspection{Inspector: byPolicy, Version: version, Verdict: ledger.Clean, More: report.More, Files: report.Files, At: at}
 	for i, f := range report.Findings {
 		n.Verdict = ledger.Flagged

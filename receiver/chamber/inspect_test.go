@@ -10,18 +10,18 @@ import (
 	"testing"
 	"time"
 
+	"ecluse/internal/examine"
 	"ecluse/internal/policy"
 	"ecluse/protocol/bundle"
-	"ecluse/receiver/inspect"
 	"ecluse/receiver/ledger"
 	"ecluse/receiver/release"
 )
 
 // ruled is a plan whose tenant has rules, and an inspector that answers as answer says.
-func ruled(t *testing.T, mode release.Mode, answer func(inspect.Job) (*inspect.Report, error)) *plan {
+func ruled(t *testing.T, mode release.Mode, answer func(examine.Job) (*examine.Report, error)) *plan {
 	p := newPlan(t, mode)
 	p.rules("cssf", &policy.Rules{Text: []string{"first"}, Archives: policy.DefaultArchives})
-	p.inspect = func(_ context.Context, j inspect.Job) (*inspect.Report, error) { return answer(j) }
+	p.inspect = func(_ context.Context, j examine.Job) (*examine.Report, error) { return answer(j) }
 	return p
 }
 
@@ -31,10 +31,10 @@ func (p *plan) rules(tenant bundle.Name, r *policy.Rules) {
 	p.tenants[tenant] = t
 }
 
-func clean(inspect.Job) (*inspect.Report, error) { return &inspect.Report{Files: 1}, nil }
+func clean(examine.Job) (*examine.Report, error) { return &examine.Report{Files: 1}, nil }
 
-func flags(inspect.Job) (*inspect.Report, error) {
-	return &inspect.Report{Files: 2, More: 3, Findings: []policy.Finding{{Reason: bundle.ReasonPolicyText, Path: "x/a.txt", Text: "it holds the phrase"}, {Reason: bundle.ReasonPolicyType, Path: "x/b", Text: "it is a program"}}}, nil
+func flags(examine.Job) (*examine.Report, error) {
+	return &examine.Report{Files: 2, More: 3, Findings: []policy.Finding{{Reason: bundle.ReasonPolicyText, Path: "x/a.txt", Text: "it holds the phrase"}, {Reason: bundle.ReasonPolicyType, Path: "x/b", Text: "it is a program"}}}, nil
 }
 
 // judged waits until a bundle has a verdict and a reason.
@@ -52,7 +52,7 @@ func TestWhatIsNotInspectedIsNotReleased(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []release.Mode{release.ModeAutomatic, release.ModeOne} {
 		go_ := make(chan struct{})
-		p := ruled(t, mode, func(j inspect.Job) (*inspect.Report, error) {
+		p := ruled(t, mode, func(j examine.Job) (*examine.Report, error) {
 			if text, err := os.ReadFile(filepath.Join(j.Root, j.Item, "f")); j.Item != "x" || err != nil && !errors.Is(err, os.ErrNotExist) {
 				t.Errorf("asked to look at %+v: %q, %v", j, text, err)
 			}
@@ -98,7 +98,7 @@ func TestWhatTheRulesDoNotLetInIsFlaggedUntilTheyDo(t *testing.T) {
 		must(t, h.Recheck(t.Context()))
 		h.judgedAs(i, ledger.Flagged, bundle.ReasonPolicyText)
 
-		p.inspect = func(_ context.Context, j inspect.Job) (*inspect.Report, error) { return clean(j) }
+		p.inspect = func(_ context.Context, j examine.Job) (*examine.Report, error) { return clean(j) }
 		h = h.again() // by the same rules nobody looks again
 		must(t, h.Recheck(t.Context()))
 		h.judgedAs(i, ledger.Flagged, bundle.ReasonPolicyText)
@@ -124,7 +124,7 @@ func TestAnInspectorThatFailsHolds(t *testing.T) {
 	t.Parallel()
 	var broken atomic.Bool
 	broken.Store(true)
-	p := ruled(t, release.ModeAutomatic, func(j inspect.Job) (*inspect.Report, error) {
+	p := ruled(t, release.ModeAutomatic, func(j examine.Job) (*examine.Report, error) {
 		if broken.Load() {
 			return nil, errors.New("it crashed")
 		}
@@ -158,7 +158,7 @@ func TestTheNextLifeInspectsWhatWasNot(t *testing.T) {
 	must(t, h.end(true))
 	hang := make(chan struct{})
 	p.rules("cssf", &policy.Rules{Archives: policy.DefaultArchives})
-	p.inspect = func(ctx context.Context, j inspect.Job) (*inspect.Report, error) {
+	p.inspect = func(ctx context.Context, j examine.Job) (*examine.Report, error) {
 		close(hang)
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -167,7 +167,7 @@ func TestTheNextLifeInspectsWhatWasNot(t *testing.T) {
 	<-hang
 	h.is(i, ledger.Quarantined, bundle.ReasonInspection)
 	must(t, h.end(true))
-	p.inspect = func(_ context.Context, j inspect.Job) (*inspect.Report, error) { return flags(j) }
+	p.inspect = func(_ context.Context, j examine.Job) (*examine.Report, error) { return flags(j) }
 	h = p.open(t)
 	h.judgedAs(i, ledger.Flagged, bundle.ReasonPolicyText)
 }
@@ -175,7 +175,7 @@ func TestTheNextLifeInspectsWhatWasNot(t *testing.T) {
 // What is held for another reason is inspected meanwhile, and judged when that is over.
 func TestWhatIsHeldIsInspectedMeanwhile(t *testing.T) {
 	t.Parallel()
-	for want, answer := range map[ledger.State]func(inspect.Job) (*inspect.Report, error){ledger.Imported: clean, ledger.Quarantined: flags} {
+	for want, answer := range map[ledger.State]func(examine.Job) (*examine.Report, error){ledger.Imported: clean, ledger.Quarantined: flags} {
 		p := ruled(t, release.ModeAutomatic, answer)
 		p.unready = true
 		h := p.open(t)

@@ -12,12 +12,12 @@ import (
 
 	"ecluse/internal/clock"
 	"ecluse/internal/disk"
+	"ecluse/internal/examine"
 	"ecluse/internal/instance"
 	"ecluse/internal/keys"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/assemble"
 	"ecluse/receiver/chamber"
-	"ecluse/receiver/inspect"
 	"ecluse/receiver/issue"
 	"ecluse/receiver/ledger"
 )
@@ -35,7 +35,7 @@ type Options struct {
 	Tenants map[bundle.Name]chamber.Tenant  // their rules
 	Keep    chamber.Keep                    // how long things stay
 	Reserve func(total int64) (bytes int64) // what no bundle may take of a disk
-	Inspect func(context.Context, inspect.Job) (*inspect.Report, error)
+	Inspect func(context.Context, examine.Job) (*examine.Report, error)
 	Codes   int // tickets and receipts that may be issued on one day
 	Log     *zap.Logger
 	Now     func() time.Time // the machine's clock; nil is the system's

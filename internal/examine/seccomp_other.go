@@ -1,5 +1,5 @@
 //go:build !amd64
 
-package inspect
+package examine
 
 var alsoDenied []uint32

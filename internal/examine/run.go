@@ -1,4 +1,4 @@
-package inspect
+package examine
 
 import (
 	"bytes"
@@ -51,12 +51,12 @@ func (r *Runner) Run(ctx context.Context, job Job) (report *Report, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, r.Timeout, fmt.Errorf("it took longer than %v", r.Timeout))
 	defer cancel()
 	if job.Scratch, err = os.MkdirTemp(job.Scratch, "run-"); err != nil {
-		return nil, fmt.Errorf("inspect: %w", err)
+		return nil, fmt.Errorf("examine: %w", err)
 	}
 	defer os.RemoveAll(job.Scratch)
 	question, err := json.Marshal(job)
 	if err != nil {
-		return nil, fmt.Errorf("inspect: %w", err)
+		return nil, fmt.Errorf("examine: %w", err)
 	}
 	c := exec.CommandContext(ctx, r.Command[0], r.Command[1:]...)
 	c.Env = []string{"GOTRACEBACK=none"}
@@ -71,19 +71,19 @@ func (r *Runner) Run(ctx context.Context, job Job) (report *Report, err error) {
 	defer runtime.UnlockOSThread()
 	err = c.Run()
 	if ctx.Err() != nil {
-		return nil, fmt.Errorf("inspect: %w", context.Cause(ctx))
+		return nil, fmt.Errorf("examine: %w", context.Cause(ctx))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("inspect: the child ended: %w%s", err, talk.said())
+		return nil, fmt.Errorf("examine: the child ended: %w%s", err, talk.said())
 	}
 	report = new(Report)
 	d := json.NewDecoder(bytes.NewReader(answer.b.Bytes()))
 	d.DisallowUnknownFields()
 	if err := d.Decode(report); err != nil {
-		return nil, fmt.Errorf("inspect: read the child's answer: %w", err)
+		return nil, fmt.Errorf("examine: read the child's answer: %w", err)
 	}
 	if _, err := d.Token(); err != io.EOF || answer.over {
-		return nil, errors.New("inspect: the child said more than an answer")
+		return nil, errors.New("examine: the child said more than an answer")
 	}
 	return report, nil
 }
@@ -117,7 +117,7 @@ func Self(arguments ...string) []string { return append([]string{"/proc/self/exe
 // Child is the whole life of a child: it reads one Job, fences itself in, looks, and answers.
 func Child(in io.Reader, out, talk io.Writer) (code int) {
 	if err := child(in, out); err != nil {
-		fmt.Fprintf(talk, "inspect: %v\n", err)
+		fmt.Fprintf(talk, "examine: %v\n", err)
 		return 1
 	}
 	return 0
