@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,6 +18,7 @@ import (
 	"ecluse/internal/host"
 	"ecluse/internal/keys"
 	"ecluse/internal/udp"
+	"ecluse/receiver/release"
 	"ecluse/receiver/watch"
 )
 
@@ -51,6 +53,7 @@ func diagnose(ctx context.Context, path string) *cli.Doctor {
 	d.Check("key "+conf.Identity, err)
 	_, err = keys.LoadAllowedSigners(conf.AllowedSigners)
 	d.Check("trust "+conf.AllowedSigners, err)
+	examineOfficers(d, conf)
 	if len(conf.Senders) == 0 {
 		d.Warn("senders", "nobody is paired: ecluse-receiver pair sender.pair")
 	}
@@ -67,6 +70,39 @@ func diagnose(ctx context.Context, path string) *cli.Doctor {
 	examineKernel(d)
 	d.Machine(0, int64(conf.Memory)*int64(len(conf.Links)))
 	return d
+}
+
+// examineOfficers looks at who decides, and whether for each tenant there are as many as it asks for.
+func examineOfficers(d *cli.Doctor, conf Config) {
+	if conf.Officers == "" {
+		d.Warn("officers", "none are named: a decision is no signature, and a person is an account. ecluse-receiver officer --help says how to change that")
+		return
+	}
+	people, err := keys.LoadPeople(conf.Officers)
+	d.Check("officers "+conf.Officers, err)
+	if err != nil {
+		return
+	}
+	names := people.Names()
+	for _, t := range conf.Tenants {
+		able := len(names)
+		if len(t.Officers) > 0 {
+			able = 0
+			for _, name := range t.Officers {
+				if slices.Contains(names, name) {
+					able++
+				} else {
+					d.Warn("tenant "+t.Name, fmt.Sprintf("its officer %s does not stand in %s", name, conf.Officers))
+				}
+			}
+		}
+		if mode, err := release.ParseMode(t.Release); err == nil && able < mode.People() {
+			d.Check("tenant "+t.Name, fmt.Errorf("release: %s needs %d people, and %d are enrolled: ecluse-receiver officer add NAME KEY.pub", t.Release, mode.People(), able))
+		}
+	}
+	if conf.OfficerKey != "" && conf.Path == defaultPath {
+		d.Warn("officer_key "+conf.OfficerKey, "an officer's key lies on the gateway itself: whoever is its owner here decides in that person's name")
+	}
 }
 
 func examineDisks(d *cli.Doctor, conf Config) {

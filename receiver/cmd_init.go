@@ -18,8 +18,8 @@ import (
 
 // initFlags are what init is told.
 type initFlags struct {
-	dir, name, release string
-	listen             config.AddrPort
+	dir, name, release, officer string
+	listen                      config.AddrPort
 }
 
 func initCommand() *cobra.Command {
@@ -27,7 +27,8 @@ func initCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "init --dir DIR --listen ADDR [flags]", Short: "Lay out a complete receiver below a directory", Args: cobra.NoArgs,
 		Long: `Lay out a complete receiver below a directory: keys, configuration, allowed_signers, an import directory for one tenant named default, and
-receiver.pair, the card to carry to the low side. A directory that holds keys is refused.`,
+receiver.pair, the card to carry to the low side; and an officer's key, with which approve and reject sign: for a try-out, as officers have keys of their own (officer add). A directory that
+holds keys is refused.`,
 		Example: `  ecluse-receiver init --dir /etc/ecluse/high --listen 10.77.0.2:4600
   ecluse-receiver init --dir ./high --listen 127.0.0.1:4600 --release automatic`,
 		RunE: func(c *cobra.Command, _ []string) error { return initReceiver(c, f) },
@@ -36,6 +37,7 @@ receiver.pair, the card to carry to the low side. A directory that holds keys is
 	c.Flags().Var(&f.listen, "listen", "address and port on the diode's interface (required)")
 	c.Flags().StringVar(&f.release, "release", release.ModeOne.String(), "who releases: automatic, one or two")
 	c.Flags().StringVar(&f.name, "name", cli.HostName("receiver"), "what the low side calls this receiver")
+	c.Flags().StringVar(&f.officer, "officer", officerName(), "who decides: the `NAME` of the officer whose key is made")
 	_ = c.MarkFlagRequired("dir")
 	_ = c.MarkFlagRequired("listen")
 	_ = c.MarkFlagDirname("dir")
@@ -51,6 +53,9 @@ func initReceiver(c *cobra.Command, f initFlags) error {
 	if _, err := release.ParseMode(f.release); err != nil {
 		return &cli.Error{Code: cli.Usage, Err: err}
 	}
+	if err := keys.CheckPerson(f.officer); err != nil {
+		return &cli.Error{Code: cli.Usage, Err: err, Hint: "--officer NAME"}
+	}
 	if f.dir == "" {
 		return cli.Fail(cli.Usage, "--dir is empty")
 	}
@@ -60,12 +65,12 @@ func initReceiver(c *cobra.Command, f initFlags) error {
 	}
 	path := func(parts ...string) string { return filepath.Join(append([]string{dir}, parts...)...) }
 	text := strings.NewReplacer("{name}", config.Scalar(string(name)), "{state}", config.Scalar(path("state")), "{identity}", config.Scalar(path("receiver.key")),
-		"{signers}", config.Scalar(path("allowed_signers")), "{import}", config.Scalar(path("import", "default")), "{listen}", config.Scalar(f.listen.String()),
+		"{signers}", config.Scalar(path("allowed_signers")), "{officers}", config.Scalar(path("officers")), "{officer}", config.Scalar(path("officer_ed25519")), "{import}", config.Scalar(path("import", "default")), "{listen}", config.Scalar(f.listen.String()),
 		"{release}", f.release).Replace(initialConfig)
 	if _, err := config.Parse(path("receiver.yaml"), []byte(text), defaults()); err != nil { // before anything is made
 		return &cli.Error{Code: cli.Usage, Err: err}
 	}
-	if err := cli.RefuseUsed(dir, "receiver.key", "receiver.yaml", "receiver.pair", "allowed_signers"); err != nil {
+	if err := cli.RefuseUsed(dir, "receiver.key", "receiver.yaml", "receiver.pair", "allowed_signers", "officers", "officer_ed25519", "officer_ed25519.pub"); err != nil {
 		return err
 	}
 	if err := cli.StateDir(path("state")); err != nil {
@@ -96,7 +101,17 @@ func initReceiver(c *cobra.Command, f initFlags) error {
 	if err := d.Replace(path("receiver.yaml"), []byte(text)); err != nil {
 		return err
 	}
-	for file, mode := range map[string]os.FileMode{"allowed_signers": 0o644, "receiver.yaml": 0o640} {
+	officer, err := keys.GenerateIdentity(path("officer_ed25519"), f.officer)
+	if err != nil {
+		return err
+	}
+	if err := d.Replace(path("officers"), []byte(officersHead)); err != nil {
+		return err
+	}
+	if _, err := keys.AppendPerson(path("officers"), f.officer, bundle.NamespaceRelease, officer, f.officer); err != nil {
+		return err
+	}
+	for file, mode := range map[string]os.FileMode{"allowed_signers": 0o644, "officers": 0o644, "receiver.yaml": 0o640} {
 		if err := os.Chmod(path(file), mode); err != nil {
 			return err
 		}
@@ -114,11 +129,16 @@ func initReceiver(c *cobra.Command, f initFlags) error {
 const signersHead = `# Who may sign: OpenSSH's allowed_signers (ssh-keygen(1)). ecluse-receiver pair adds a line; a valid-before ends a key, removing its line revokes it.
 `
 
+const officersHead = `# Who decides: OpenSSH's allowed_signers (ssh-keygen(1)), one person a line. ecluse-receiver officer add NAME KEY.pub adds one; removing her line takes her say away.
+`
+
 const initialConfig = `# Ecluse, high side. All keys and their meaning: configs/receiver.yaml, or README.md.
 name: {name}
 state: {state}
 identity: {identity}
 allowed_signers: {signers}
+officers: {officers}
+officer_key: {officer}
 links:
   - name: a
     listen: {listen}
@@ -129,3 +149,13 @@ tenants:
     deliver:
       - directory: {import}
 `
+
+// officerName is what the officer is called where nobody says: who runs the command, if that can be a person's name.
+func officerName() string {
+	for _, name := range []string{os.Getenv("SUDO_USER"), userName()} {
+		if keys.CheckPerson(name) == nil {
+			return name
+		}
+	}
+	return "officer"
+}

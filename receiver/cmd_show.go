@@ -86,13 +86,12 @@ func printRecord(w io.Writer, conf Config, r *ledger.Record) {
 		if n.More > 0 {
 			line("", "and %d more", n.More)
 		}
+		for _, s := range n.Signers {
+			line("", "%s has signed %d files (%s)", cli.Quote(s.Principal), s.Files, s.Key)
+		}
 	}
 	for _, d := range r.Decisions {
-		verb := "rejected"
-		if d.Approve {
-			verb = "approved"
-		}
-		line(verb, "by %s (uid %d), %s%s", cli.Quote(d.Who), d.UID, cli.Local(&d.At), because(d.Reason))
+		printDecided(line, d)
 	}
 	for _, d := range r.Deliveries {
 		switch {
@@ -104,6 +103,37 @@ func printRecord(w io.Writer, conf Config, r *ledger.Record) {
 	}
 	if r.Manifest != nil && r.Received != nil {
 		printCheck(w, conf, r)
+	}
+	printDecisionCheck(w, conf, r)
+}
+
+func printDecided(line func(key, format string, args ...any), d ledger.Decision) {
+	verb, who := "rejected", cli.Quote(d.Who)
+	if d.Approve {
+		verb = "approved"
+	}
+	if d.Officer != "" {
+		who = fmt.Sprintf("%s, account %s", cli.Quote(d.Officer), who)
+	}
+	line(verb, "by %s (uid %d), %s%s", who, d.UID, cli.Local(&d.At), because(d.Reason))
+	if d.Override != "" {
+		line("", "although flagged: %s", d.Override)
+	}
+	if d.Key != "" {
+		line("", "key %s", d.Key)
+	}
+}
+
+// printDecisionCheck prints how anybody checks who has decided what.
+func printDecisionCheck(w io.Writer, conf Config, r *ledger.Record) {
+	head := "\nWho decided, checked with stock tools:\n"
+	for i, d := range r.Decisions {
+		if d.Signature == "" {
+			continue
+		}
+		fmt.Fprintf(w, "%s  ecluse-receiver show --json %s > show.json; jq -j .decisions[%d].document show.json > decision; jq -j .decisions[%d].signature show.json > decision.sig\n", head, r.Bundle, i, i)
+		fmt.Fprintf(w, "  ssh-keygen -Y verify -f %s -I %s -n %s -Overify-time=%s -s decision.sig < decision\n", cli.ShellQuote(conf.Officers), cli.ShellQuote(d.Officer), bundle.NamespaceRelease, d.At.UTC().Format("20060102150405Z"))
+		head = ""
 	}
 }
 

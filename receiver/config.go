@@ -7,6 +7,7 @@ import (
 
 	"ecluse/internal/config"
 	"ecluse/internal/control"
+	"ecluse/internal/keys"
 	"ecluse/internal/policy"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/collect"
@@ -22,6 +23,8 @@ type Config struct {
 	State          string          `yaml:"state"`
 	Identity       string          `yaml:"identity"`
 	AllowedSigners string          `yaml:"allowed_signers"`
+	Officers       string          `yaml:"officers"`
+	OfficerKey     string          `yaml:"officer_key"`
 	Links          []LinkConfig    `yaml:"links"`
 	Memory         config.Bytes    `yaml:"memory"`
 	Senders        []SenderConfig  `yaml:"senders"`
@@ -52,17 +55,20 @@ type SenderConfig struct {
 
 // TenantConfig is one tenant.
 type TenantConfig struct {
-	Name    string          `yaml:"name"`
-	Release string          `yaml:"release"`
-	Names   string          `yaml:"names"`
-	Quota   config.Bytes    `yaml:"quota"`
-	Policy  policy.Config   `yaml:"policy"`
-	Deliver []DeliverConfig `yaml:"deliver"`
+	Name     string          `yaml:"name"`
+	Release  string          `yaml:"release"`
+	Officers []string        `yaml:"officers"`
+	Override string          `yaml:"override"`
+	Separate bool            `yaml:"separate"`
+	Names    string          `yaml:"names"`
+	Quota    config.Bytes    `yaml:"quota"`
+	Policy   policy.Config   `yaml:"policy"`
+	Deliver  []DeliverConfig `yaml:"deliver"`
 }
 
 // SetDefaults is for keys that are not there.
 func (t *TenantConfig) SetDefaults() {
-	*t = TenantConfig{Release: release.ModeOne.String(), Names: bundle.Linux.String()}
+	*t = TenantConfig{Release: release.ModeOne.String(), Override: deny, Names: bundle.Linux.String()}
 }
 
 // DeliverConfig is one destination.
@@ -103,6 +109,12 @@ type DiskConfig struct {
 type TicketsConfig struct {
 	PerDay int `yaml:"per_day"`
 }
+
+// What override: may say.
+const (
+	allow = "allow"
+	deny  = "deny"
+)
 
 const (
 	defaultPath = "/etc/ecluse/receiver.yaml"
@@ -146,6 +158,7 @@ func (c *Config) Validate(f *config.Faults) {
 			f.Add(key, "%q is not an absolute path", path)
 		}
 	}
+	c.validateOfficers(f)
 	if len(c.Links) == 0 {
 		f.Add("links", "there is none: add one with name and listen")
 	}
@@ -186,6 +199,32 @@ func (c *Config) Validate(f *config.Faults) {
 	}
 }
 
+// validateOfficers looks at what is said of the people who decide.
+func (c *Config) validateOfficers(f *config.Faults) {
+	for key, path := range map[string]string{"officers": c.Officers, "officer_key": c.OfficerKey} {
+		if path != "" && !filepath.IsAbs(path) {
+			f.Add(key, "%q is not an absolute path", path)
+		}
+	}
+	for i, t := range c.Tenants {
+		in := f.In("tenants[%d]", i)
+		if c.Officers == "" && len(t.Officers) > 0 {
+			in.Add("officers", "there is no file in which they stand: officers: names it, at the top")
+		}
+		if c.Officers == "" && t.Separate {
+			in.Add("separate", "people are told apart by officers: at the top, and it is not there")
+		}
+		for _, name := range t.Officers {
+			if err := keys.CheckPerson(name); err != nil {
+				in.Add("officers", "%v", err)
+			}
+		}
+		if mode, err := release.ParseMode(t.Release); err == nil && len(t.Officers) > 0 && len(t.Officers) < mode.People() {
+			in.Add("officers", "release: %s needs more people than are listed", t.Release)
+		}
+	}
+}
+
 // checkDestinations refuses destinations that lie where something else does: others read there, and names are taken and replaced.
 func (c *Config) checkDestinations(f *config.Faults, tenant int) {
 	for i, d := range c.Tenants[tenant].Deliver {
@@ -194,8 +233,10 @@ func (c *Config) checkDestinations(f *config.Faults, tenant int) {
 		}
 		to := config.Directory{Key: fmt.Sprintf("tenants[%d].deliver[%d].directory", tenant, i), Path: d.Directory}
 		config.Apart(f, to, config.Directory{Key: "state", Path: c.State})
-		for _, file := range []config.Directory{{Key: "identity", Path: c.Identity}, {Key: "allowed_signers", Path: c.AllowedSigners}} {
-			config.Outside(f, file, to)
+		for _, file := range []config.Directory{{Key: "identity", Path: c.Identity}, {Key: "allowed_signers", Path: c.AllowedSigners}, {Key: "officers", Path: c.Officers}, {Key: "officer_key", Path: c.OfficerKey}} {
+			if file.Path != "" {
+				config.Outside(f, file, to)
+			}
 		}
 	}
 }
@@ -233,6 +274,9 @@ func (t *TenantConfig) validate(f *config.Faults) {
 	}
 	if _, err := bundle.ParseNamePolicy(t.Names); err != nil {
 		f.Add("names", "%v", err)
+	}
+	if t.Override != allow && t.Override != deny {
+		f.Add("override", "%q is neither allow nor deny", t.Override)
 	}
 	t.Policy.Validate(f.In("policy"))
 	seen := map[string]bool{}

@@ -63,7 +63,7 @@ func TestSamplesSayTheDefaultsThatHold(t *testing.T) {
 		}
 		want := sampled()
 		if name != "documented" {
-			want.Name = "cloud-high"
+			want.Name, want.Officers = "cloud-high", "/etc/ecluse/officers"
 		}
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s:\ngot  %+v\nwant %+v", name, got, want)

@@ -31,7 +31,7 @@ type daemon struct {
 
 	alarms alarm.List        // that stood at the last look: like late, told and probed it is watch's alone
 	late   time.Time         // up to when what is missing was told
-	stamps [2]stamp          // under following; of configuration and allowed_signers, as they were read
+	stamps [3]stamp          // under following; of the files of stampsOf, as they were read
 	told   map[string]uint64 // counts that were logged
 	probed map[string]uint32 // of each link, the probe that was logged
 
@@ -47,7 +47,7 @@ func runDaemon(ctx context.Context, c Config, log *zap.Logger) (err error) {
 	life := cli.Live(ctx)
 	defer life.Fatal(nil)
 	ctx = life.Context()
-	d := &daemon{c: c, log: log, since: time.Now(), late: time.Unix(0, 0), told: make(map[string]uint64), probed: make(map[string]uint32), recent: make(watch.Recent), stamps: [2]stamp{stampOf(c.Path), stampOf(c.AllowedSigners)}}
+	d := &daemon{c: c, log: log, since: time.Now(), late: time.Unix(0, 0), told: make(map[string]uint64), probed: make(map[string]uint32), recent: make(watch.Recent), stamps: stampsOf(c)}
 	o, err := stateOptions(c, log)
 	if err != nil {
 		return err
@@ -196,11 +196,16 @@ func stampOf(path string) stamp {
 	return stamp{st.Ino, st.Size, st.Ctim}
 }
 
+// stampsOf are those of the files in which trust stands: configuration, allowed_signers, officers.
+func stampsOf(c Config) [3]stamp {
+	return [3]stamp{stampOf(c.Path), stampOf(c.AllowedSigners), stampOf(c.Officers)}
+}
+
 // follow reads the trust again when somebody has edited it: a line that is taken out of allowed_signers revokes a key within seconds.
 func (d *daemon) follow(ctx context.Context) {
 	d.following.Lock()
 	defer d.following.Unlock()
-	now := [2]stamp{stampOf(d.c.Path), stampOf(d.c.AllowedSigners)}
+	now := stampsOf(d.c)
 	if now == d.stamps {
 		return
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 	"strings"
 
@@ -34,6 +35,9 @@ func stateOptions(c Config, log *zap.Logger) (o house.Options, err error) {
 	if o.Signers, o.Senders, err = loadTrust(c); err != nil {
 		return o, err
 	}
+	if o.People, err = loadOfficers(c); err != nil {
+		return o, err
+	}
 	if o.Tenants, err = tenantsOf(c); err != nil {
 		return o, err
 	}
@@ -58,6 +62,18 @@ func loadTrust(c Config) (*keys.AllowedSigners, map[bundle.Name][]bundle.Name, e
 	return all.Restrict(names), senders, nil
 }
 
+// loadOfficers reads whose signatures are decisions; nil where the configuration names no file of them.
+func loadOfficers(c Config) (*keys.People, error) {
+	if c.Officers == "" {
+		return nil, nil
+	}
+	people, err := keys.LoadPeople(c.Officers)
+	if err != nil {
+		return nil, &cli.Error{Code: cli.Usage, Err: fmt.Errorf("officers: %w", err), Hint: "ecluse-receiver officer add NAME KEY.pub"}
+	}
+	return people, nil
+}
+
 // tenantsOf makes rules of the configuration, which was validated.
 func tenantsOf(c Config) (map[bundle.Name]chamber.Tenant, error) {
 	tenants := make(map[bundle.Name]chamber.Tenant)
@@ -70,7 +86,7 @@ func tenantsOf(c Config) (map[bundle.Name]chamber.Tenant, error) {
 		if err != nil {
 			return nil, err
 		}
-		tenant := chamber.Tenant{Name: bundle.Name(t.Name), Names: names, Release: mode, Quota: int64(t.Quota)}
+		tenant := chamber.Tenant{Name: bundle.Name(t.Name), Names: names, Release: mode, Officers: t.Officers, Override: t.Override == allow, Separate: t.Separate, Quota: int64(t.Quota)}
 		if t.Policy.Given {
 			tenant.Rules = t.Policy.Rules()
 		}
@@ -100,31 +116,16 @@ func atRest(ctx context.Context, c Config, do func(context.Context, *house.State
 	return house.AtRest(ctx, o, do)
 }
 
-// giveUp takes a person's word that what is missing will not come.
-func giveUp(s *house.State, row ledger.Row, sequence uint64, d ledger.Decision) (*decisionAnswer, error) {
-	if d.Approve {
-		return nil, &control.Error{Code: cli.Refused, Text: "nothing of it is here: there is nothing to approve"}
-	}
-	epoch, err := bundle.ParseEpoch(row.Epoch)
-	if err != nil {
-		return nil, answerable(err)
-	}
-	r, err := s.Chamber.GiveUp(ledger.Chain{Sender: bundle.Name(row.Sender), Tenant: bundle.Name(row.Tenant), Epoch: epoch}, sequence, d)
-	if err != nil {
-		return nil, answerable(err)
-	}
-	return &decisionAnswer{Bundle: r.Bundle, State: r.State}, nil
-}
-
-// decide takes a person's decision, from the socket or from a command that holds the lock.
-func decide(ctx context.Context, s *house.State, in decisionRequest, uid uint32, who string) (*decisionAnswer, error) {
-	d := ledger.Decision{Approve: in.Approve, Who: who, UID: uid, Reason: in.Reason, At: s.Clock.Now().UTC()}
-	id, err := s.Ledger.Find(ctx, in.Bundle)
-	if strings.Contains(in.Bundle, "/") {
+// recordOf finds the record of a bundle, or makes one of what is known of a sequence of which nothing came.
+func recordOf(ctx context.Context, s *house.State, text string) (*ledger.Record, error) {
+	id, err := s.Ledger.Find(ctx, text)
+	if strings.Contains(text, "/") {
 		var row ledger.Row
 		var sequence uint64
-		if row, sequence, err = issue.Named(ctx, s.Ledger, in.Bundle); err == nil && row.Bundle == nil {
-			return giveUp(s, row, sequence, d)
+		row, sequence, err = issue.Named(ctx, s.Ledger, text)
+		if err == nil && row.Bundle == nil {
+			epoch, err := bundle.ParseEpoch(row.Epoch)
+			return &ledger.Record{Sender: bundle.Name(row.Sender), Tenant: bundle.Name(row.Tenant), Epoch: epoch, Sequence: &sequence}, answerable(err)
 		}
 		if err == nil {
 			id, err = bundle.ParseID(*row.Bundle)
@@ -133,9 +134,40 @@ func decide(ctx context.Context, s *house.State, in decisionRequest, uid uint32,
 	if err != nil {
 		return nil, answerable(err)
 	}
-	r, err := s.Chamber.Decide(ctx, id, d)
+	r, err := s.Ledger.Get(id)
+	return r, answerable(err)
+}
+
+// statementOf gives the text that a decision is.
+func statementOf(ctx context.Context, s *house.State, in statementRequest) (*statement, error) {
+	r, err := recordOf(ctx, s, in.Bundle)
+	if err != nil {
+		return nil, err
+	}
+	d := ledger.Decision{Approve: in.Approve, Reason: in.Reason}
+	if in.Override {
+		d.Override = release.Flagged(r)
+	}
+	return &statement{Document: string(release.Statement(r, d)), Signed: s.Signed()}, nil
+}
+
+// decide takes a person's decision, from the socket or from a command that holds the lock.
+func decide(ctx context.Context, s *house.State, in decisionRequest, uid uint32, who string) (*decisionAnswer, error) {
+	d := ledger.Decision{Approve: in.Approve, Who: who, UID: uid, Reason: in.Reason, Override: in.Override, Signature: in.Signature, At: s.Clock.Now().UTC()}
+	r, err := recordOf(ctx, s, in.Bundle)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case !r.Bundle.IsZero():
+		r, err = s.Chamber.Decide(ctx, r.Bundle, d)
+	case d.Approve:
+		return nil, &control.Error{Code: cli.Refused, Text: "nothing of it is here: there is nothing to approve"}
+	default:
+		r, err = s.Chamber.GiveUp(ledger.Chain{Sender: r.Sender, Tenant: r.Tenant, Epoch: r.Epoch}, *r.Sequence, d)
+	}
 	if err != nil {
 		return nil, answerable(err)
 	}
-	return &decisionAnswer{Bundle: id, Name: r.Name, State: r.State, Missing: s.Chamber.Undecided(r)}, nil
+	return &decisionAnswer{Bundle: r.Bundle, Name: r.Name, State: r.State, Missing: s.Chamber.Undecided(r)}, nil
 }

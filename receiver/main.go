@@ -30,7 +30,7 @@ people have released. Nothing leaves by the diode.`,
 	}
 	root.SetContext(ctx)
 	root.AddCommand(
-		initCommand(), pairCommand(), renewCommand(), runCommand(), listCommand(), showCommand(), verifyCommand(), approveCommand(), rejectCommand(), deliverCommand(), ticketCommand(),
+		initCommand(), pairCommand(), renewCommand(), runCommand(), listCommand(), showCommand(), verifyCommand(), approveCommand(), rejectCommand(), officerCommand(), deliverCommand(), ticketCommand(),
 		statusCommand(), policyCommand(), examineCommand(), anchorCommand(), doctorCommand(), cli.VersionCommand("ecluse-receiver", version, defaultPath),
 	)
 	return cli.Run(root, args, s)

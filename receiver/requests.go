@@ -28,9 +28,25 @@ const (
 
 // decisionRequest is what approve and reject ask for.
 type decisionRequest struct {
-	Bundle  string `json:"bundle"`
-	Approve bool   `json:"approve"`
-	Reason  string `json:"reason"`
+	Bundle    string        `json:"bundle"`
+	Approve   bool          `json:"approve"`
+	Reason    string        `json:"reason"`
+	Override  bundle.Reason `json:"override"`
+	Signature string        `json:"signature"` // armored, of release.Statement; empty where decisions are no signatures
+}
+
+// statementRequest asks for the text that a decision is.
+type statementRequest struct {
+	Bundle   string `json:"bundle"`
+	Approve  bool   `json:"approve"`
+	Reason   string `json:"reason"`
+	Override bool   `json:"override"` // although it is flagged
+}
+
+// statement is that text.
+type statement struct {
+	Document string `json:"document"`
+	Signed   bool   `json:"signed"` // decisions are signatures here
 }
 
 // decisionAnswer is what became of it.
@@ -99,10 +115,16 @@ func (d *daemon) handle(s *control.Server) {
 		if err := control.Decode(m, &in); err != nil {
 			return nil, err
 		}
-		if in.Approve {
-			d.follow(ctx) // a key that was taken out a second ago releases nothing
-		}
+		d.follow(ctx) // a key that was taken out a second ago releases nothing
 		return decide(ctx, d.State, in, p.UID, p.Name())
+	})
+	s.Handle("statement", view, false, func(ctx context.Context, _ control.Peer, m json.RawMessage) (any, error) {
+		var in statementRequest
+		if err := control.Decode(m, &in); err != nil {
+			return nil, err
+		}
+		d.follow(ctx)
+		return statementOf(ctx, d.State, in)
 	})
 	s.Handle("deliver", people, true, func(ctx context.Context, _ control.Peer, m json.RawMessage) (any, error) {
 		id, err := d.bundleOf(ctx, m)
@@ -181,6 +203,11 @@ func (d *daemon) reload(ctx context.Context) error {
 	if err != nil {
 		return &control.Error{Code: cli.Usage, Text: fmt.Sprintf("the trust is as it was: %v", err)}
 	}
+	people, err := loadOfficers(c)
+	if err != nil {
+		return &control.Error{Code: cli.Usage, Text: fmt.Sprintf("the trust is as it was: %v", err)}
+	}
+	d.SetOfficers(people)
 	d.mu.Lock()
 	d.c.Senders = c.Senders
 	d.mu.Unlock()

@@ -118,3 +118,6 @@ cat <<EOT
   - the other side's card, checked by its fingerprint: $name pair FILE.pair
   - systemctl start $name, and then $name doctor
 EOT
+[ "$side" = sender ] || cat <<EOT
+  - who decides: $name officer add NAME KEY.pub, for each officer; /etc/ecluse/officer_ed25519 is root's, for a first try (see README.md, Release)
+EOT

@@ -53,7 +53,11 @@ func agentHolds(key ssh.PublicKey) error {
 
 func agentSign(key ssh.PublicKey, data []byte) (signature *ssh.Signature, err error) {
 	err = withAgent(func(a agent.ExtendedAgent) (err error) {
-		signature, err = a.Sign(key, data)
+		flags := agent.SignatureFlags(0)
+		if key.Type() == ssh.KeyAlgoRSA {
+			flags = agent.SignatureFlagRsaSha512
+		}
+		signature, err = a.SignWithFlags(key, data, flags)
 		return err
 	})
 	return signature, err

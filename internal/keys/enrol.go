@@ -24,43 +24,49 @@ func AppendSigner(path string, name bundle.Name, namespaces []string, key ssh.Pu
 	if err != nil {
 		return false, fmt.Errorf("enrol %s: %w", name, err)
 	}
+	changed, err = appendTo(path, line, func(text []byte) (bool, error) {
+		a, err := ParseAllowedSigners(text)
+		return err == nil && a.grants(name, namespaces, key), err
+	})
+	if err != nil {
+		return false, fmt.Errorf("enrol %s in %s: %w", name, path, err)
+	}
+	return changed, nil
+}
+
+// appendTo appends a line to a file of trust, unless it is there: look says of a text whether what the line stands for does, and whether the file would parse.
+func appendTo(path string, line []byte, look func(text []byte) (there bool, err error)) (changed bool, err error) {
 	// The name may be a link to where the file really is: that one is replaced, and the link stays.
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		path = real
 	}
 	unlock, err := lockDir(filepath.Dir(path))
 	if err != nil {
-		return false, fmt.Errorf("enrol %s: %w", name, err)
+		return false, err
 	}
 	defer unlock()
 	text, info, err := readFile(path, MaxSigners)
 	missing := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !missing {
-		return false, fmt.Errorf("enrol %s: %w", name, err)
+		return false, err
 	}
-	a, err := ParseAllowedSigners(text)
-	if err != nil {
-		return false, fmt.Errorf("enrol %s in %s: %w", name, path, err)
-	}
-	if a.grants(name, namespaces, key) {
-		return false, nil
+	there, err := look(text)
+	if err != nil || there {
+		return false, err
 	}
 	if len(text) > 0 && !bytes.HasSuffix(text, []byte("\n")) {
 		text = append(text, '\n')
 	}
 	text = append(text, line...)
-	if _, err := ParseAllowedSigners(text); err != nil {
-		return false, fmt.Errorf("enrol %s in %s: %w", name, path, err)
+	if _, err := look(text); err != nil {
+		return false, err
 	}
 	if missing {
 		err = create(path, text, 0o644)
 	} else {
 		err = replace(path, text, info)
 	}
-	if err != nil {
-		return false, fmt.Errorf("enrol %s in %s: %w", name, path, err)
-	}
-	return true, nil
+	return err == nil, err
 }
 
 func enrolmentLine(name bundle.Name, namespaces []string, key ssh.PublicKey, comment string) ([]byte, error) {
@@ -87,7 +93,7 @@ func enrolmentLine(name bundle.Name, namespaces []string, key ssh.PublicKey, com
 // grants tells whether the key has that name and those namespaces, whatever the time.
 func (a *AllowedSigners) grants(name bundle.Name, namespaces []string, key ssh.PublicKey) bool {
 	e := a.byKey[packet.KeyID(key.Marshal())]
-	if e == nil || e.name != name {
+	if e == nil || e.name != string(name) {
 		return false
 	}
 	for _, n := range namespaces {

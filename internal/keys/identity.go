@@ -13,6 +13,7 @@ import (
 	"unicode"
 
 	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/agent"
 
 	"ecluse/protocol/bundle"
 )
@@ -85,42 +86,63 @@ type Identity struct {
 // LoadIdentity reads an OpenSSH private key file, or a .pub file: then an agent at $SSH_AUTH_SOCK holds the private half, is asked at once
 // whether it does, and again at each signature, so that it may be restarted meanwhile.
 func LoadIdentity(path string) (*Identity, error) {
-	i, err := loadIdentity(path)
+	i, err := loadIdentity(path, CheckKey, nil)
 	if err != nil {
 		return nil, fmt.Errorf("load identity: %w", err)
 	}
 	return i, nil
 }
 
-func loadIdentity(path string) (*Identity, error) {
+// LoadPerson is LoadIdentity for a person's key, of any kind; ask is asked for the passphrase of one that has one, and may be nil.
+func LoadPerson(path string, ask func(path string) ([]byte, error)) (*Identity, error) {
+	i, err := loadIdentity(path, CheckPersonKey, ask)
+	if err != nil {
+		return nil, fmt.Errorf("load the key: %w", err)
+	}
+	return i, nil
+}
+
+func loadIdentity(path string, check func(ssh.PublicKey) error, ask func(path string) ([]byte, error)) (*Identity, error) {
 	text, info, err := readFile(path, maxKeyFile)
 	if err != nil {
 		return nil, err
 	}
 	if !bytes.Contains(text, []byte("-----BEGIN")) {
-		return publicIdentity(path, text)
+		return publicIdentity(path, text, check)
 	}
 	if err := checkPrivate(path, info); err != nil {
 		return nil, err
 	}
 	signer, err := ssh.ParsePrivateKey(text)
 	if _, encrypted := errors.AsType[*ssh.PassphraseMissingError](err); encrypted {
-		return nil, fmt.Errorf("%s is encrypted: add it to an ssh-agent and name %s.pub here", path, path)
+		if ask == nil {
+			return nil, fmt.Errorf("%s is encrypted: add it to an ssh-agent and name %s.pub here", path, path)
+		}
+		phrase, err := ask(path)
+		if err != nil {
+			return nil, err
+		}
+		if signer, err = ssh.ParsePrivateKeyWithPassphrase(text, phrase); err != nil {
+			return nil, fmt.Errorf("open %s: %w", path, err)
+		}
+	} else if err != nil {
+		return nil, fmt.Errorf("%s is not an OpenSSH private key that can sign by itself (a security key's signs through an ssh-agent: name its .pub here): %w", path, err)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("%s is not an OpenSSH private key: %w", path, err)
-	}
-	if err := CheckKey(signer.PublicKey()); err != nil {
+	if err := check(signer.PublicKey()); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return &Identity{
-		key:  signer.PublicKey(),
-		here: true,
-		sign: func(data []byte) (*ssh.Signature, error) { return signer.Sign(rand.Reader, data) },
-	}, nil
+	return &Identity{key: signer.PublicKey(), here: true, sign: func(data []byte) (*ssh.Signature, error) { return signWith(signer, data) }}, nil
 }
 
-func publicIdentity(path string, text []byte) (*Identity, error) {
+// signWith signs; an RSA key is asked for SHA-512, which is not what it does by itself.
+func signWith(signer ssh.Signer, data []byte) (*ssh.Signature, error) {
+	if a, ok := signer.(ssh.AlgorithmSigner); ok && signer.PublicKey().Type() == ssh.KeyAlgoRSA {
+		return a.SignWithAlgorithm(rand.Reader, data, ssh.KeyAlgoRSASHA512)
+	}
+	return signer.Sign(rand.Reader, data)
+}
+
+func publicIdentity(path string, text []byte, check func(ssh.PublicKey) error) (*Identity, error) {
 	key, _, options, rest, err := ssh.ParseAuthorizedKey(text)
 	switch {
 	case err != nil:
@@ -128,16 +150,42 @@ func publicIdentity(path string, text []byte) (*Identity, error) {
 	case len(options) > 0 || len(bytes.TrimSpace(rest)) > 0:
 		return nil, fmt.Errorf("%s holds more than one public key", path)
 	}
-	if err := CheckKey(key); err != nil {
+	if err := check(key); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if err := agentHolds(key); err != nil {
 		return nil, fmt.Errorf("%s is a public key: %w", path, err)
 	}
-	return &Identity{
-		key:  key,
-		sign: func(data []byte) (*ssh.Signature, error) { return agentSign(key, data) },
-	}, nil
+	return agentIdentity(key), nil
+}
+
+func agentIdentity(key ssh.PublicKey) *Identity {
+	return &Identity{key: key, sign: func(data []byte) (*ssh.Signature, error) { return agentSign(key, data) }}
+}
+
+// AgentPerson gives the one key of an agent at $SSH_AUTH_SOCK that is among some.
+func AgentPerson(among []ssh.PublicKey) (*Identity, error) {
+	var mine []ssh.PublicKey
+	err := withAgent(func(a agent.ExtendedAgent) error {
+		held, err := a.List()
+		for _, k := range held {
+			for _, key := range among {
+				if bytes.Equal(k.Blob, key.Marshal()) {
+					mine = append(mine, key)
+				}
+			}
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case len(mine) == 0:
+		return nil, errors.New("the ssh-agent holds no officer's key: ssh-add it")
+	case len(mine) > 1:
+		return nil, fmt.Errorf("the ssh-agent holds %d officers' keys: name the .pub file of one, with --key", len(mine))
+	}
+	return agentIdentity(mine[0]), nil
 }
 
 // Public gives the public half.

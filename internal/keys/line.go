@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -36,7 +37,7 @@ func (l *signerLine) permits(namespace string) bool {
 }
 
 // parseLine reads one line without its end. ok is false for one that is blank or a comment.
-func parseLine(text string, local *time.Location) (l signerLine, ok bool, err error) {
+func parseLine(text string, local *time.Location, taken takes) (l signerLine, ok bool, err error) {
 	text = strings.TrimLeft(strings.TrimSuffix(text, "\r"), " \t")
 	if text == "" || text[0] == '#' {
 		return l, false, nil
@@ -60,7 +61,7 @@ func parseLine(text string, local *time.Location) (l signerLine, ok bool, err er
 		return l, false, errors.New("a key is missing")
 	}
 	encoded := firstWord(skipSpace(text[len(word):]))
-	l.key, err = parseKey(word, encoded)
+	l.key, err = parseKey(word, encoded, taken)
 	if err != nil {
 		return l, false, err
 	}
@@ -176,10 +177,23 @@ func isKeyType(word string) bool {
 	return false
 }
 
-// parseKey reads a public key as OpenSSH writes it, and refuses one that cannot stand for a sender.
-func parseKey(algorithm, encoded string) (ssh.PublicKey, error) {
-	if algorithm != ssh.KeyAlgoED25519 {
-		return nil, fmt.Errorf("%s keys are not taken, only %s", printable(algorithm), ssh.KeyAlgoED25519)
+// takes says which keys are taken: of which kinds, and what each must be.
+type takes struct {
+	kinds []string
+	check func(ssh.PublicKey) error
+}
+
+var (
+	sendersKeys = takes{[]string{ssh.KeyAlgoED25519}, CheckKey}
+	peoplesKeys = takes{[]string{
+		ssh.KeyAlgoED25519, ssh.KeyAlgoSKED25519, ssh.KeyAlgoSKECDSA256, ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521, ssh.KeyAlgoRSA,
+	}, CheckPersonKey}
+)
+
+// parseKey reads a public key as OpenSSH writes it, and refuses one that is not taken.
+func parseKey(algorithm, encoded string, taken takes) (ssh.PublicKey, error) {
+	if !slices.Contains(taken.kinds, algorithm) {
+		return nil, fmt.Errorf("%s keys are not taken, only %s", printable(algorithm), strings.Join(taken.kinds, ", "))
 	}
 	wire, err := base64.StdEncoding.Strict().DecodeString(encoded)
 	if err != nil {
@@ -192,7 +206,10 @@ func parseKey(algorithm, encoded string) (ssh.PublicKey, error) {
 	if !bytes.Equal(key.Marshal(), wire) {
 		return nil, errors.New("the key is not in its one form")
 	}
-	return key, CheckKey(key)
+	if key.Type() != algorithm {
+		return nil, fmt.Errorf("it is called %s, and is a key of %s", printable(algorithm), printable(key.Type()))
+	}
+	return key, taken.check(key)
 }
 
 func firstWord(text string) string {

@@ -166,7 +166,7 @@ func parseSender(name bundle.Name, text string) (*Pair, error) {
 		return nil, err
 	}
 	algorithm, encoded, _ := strings.Cut(word, " ")
-	key, err := parseKey(algorithm, encoded)
+	key, err := parseKey(algorithm, encoded, sendersKeys)
 	if err != nil {
 		return nil, err
 	}

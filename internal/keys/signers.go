@@ -32,7 +32,7 @@ type AllowedSigners struct {
 
 // enrolled is a key that has a name.
 type enrolled struct {
-	name  bundle.Name
+	name  string // of a sender (bundle.Name), or of a person
 	key   ssh.PublicKey
 	lines []*signerLine // that permit it something under that name
 }
@@ -56,60 +56,73 @@ func ParseAllowedSigners(text []byte) (*AllowedSigners, error) {
 }
 
 func parseAllowedSigners(text []byte, local *time.Location) (*AllowedSigners, error) {
+	lines, faults, err := parseLines(text, local, sendersKeys)
+	if err != nil {
+		return nil, err
+	}
+	a := &AllowedSigners{lines: lines}
+	var more []error
+	a.byKey, more = index(lines, func(l *signerLine) string { return string(l.name) })
+	return a, allFaults(append(faults, more...))
+}
+
+// parseLines reads the lines of a file of trust. err is a text that is no such file at all.
+func parseLines(text []byte, local *time.Location, taken takes) (lines []signerLine, faults []error, err error) {
 	if len(text) > MaxSigners {
-		return nil, fmt.Errorf("more than %d bytes", MaxSigners)
+		return nil, nil, fmt.Errorf("more than %d bytes", MaxSigners)
 	}
 	if bytes.Count(text, []byte("\n")) > MaxSignerLines {
-		return nil, fmt.Errorf("more than %d lines", MaxSignerLines)
+		return nil, nil, fmt.Errorf("more than %d lines", MaxSignerLines)
 	}
-	a := &AllowedSigners{byKey: make(map[[32]byte]*enrolled)}
-	var faults []error
 	number := 0
 	for line := range bytes.Lines(text) {
 		number++
-		l, ok, err := parseLine(string(bytes.TrimSuffix(line, []byte("\n"))), local)
+		l, ok, err := parseLine(string(bytes.TrimSuffix(line, []byte("\n"))), local, taken)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("line %d: %w", number, err))
 		}
 		if err == nil && ok {
 			l.number, l.id = number, packet.KeyID(l.key.Marshal())
-			a.lines = append(a.lines, l)
+			lines = append(lines, l)
 		}
 	}
-	faults = append(faults, a.index()...)
+	return lines, faults, nil
+}
+
+// allFaults makes one error of all bad lines.
+func allFaults(faults []error) error {
 	if len(faults) > maxFaults {
 		faults = append(faults[:maxFaults:maxFaults], fmt.Errorf("and %d more", len(faults)-maxFaults))
 	}
-	if len(faults) > 0 {
-		return nil, errors.Join(faults...)
-	}
-	return a, nil
+	return errors.Join(faults...)
 }
 
-// index gives each key its name, and then its lines. A key with two names would let one sender speak as another.
-func (a *AllowedSigners) index() (faults []error) {
+// index gives each key its name, and then its lines; a line without one gives none. A key with two names would let one speak as another.
+func index(lines []signerLine, nameOf func(*signerLine) string) (byKey map[[32]byte]*enrolled, faults []error) {
+	byKey = make(map[[32]byte]*enrolled)
 	first := make(map[[32]byte]int)
-	for i := range a.lines {
-		l := &a.lines[i]
-		if l.name == "" {
+	for i := range lines {
+		l := &lines[i]
+		name := nameOf(l)
+		if name == "" {
 			continue
 		}
-		e := a.byKey[l.id]
+		e := byKey[l.id]
 		switch {
 		case e == nil:
-			a.byKey[l.id] = &enrolled{name: l.name, key: l.key}
+			byKey[l.id] = &enrolled{name: name, key: l.key}
 			first[l.id] = l.number
-		case e.name != l.name:
+		case e.name != name:
 			faults = append(faults, fmt.Errorf("line %d: the key %s is that of %q in line %d, and has one name", l.number, Fingerprint(l.key), e.name, first[l.id]))
 		}
 	}
-	for i := range a.lines {
-		l := &a.lines[i]
-		if e := a.byKey[l.id]; e != nil && matchList(string(e.name), l.principals) {
+	for i := range lines {
+		l := &lines[i]
+		if e := byKey[l.id]; e != nil && matchList(e.name, l.principals) {
 			e.lines = append(e.lines, l)
 		}
 	}
-	return faults
+	return byKey, faults
 }
 
 // Restrict gives the same file in which only senders of these names count: those that the configuration lists.
@@ -124,7 +137,7 @@ func (a *AllowedSigners) Restrict(names []bundle.Name) *AllowedSigners {
 // lookup gives a key that has a name that counts, or nil.
 func (a *AllowedSigners) lookup(id [32]byte) *enrolled {
 	e := a.byKey[id]
-	if e == nil || (a.listed != nil && !a.listed[e.name]) {
+	if e == nil || (a.listed != nil && !a.listed[bundle.Name(e.name)]) {
 		return nil
 	}
 	return e
@@ -136,7 +149,7 @@ func (a *AllowedSigners) Sender(keyID [32]byte) (bundle.Name, ssh.PublicKey, boo
 	if e == nil {
 		return "", nil, false
 	}
-	return e.name, e.key, true
+	return bundle.Name(e.name), e.key, true
 }
 
 // Principal gives the sender whose key this is, when the key may sign in that namespace at that time. The error is one of the rejections
@@ -149,7 +162,7 @@ func (a *AllowedSigners) Principal(key ssh.PublicKey, namespace string, at time.
 	if reason := e.judge(namespace, at); reason != "" {
 		return "", bundle.Reject(reason, "G-2", "%s", e.explain(reason, namespace, at))
 	}
-	return e.name, nil
+	return bundle.Name(e.name), nil
 }
 
 // MayOpen tells whether a key may open sessions at a time. The error is one of the rejections of S-6, or of S-3 where the key is nobody's.

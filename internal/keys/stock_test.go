@@ -61,7 +61,7 @@ func verdict(t *testing.T, text, key, name, namespace, at, zone string) (bool, e
 	if err != nil {
 		t.Fatal(err)
 	}
-	public, err := parseKey(strings.Fields(key)[0], strings.Fields(key)[1])
+	public, err := parseKey(strings.Fields(key)[0], strings.Fields(key)[1], sendersKeys)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -100,19 +100,20 @@ func TestInitLaysOutTheHighSide(t *testing.T) {
 			t.Errorf("stdout is not the card and its fingerprint: %q", r.out)
 		}
 		have := below(t, s.dir)
-		for _, want := range []string{"receiver.yaml", "receiver.pair", "receiver.key", "allowed_signers", "import/", "import/default/", "state/"} {
+		for _, want := range []string{"receiver.yaml", "receiver.pair", "receiver.key", "allowed_signers", "officers", "officer_ed25519", "officer_ed25519.pub", "import/", "import/default/", "state/"} {
 			if !slices.Contains(have, want) {
 				t.Errorf("%s is not there: %q", want, have)
 			}
 		}
 		holdsLines(t, s.config, []string{
-			"state: " + s.dir + "/state", "identity: " + s.dir + "/receiver.key", "allowed_signers: " + s.dir + "/allowed_signers", "links:", "  - name: a",
+			"state: " + s.dir + "/state", "identity: " + s.dir + "/receiver.key", "allowed_signers: " + s.dir + "/allowed_signers", "officers: " + s.dir + "/officers",
+			"officer_key: " + s.dir + "/officer_ed25519", "links:", "  - name: a",
 			"    listen: '[::1]:4600'", "senders: []", "tenants:", "  - name: default", "    release: " + want, "    deliver:", "      - directory: " + s.dir + "/import/default",
 		})
 		if r := s.try("list"); r.code != 0 {
 			t.Errorf("its own configuration does not hold: %s", r.err)
 		}
-		private(t, filepath.Join(s.dir, "receiver.key"))
+		private(t, filepath.Join(s.dir, "receiver.key"), filepath.Join(s.dir, "officer_ed25519"))
 	}
 }
 

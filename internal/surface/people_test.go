@@ -63,6 +63,13 @@ func TestTwoPeopleRelease(t *testing.T) {
 	low, high := sides(t)
 	high.edit("release: one", "release: two")
 	low.pair(high)
+	pen := make(map[uint32]string)
+	for _, uid := range []uint32{61001, 61002} {
+		pen[uid] = newPen(t, high, fmt.Sprint("officer", uid))
+		if err := os.Chown(pen[uid], int(uid), int(uid)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := os.Chmod(high.config, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -88,15 +95,16 @@ func TestTwoPeopleRelease(t *testing.T) {
 		return result{out.String(), errs.String(), c.ProcessState.ExitCode()}
 	}
 	release := []uint32{uint32(gid)}
-	as(61003, 61003, nil, "approve", id).check(t, "approve by a stranger", 1, "")
+	as(61003, 61003, nil, "approve", "--key", pen[61001], id).check(t, "approve by a stranger", 1, "")
 	as(61003, 61003, nil, "list", "--json").check(t, "list by a stranger", 1, "")
 	as(61001, 61001, release, "verify", id).check(t, "verify by the first", 0, id)
-	as(61001, 61001, release, "approve", id).check(t, "approve by the first", 0, "1 more must approve")
-	as(61001, 61001, release, "approve", id).check(t, "approve by the first, again", 4, "")
+	as(61001, 61001, release, "approve", "--key", pen[61001], id).check(t, "approve by the first", 0, "1 more must approve")
+	as(61001, 61001, release, "approve", "--key", pen[61001], id).check(t, "approve by the first, again", 4, "somebody else")
+	as(61002, 61002, release, "approve", id).check(t, "approve without a key of one's own", 2, "--key")
 	if r := high.find("two.txt"); r.text("state") != "quarantined" {
 		t.Errorf("one person released it: %s", r)
 	}
-	as(61002, 61002, release, "approve", id[:6]).check(t, "approve by the second", 0, id)
+	as(61002, 61002, release, "approve", "--key", pen[61002], id[:6]).check(t, "approve by the second", 0, id)
 	high.reach("two.txt", "imported")
 	r := as(61001, 61001, release, "show", "--json", id)
 	r.check(t, "show by the first", 0, `"uid": 61002`)

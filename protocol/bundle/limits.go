@@ -58,6 +58,9 @@ const (
 	MinSignature = 64
 	MaxSignature = 8192
 
+	// MaxDecision of a signed decision: a reason of 1,024 bytes with each escaped, and names.
+	MaxDecision = 4096
+
 	// MaxParts is the number of packets of an announcement: room for larger signatures.
 	MaxParts = 8
 

@@ -90,6 +90,8 @@ const (
 	ReasonPolicyArchive         Reason = "policy-archive"
 	ReasonPolicyEncrypted       Reason = "policy-encrypted"
 	ReasonPolicyBroken          Reason = "policy-broken"
+	ReasonSignatureMissing      Reason = "signature-missing"
+	ReasonSignatureContent      Reason = "signature-content"
 	ReasonAbandonedSender       Reason = "abandoned-sender"
 	ReasonAbandonedExpired      Reason = "abandoned-expired"
 	ReasonRejected              Reason = "rejected"
@@ -103,6 +105,9 @@ const (
 	ReasonTicketBody            Reason = "ticket-body"
 	ReasonTicketChain           Reason = "ticket-chain"
 	ReasonTicketBudget          Reason = "ticket-budget"
+	ReasonDecisionSyntax        Reason = "decision-syntax"
+	ReasonDecisionOfficer       Reason = "decision-officer"
+	ReasonDecisionOther         Reason = "decision-other"
 )
 
 // reasons is the table of section 12: what each refuses or holds, and what it means.
@@ -193,6 +198,8 @@ var reasons = [...]struct {
 	{ReasonPolicyArchive, "bundle", "flagged: an archive beyond the bounds of depth, entries, size or ratio"},
 	{ReasonPolicyEncrypted, "bundle", "flagged: an encrypted archive"},
 	{ReasonPolicyBroken, "bundle", "flagged: content that cannot be looked into to its end"},
+	{ReasonSignatureMissing, "bundle", "flagged: content that fewer people have signed than the tenant asks for"},
+	{ReasonSignatureContent, "bundle", "flagged: a signature of content, or a signed list of it, that does not hold"},
 	{ReasonAbandonedSender, "bundle", "given up by its sender"},
 	{ReasonAbandonedExpired, "bundle", "incomplete for longer than `keep` allows"},
 	{ReasonRejected, "bundle", "rejected by a person"},
@@ -206,6 +213,9 @@ var reasons = [...]struct {
 	{ReasonTicketBody, "ticket", "what it says is not in the one form, or does not fit the bundle"},
 	{ReasonTicketChain, "ticket", "a receipt for other manifests than this sender's"},
 	{ReasonTicketBudget, "ticket", "no more codes on this day"},
+	{ReasonDecisionSyntax, "decision", "what was signed is not the text of a decision in its one form"},
+	{ReasonDecisionOfficer, "decision", "the key is no officer's, or not now, or not for this tenant"},
+	{ReasonDecisionOther, "decision", "signed for another bundle, or for another decision"},
 }
 
 // Reasons gives every reason, in the order of section 12.
@@ -225,7 +235,7 @@ func ParseReason(s string) (Reason, error) {
 	return Reason(s), nil
 }
 
-// Where says what the reason refuses or holds: packet, block, session, record, bundle or ticket. It is empty for what is no reason.
+// Where says what the reason refuses or holds: packet, block, session, record, bundle, ticket or decision. It is empty for what is no reason.
 func (r Reason) Where() string {
 	for i := range reasons {
 		if reasons[i].reason == r {

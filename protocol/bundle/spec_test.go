@@ -42,7 +42,7 @@ func TestReasonsAreThoseOfTheSpec(t *testing.T) {
 	}
 	seen := map[Reason]bool{}
 	for _, r := range Reasons() {
-		if seen[r] || !slices.Contains([]string{"packet", "block", "session", "record", "bundle", "ticket"}, r.Where()) {
+		if seen[r] || !slices.Contains([]string{"packet", "block", "session", "record", "bundle", "ticket", "decision"}, r.Where()) {
 			t.Errorf("reason %q stands twice, or has no known place %q", r, r.Where())
 		}
 		seen[r] = true

@@ -42,12 +42,17 @@ var reasonKeepers = map[bundle.Reason][]string{
 	bundle.ReasonPolicyCount:      {"internal/examine.TestAnItemIsHeldAgainstTheRules"},
 	bundle.ReasonInspection:       {"receiver/chamber.TestWhatIsNotInspectedIsNotReleased"},
 	bundle.ReasonInspector:        {"receiver/chamber.TestAnInspectorThatFailsHolds"},
+	bundle.ReasonSignatureMissing: {"receiver/inspect/signatures.TestAnItemIsHeldAgainstWhatPeopleHaveSigned"},
+	bundle.ReasonSignatureContent: {"receiver/inspect/signatures.TestAnItemIsHeldAgainstWhatPeopleHaveSigned"},
 	bundle.ReasonAbandonedSender:  {"receiver/chamber.TestOnlyItsSenderAbandonsABundle"},
 	bundle.ReasonAbandonedExpired: {"receiver/chamber.TestPurge"},
 	bundle.ReasonRejected:         {"receiver/chamber.TestARejectionIsFinal"},
 	bundle.ReasonClash:            {"receiver/deliver.TestClash"},
 	bundle.ReasonDestination:      {"receiver/deliver.TestDestinationsThatCannotBeUsed"},
 	bundle.ReasonNeverArrived:     {"receiver/ledger.TestALineIsWhatWasRecorded"},
+	bundle.ReasonDecisionSyntax:   {"protocol/bundle.TestADecisionIsReadInItsOneFormAlone"},
+	bundle.ReasonDecisionOfficer:  {"receiver/chamber.TestADecisionIsAnOfficersSignature"},
+	bundle.ReasonDecisionOther:    {"receiver/chamber.TestADecisionIsAnOfficersSignature"},
 	bundle.ReasonTicketBudget:     {"receiver/issue.TestADaysCodesAreBoundedAndCountedDurably"},
 }
 

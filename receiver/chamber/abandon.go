@@ -38,6 +38,9 @@ func (c *Chamber) verifyAbandon(s assemble.Source, a *record.Abandon) error {
 // GiveUp ends, by a person's word, a bundle of which nothing is here and nothing will come: a row in its place says so. Should it come all the same, it is taken like any other.
 func (c *Chamber) GiveUp(p ledger.Chain, sequence uint64, d ledger.Decision) (*ledger.Record, error) {
 	id := placeholder(p, sequence)
+	if err := c.identify(&ledger.Record{Sender: p.Sender, Tenant: p.Tenant, Epoch: p.Epoch, Sequence: &sequence}, &d); err != nil {
+		return nil, err
+	}
 	var given ledger.Record
 	err := c.change(id, func(r *ledger.Record) error {
 		if err := release.GiveUp(r, d); err != nil {
@@ -50,7 +53,7 @@ func (c *Chamber) GiveUp(p ledger.Chain, sequence uint64, d ledger.Decision) (*l
 	if err != nil {
 		return nil, c.undecided(id, err)
 	}
-	c.o.Log.Warn("given up", zap.String("sender", string(p.Sender)), zap.String("tenant", string(p.Tenant)), zap.Uint64("sequence", sequence), zap.String("who", d.Who), zap.Uint32("uid", d.UID), zap.String("reason", d.Reason))
+	c.o.Log.Warn("given up", zap.String("sender", string(p.Sender)), zap.String("tenant", string(p.Tenant)), zap.Uint64("sequence", sequence), zap.String("officer", d.Officer), zap.String("who", d.Who), zap.Uint32("uid", d.UID), zap.String("reason", d.Reason))
 	return &given, nil
 }
 
@@ -63,6 +66,9 @@ func placeholder(p ledger.Chain, sequence uint64) (id bundle.ID) {
 
 // giveUp ends a damaged bundle by a person's word.
 func (c *Chamber) giveUp(r *ledger.Record, d ledger.Decision) (*ledger.Record, error) {
+	if err := c.identify(r, &d); err != nil {
+		return r, about(r.Bundle, err)
+	}
 	var given ledger.Record
 	err := c.change(r.Bundle, func(have *ledger.Record) error {
 		if err := release.GiveUp(have, d); err != nil {
@@ -75,7 +81,7 @@ func (c *Chamber) giveUp(r *ledger.Record, d ledger.Decision) (*ledger.Record, e
 		return r, c.undecided(r.Bundle, err)
 	}
 	c.clearStaged(r.Bundle, r.Tenant)
-	c.o.Log.Warn("given up", zap.Stringer("bundle", r.Bundle), zap.String("who", d.Who), zap.Uint32("uid", d.UID), zap.String("reason", d.Reason))
+	c.o.Log.Warn("given up", zap.Stringer("bundle", r.Bundle), zap.String("officer", d.Officer), zap.String("who", d.Who), zap.Uint32("uid", d.UID), zap.String("reason", d.Reason))
 	return &given, nil
 }
 

@@ -24,7 +24,10 @@ type Tenant struct {
 	Name         bundle.Name
 	Names        bundle.NamePolicy
 	Release      release.Mode
-	Quota        int64 // bytes held at once; 0: no bound
+	Officers     []string // of those that there are, who may decide for it; empty: all
+	Override     bool     // what is flagged may be released by people who say so
+	Separate     bool     // who sent or signed the content does not release it
+	Quota        int64    // bytes held at once; 0: no bound
 	Destinations []deliver.Options
 	Rules        *policy.Rules // that content is held against; nil: nobody looks inside
 }

@@ -75,8 +75,11 @@ func (c *Chamber) Decide(ctx context.Context, id bundle.ID, d ledger.Decision) (
 	if !d.Approve && r.State == ledger.Damaged {
 		return c.giveUp(r, d)
 	}
-	tenant, configured := c.o.Tenants[r.Tenant]
-	if _, err := release.Decide(tenant.Release, r, d); err != nil {
+	_, configured := c.o.Tenants[r.Tenant]
+	if err := c.identify(r, &d); err != nil {
+		return r, about(id, err)
+	}
+	if _, err := c.rules(r.Tenant).Decide(r, d); err != nil {
 		return r, c.undecided(id, err)
 	}
 	if d.Approve {
@@ -98,7 +101,7 @@ func (c *Chamber) Decide(ctx context.Context, id bundle.ID, d ledger.Decision) (
 	}
 	var decided ledger.Record // of the ledger's goroutine, until the change is made
 	err = c.change(id, func(have *ledger.Record) error {
-		if err := release.Apply(tenant.Release, have, d); err != nil {
+		if err := c.rules(have.Tenant).Apply(have, d); err != nil {
 			return err
 		}
 		decided = *have
@@ -108,8 +111,8 @@ func (c *Chamber) Decide(ctx context.Context, id bundle.ID, d ledger.Decision) (
 		c.stale(id)
 		return r, c.undecided(id, err)
 	}
-	c.o.Log.Info("decided", zap.Stringer("bundle", id), zap.Bool("approve", d.Approve), zap.String("who", d.Who), zap.Uint32("uid", d.UID),
-		zap.String("reason", d.Reason), zap.String("state", string(decided.State)))
+	c.o.Log.Info("decided", zap.Stringer("bundle", id), zap.Bool("approve", d.Approve), zap.String("officer", d.Officer), zap.String("who", d.Who), zap.Uint32("uid", d.UID),
+		zap.String("reason", d.Reason), zap.String("override", string(d.Override)), zap.String("state", string(decided.State)))
 	switch decided.State {
 	case ledger.Approved:
 		c.send(decided.Tenant, id)
@@ -128,7 +131,16 @@ func (c *Chamber) Undecided(r *ledger.Record) int {
 	if r.State != ledger.Quarantined {
 		return 0
 	}
-	return release.Missing(c.o.Tenants[r.Tenant].Release, r)
+	return c.rules(r.Tenant).Missing(r)
+}
+
+// about says of which bundle a decision was refused.
+func about(id bundle.ID, err error) error {
+	var no *RefusedError
+	if errors.As(err, &no) {
+		return refused("bundle %s: %s", id, no.Text)
+	}
+	return fmt.Errorf("bundle %s: %w", id, err)
 }
 
 // undecided makes of a decision that does not stand what the command tells.

@@ -159,13 +159,26 @@ func (c *Chamber) discard(r *ledger.Record) {
 
 // imported ends a bundle well.
 func (c *Chamber) imported(r *ledger.Record) error {
-	if done, _ := c.inspection(r); done != nil { // a delivery that had failed leaves no reason behind
+	why := overridden(r)
+	if flagged(r) && why != "" {
+		verdict(r, ledger.Flagged, why, "")
+	} else if done, _ := c.inspection(r); done != nil { // a delivery that had failed leaves no reason behind
 		verdict(r, ledger.Clean, "", "")
 	} else {
 		verdict(r, ledger.Clean, bundle.ReasonNotInspected, "")
 	}
 	r.State = ledger.Imported
 	return nil
+}
+
+// overridden is the reason in spite of which people have released a flagged bundle, or "".
+func overridden(r *ledger.Record) (why bundle.Reason) {
+	for _, d := range r.Decisions {
+		if d.Approve {
+			why = d.Override
+		}
+	}
+	return why
 }
 
 // noteAll changes the records of those that go well so far, all in one durable step.

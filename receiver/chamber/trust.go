@@ -13,6 +13,8 @@ type Trust struct {
 	mu      sync.RWMutex
 	signers quarantine.Signers
 	senders map[bundle.Name][]bundle.Name // tenants that a sender may use
+
+	officers Officers // who may decide; nil: whoever may ask
 }
 
 // Set replaces everything.

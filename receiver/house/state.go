@@ -32,6 +32,7 @@ type Options struct {
 	Key     *keys.ReceiverKey
 	Signers *keys.AllowedSigners            // restricted to Senders
 	Senders map[bundle.Name][]bundle.Name   // the tenants that each may use
+	People  *keys.People                    // the officers; nil: decisions are no signatures
 	Tenants map[bundle.Name]chamber.Tenant  // their rules
 	Keep    chamber.Keep                    // how long things stay
 	Reserve func(total int64) (bytes int64) // what no bundle may take of a disk
@@ -66,6 +67,7 @@ func Open(ctx context.Context, o Options) (*State, error) {
 	}
 	s := &State{Dir: o.Dir, Disk: o.Disk, Key: o.Key, o: o}
 	s.trust.Set(o.Signers, o.Senders)
+	s.SetOfficers(o.People)
 	s.Disk.Guard(s.Dir, func(err error) { s.o.Fatal(fmt.Errorf("%w: %w", ledger.ErrFatal, err)) })
 	s.spare = disk.NewSpare(s.Disk, s.Dir)
 	s.spare.GiveWhenFull() // a start writes a little in many places
@@ -82,6 +84,18 @@ func Open(ctx context.Context, o Options) (*State, error) {
 	}
 	return s, nil
 }
+
+// SetOfficers replaces the people who may decide; nil: whoever may ask.
+func (s *State) SetOfficers(p *keys.People) {
+	if p == nil {
+		s.trust.SetOfficers(nil)
+		return
+	}
+	s.trust.SetOfficers(p)
+}
+
+// Signed says whether decisions are officers' signatures.
+func (s *State) Signed() bool { return s.trust.Officers() != nil }
 
 func (s *State) open(ctx context.Context) (err error) {
 	if s.Clock, err = clock.Open(s.Disk, filepath.Join(s.Dir, "clock"), s.o.Now); err != nil {

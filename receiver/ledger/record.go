@@ -50,6 +50,14 @@ type Inspection struct {
 	More      int       `json:"more,omitempty"` // findings beyond those
 	Files     int64     `json:"files"`          // that it looked at
 	At        time.Time `json:"at"`
+	Signers   []Signer  `json:"signers,omitempty"` // people who have signed content of it
+}
+
+// Signer is a person whose signature of content was verified.
+type Signer struct {
+	Principal string `json:"principal"`
+	Key       string `json:"key"`   // its fingerprint
+	Files     int64  `json:"files"` // that she has signed
 }
 
 // Finding is one thing that an inspector does not let pass.
@@ -59,13 +67,18 @@ type Finding struct {
 	Text   string        `json:"text"`
 }
 
-// Decision is what one person decided.
+// Decision is what one person decided. Where decisions are signatures Officer, Key, Document and Signature say who, and prove it to anybody; Who and UID are the account that brought it.
 type Decision struct {
-	Approve bool      `json:"approve"`
-	Who     string    `json:"who"` // the person's name, or uid:N
-	UID     uint32    `json:"uid"`
-	Reason  string    `json:"reason,omitempty"`
-	At      time.Time `json:"at"`
+	Approve   bool          `json:"approve"`
+	Who       string        `json:"who"` // the account's name, or uid:N
+	UID       uint32        `json:"uid"`
+	Reason    string        `json:"reason,omitempty"`
+	At        time.Time     `json:"at"`
+	Officer   string        `json:"officer,omitempty"`   // principal in the file of officers
+	Key       string        `json:"key,omitempty"`       // its fingerprint
+	Override  bundle.Reason `json:"override,omitempty"`  // the reason for which the bundle is flagged, approved all the same
+	Document  string        `json:"document,omitempty"`  // the exact text that was signed (bundle.Decision)
+	Signature string        `json:"signature,omitempty"` // armored
 }
 
 // Delivery is what is known of a bundle's way to one destination.

@@ -2,6 +2,7 @@ package release
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -25,6 +26,7 @@ const (
 	CauseRejected                  // a person has rejected it
 	CauseRepeated                  // this person has approved it already, and somebody else is needed
 	CauseDelivery                  // its delivery has begun, or a destination has it
+	CauseOfficer                   // who decides may not, or not this
 	CauseText                      // the reason is missing, too long or not plain text
 )
 
@@ -40,28 +42,46 @@ func refuse(c Cause, format string, args ...any) *Refusal {
 	return &Refusal{Cause: c, Text: fmt.Sprintf(format, args...)}
 }
 
+// Rules are what a tenant asks for.
+type Rules struct {
+	Mode     Mode
+	Signed   bool                       // decisions are officers' signatures, and what is none does not count
+	Override bool                       // what is flagged may be released, by people who say that they know for what
+	Separate bool                       // who sent or signed the content does not release it
+	Counts   func(ledger.Decision) bool // whether an approval that was given earlier still counts; nil: all do
+}
+
 // Automatic says whether a bundle is released without anybody's decision.
 func Automatic(mode Mode, r *ledger.Record) bool {
-	return mode == ModeAutomatic && approvable(r) == nil
+	return mode == ModeAutomatic && Rules{}.approvable(r, "") == nil
 }
 
 // Decide says which state a bundle gets by a new decision d, beside those in r. The state is r's own when more people are needed. A *Refusal says why d does not
 // stand. r is not changed: Apply does that.
-func Decide(mode Mode, r *ledger.Record, d ledger.Decision) (ledger.State, error) {
+func (rules Rules) Decide(r *ledger.Record, d ledger.Decision) (ledger.State, error) {
 	if err := checkText(d.Reason); err != nil {
 		return r.State, err
+	}
+	if rules.Signed && d.Officer == "" {
+		return r.State, refuse(CauseOfficer, "decisions are officers' signatures here, and this is none")
 	}
 	if !d.Approve {
 		return decideReject(r, d)
 	}
-	if err := approvable(r); err != nil {
+	if err := rules.approvable(r, d.Override); err != nil {
 		return r.State, err
 	}
-	people := approvers(r)
-	repeated := people[person(d)]
-	people[person(d)] = true
+	if d.Override != "" && strings.TrimSpace(d.Reason) == "" {
+		return r.State, refuse(CauseText, "to release what is flagged needs a reason: --reason TEXT")
+	}
+	if why := rules.same(r, d); why != "" {
+		return r.State, refuse(CauseOfficer, "%s: somebody else has to release it", why)
+	}
+	people := rules.approvals(r, d.Override)
+	all := distinct(append(people, d))
+	repeated := len(all) == len(people)
 	switch {
-	case len(people) >= mode.People(): // also where the tenant needs fewer people than it did
+	case len(all) >= rules.Mode.People(): // also where the tenant needs fewer people than it did
 		return ledger.Approved, nil
 	case repeated:
 		return r.State, refuse(CauseRepeated, "you have approved it already: somebody else has to as well")
@@ -69,13 +89,32 @@ func Decide(mode Mode, r *ledger.Record, d ledger.Decision) (ledger.State, error
 	return r.State, nil
 }
 
+// same is why the one who decides is one who has sent the bundle, or signed what is in it; empty where that is allowed, or not so.
+func (rules Rules) same(r *ledger.Record, d ledger.Decision) string {
+	switch {
+	case !rules.Separate:
+		return ""
+	case d.Officer == string(r.Sender) || d.Key != "" && d.Key == r.Key:
+		return fmt.Sprintf("%s has sent it", d.Officer)
+	}
+	for _, n := range r.Inspections {
+		for _, s := range n.Signers {
+			if s.Principal == d.Officer || d.Key != "" && s.Key == d.Key {
+				return fmt.Sprintf("%s has signed its content", d.Officer)
+			}
+		}
+	}
+	return ""
+}
+
 // Apply makes the decision part of the record, with the state that follows from it. Refused, the record is unchanged.
-func Apply(mode Mode, r *ledger.Record, d ledger.Decision) error {
-	next, err := Decide(mode, r, d)
+func (rules Rules) Apply(r *ledger.Record, d ledger.Decision) error {
+	next, err := rules.Decide(r, d)
 	if err != nil {
 		return err
 	}
-	if !d.Approve || !approvers(r)[person(d)] {
+	people := rules.approvals(r, d.Override)
+	if !d.Approve || len(distinct(append(people, d))) > len(people) {
 		r.Decisions = append(r.Decisions, d)
 	}
 	r.State = next
@@ -103,12 +142,35 @@ func GiveUp(r *ledger.Record, d ledger.Decision) error {
 }
 
 // Missing is how many more persons must approve a bundle before it is released.
-func Missing(mode Mode, r *ledger.Record) int {
-	return max(0, mode.People()-len(approvers(r)))
+func (rules Rules) Missing(r *ledger.Record) int {
+	return max(0, rules.Mode.People()-len(rules.approvals(r, Flagged(r))))
+}
+
+// Flagged is the reason for which a bundle is flagged, or "".
+func Flagged(r *ledger.Record) bundle.Reason {
+	if r.Verdict == nil || *r.Verdict != ledger.Flagged || r.Reason == nil {
+		return ""
+	}
+	return bundle.Reason(*r.Reason)
+}
+
+// overridden judges a bundle that is flagged, or an approval that says that it is.
+func (rules Rules) overridden(r *ledger.Record, override bundle.Reason) error {
+	why := Flagged(r)
+	switch {
+	case !rules.Override:
+		return refuse(CauseVerdict, "its verdict is flagged (%s): only what is clean can be approved", why)
+	case override == "":
+		return refuse(CauseVerdict, "its verdict is flagged (%s): show says what was found, and --override with --reason releases it all the same", why)
+	case override != why || why == "":
+		return refuse(CauseVerdict, "it is flagged for %s, and the approval speaks of %s", why, override)
+	}
+	return nil
 }
 
 // approvable returns nil for a bundle whose only open question is who says yes.
-func approvable(r *ledger.Record) error {
+func (rules Rules) approvable(r *ledger.Record, override bundle.Reason) error {
+	flagged := r.Verdict != nil && *r.Verdict == ledger.Flagged
 	switch {
 	case r.State == ledger.Approved || r.State == ledger.Imported:
 		return refuse(CauseState, "it is %s already", r.State)
@@ -116,11 +178,13 @@ func approvable(r *ledger.Record) error {
 		return refuse(CauseState, "it is %s: only what is quarantined can be approved", state(r))
 	case r.Manifest == nil:
 		return refuse(CauseState, "it was never verified")
-	case r.Verdict != nil && *r.Verdict == ledger.Flagged:
-		return refuse(CauseVerdict, "its verdict is flagged: only what is clean can be approved")
-	case holding(r) != "":
+	case flagged && rules.overridden(r, override) != nil:
+		return rules.overridden(r, override)
+	case !flagged && override != "":
+		return refuse(CauseVerdict, "it is not flagged: approve it without --override")
+	case !flagged && holding(r) != "":
 		return refuse(CauseHeld, "it is held: %s", holding(r))
-	case r.Verdict == nil || *r.Verdict != ledger.Clean:
+	case !flagged && (r.Verdict == nil || *r.Verdict != ledger.Clean):
 		return refuse(CauseVerdict, "its verdict is %s: only what is clean can be approved", verdict(r))
 	}
 	for _, d := range r.Decisions {
@@ -171,21 +235,39 @@ func decideReject(r *ledger.Record, d ledger.Decision) (ledger.State, error) {
 	return ledger.Rejected, nil
 }
 
-// approvers is the set of persons who have approved.
-func approvers(r *ledger.Record) map[string]bool {
-	set := make(map[string]bool)
+// approvals are those that count for releasing a bundle that is flagged for a reason, or clean, one of each person.
+func (rules Rules) approvals(r *ledger.Record, flagged bundle.Reason) []ledger.Decision {
+	var all []ledger.Decision
 	for _, d := range r.Decisions {
-		if d.Approve {
-			set[person(d)] = true
+		if d.Approve && d.Override == flagged && (!rules.Signed || d.Officer != "") && (rules.Counts == nil || rules.Counts(d)) && rules.same(r, d) == "" {
+			all = append(all, d)
 		}
 	}
-	return set
+	return distinct(all)
 }
 
-// person tells people apart. The name is for reading: two accounts of one name are two uids, and one uid under two names is one person.
-func person(d ledger.Decision) string { return "uid:" + strconv.FormatUint(uint64(d.UID), 10) }
+// distinct leaves of decisions one of each person: whoever shares a name, or a key, with an earlier one is no other person.
+func distinct(all []ledger.Decision) (of []ledger.Decision) {
+	for _, d := range all {
+		if !slices.ContainsFunc(of, func(e ledger.Decision) bool { return person(d) == person(e) || d.Key != "" && d.Key == e.Key }) {
+			of = append(of, d)
+		}
+	}
+	return of
+}
+
+// person tells people apart: officers by their principal, else accounts by their uid. An account's name is for reading: two of one name are two uids, and one uid under two names is one person.
+func person(d ledger.Decision) string {
+	if d.Officer != "" {
+		return "officer:" + d.Officer
+	}
+	return "uid:" + strconv.FormatUint(uint64(d.UID), 10)
+}
 
 func who(d ledger.Decision) string {
+	if d.Officer != "" {
+		return d.Officer
+	}
 	if d.Who == "" {
 		return person(d)
 	}

@@ -83,7 +83,7 @@ func TestNoWayToApprovedSkipsAStep(t *testing.T) {
 								for _, e := range h {
 									distinct[e.UID] = true
 								}
-								next, err := Decide(mode, r, d)
+								next, err := Rules{Mode: mode}.Decide(r, d)
 								want := ready && d.Approve && len(distinct) >= map[Mode]int{ModeOne: 1, ModeTwo: 2, ModeAutomatic: 1}[mode]
 								if got := next == ledger.Approved && err == nil; got != want {
 									t.Fatalf("%s: state %q verdict %q reason %q verified %v history %v: %+v gives %q, %v", mode, s, v, reason, verified, h, d, next, err)
@@ -117,7 +117,7 @@ func TestEveryWalkEndsAsTheFirstFinalDecisionSays(t *testing.T) {
 			r := fresh()
 			for i, d := range h {
 				before := r.State
-				if err := Apply(mode, r, d); err != nil {
+				if err := (Rules{Mode: mode}).Apply(r, d); err != nil {
 					continue
 				}
 				if before == ledger.Rejected || before == ledger.Approved && d.Approve {
@@ -141,7 +141,7 @@ func TestEveryWalkEndsAsTheFirstFinalDecisionSays(t *testing.T) {
 				t.Fatalf("%s: %v: no reason is kept: %+v", mode, h, r)
 			case r.State == ledger.Approved && len(voters) < mode.People():
 				t.Fatalf("%s: %v: approved by %d", mode, h, len(voters))
-			case r.State == ledger.Quarantined && Missing(mode, r) == 0:
+			case r.State == ledger.Quarantined && (Rules{Mode: mode}).Missing(r) == 0:
 				t.Fatalf("%s: %v: nobody is missing and it is still held", mode, h)
 			}
 		}
@@ -190,7 +190,7 @@ func TestARefusalSaysWhy(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			before := fmt.Sprintf("%+v", *row.r)
-			err := Apply(row.mode, row.r, row.d)
+			err := Rules{Mode: row.mode}.Apply(row.r, row.d)
 			var refusal *Refusal
 			if !errors.As(err, &refusal) || refusal.Cause != row.cause || !strings.Contains(refusal.Text, row.text) {
 				t.Errorf("got %#v", err)
@@ -220,7 +220,7 @@ func TestWhatIsAllowed(t *testing.T) {
 		{"a reason with names of people", ModeOne, fresh(), ledger.Decision{UID: 1, Reason: "vu par Zoë 👩‍👩‍👧 « ok »\net\u00a0voilà"}, ledger.Rejected},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			if got, err := Decide(row.mode, row.r, row.d); got != row.want || err != nil {
+			if got, err := (Rules{Mode: row.mode}).Decide(row.r, row.d); got != row.want || err != nil {
 				t.Errorf("got %s, %v", got, err)
 			}
 		})

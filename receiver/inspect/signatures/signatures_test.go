@@ -1,0 +1,142 @@
+package signatures
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"crypto/sha512"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"ecluse/internal/keys"
+	"ecluse/protocol/bundle"
+)
+
+type person struct {
+	name   string
+	signer ssh.Signer
+}
+
+func newPerson(t testing.TB, name string) person {
+	t.Helper()
+	seed := sha256.Sum256([]byte(name))
+	signer, err := ssh.NewSignerFromKey(ed25519.NewKeyFromSeed(seed[:]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return person{name, signer}
+}
+
+func (p person) line(options string) string {
+	return fmt.Sprintf("%s %s%s", p.name, options, ssh.MarshalAuthorizedKey(p.signer.PublicKey()))
+}
+
+func (p person) sign(t testing.TB, namespace, text string) string {
+	t.Helper()
+	s, err := p.signer.Sign(nil, bundle.SignedData(namespace, sha512.Sum512([]byte(text))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(bundle.Armor(bundle.MarshalSignature(p.signer.PublicKey(), namespace, s)))
+}
+
+func sumsOf(files map[string]string) string {
+	var b bytes.Buffer
+	for _, name := range slices.Sorted(func(yield func(string) bool) {
+		for n := range files {
+			if !yield(n) {
+				return
+			}
+		}
+	}) {
+		fmt.Fprintf(&b, "%x  %s\n", sha256.Sum256([]byte(files[name])), name)
+	}
+	return b.String()
+}
+
+// Each row is an item, what is asked, and what must be said of it.
+func TestAnItemIsHeldAgainstWhatPeopleHaveSigned(t *testing.T) {
+	alice, bob, carol, stranger, late := newPerson(t, "alice"), newPerson(t, "bob"), newPerson(t, "carol"), newPerson(t, "stranger"), newPerson(t, "late")
+	people, err := keys.ParsePeople([]byte(alice.line(`namespaces="file" `) + bob.line("") + carol.line(`namespaces="release@ecluse" `) + late.line(`valid-before="20200101Z" `)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	one, two := Rule{Need: 1}, Rule{Need: 2}
+	short := strings.NewReplacer(string(bundle.ReasonSignatureMissing), "missing", string(bundle.ReasonSignatureContent), "content")
+	const tar, csv = "the tar", "the csv"
+	list := sumsOf(map[string]string{"u.tar": tar, "d/x.csv": csv, "not here": "x"})
+	for _, row := range []struct {
+		name  string
+		rule  Rule
+		files map[string]string
+		want  string // reason and path of each finding
+		who   string
+	}{
+		{"signed", one, map[string]string{"i/u.tar": tar, "i/u.tar.sig": alice.sign(t, "file", tar)}, "", "alice 1"},
+		{"by two", two, map[string]string{"i/u.tar": tar, "i/u.tar.sig": alice.sign(t, "file", tar), "i/u.tar.bob.sig": bob.sign(t, "file", tar)}, "", "alice 1, bob 1"},
+		{"by one twice", two, map[string]string{"i/u.tar": tar, "i/u.tar.sig": alice.sign(t, "file", tar), "i/u.tar.bob.sig": alice.sign(t, "file", tar)}, "missing i/u.tar", "alice 1"},
+		{"not signed", one, map[string]string{"i/u.tar": tar}, "missing i/u.tar", ""},
+		{"one of two files", one, map[string]string{"i/u.tar": tar, "i/u.tar.sig": alice.sign(t, "file", tar), "i/x": "x"}, "missing i/x", "alice 1"},
+		{"of another file", one, map[string]string{"i/u.tar": tar, "i/u.tar.sig": alice.sign(t, "file", csv)}, "content i/u.tar.sig, missing i/u.tar", ""},
+		{"one holds, one does not", one, map[string]string{"i/u.tar": tar, "i/u.tar.sig": alice.sign(t, "file", tar), "i/u.tar.b.sig": bob.sign(t, "file", csv)}, "content i/u.tar.b.sig", "alice 1"},
+		{"a stranger's", one, map[string]string{"i/u.tar": tar, "i/u.tar.sig": stranger.sign(t, "file", tar)}, "missing i/u.tar", ""},
+		{"a stranger's beside hers", one, map[string]string{"i/u.tar": tar, "i/u.tar.sig": stranger.sign(t, "file", tar), "i/u.tar.alice.sig": alice.sign(t, "file", tar)}, "", "alice 1"},
+		{"in another namespace", one, map[string]string{"i/u.tar": tar, "i/u.tar.sig": alice.sign(t, "git", tar)}, "missing i/u.tar, missing i/u.tar.sig", ""},
+		{"by one who may sign other things", one, map[string]string{"i/u.tar": tar, "i/u.tar.sig": carol.sign(t, "file", tar)}, "missing i/u.tar", ""},
+		{"by one whose time is over", one, map[string]string{"i/u.tar": tar, "i/u.tar.sig": late.sign(t, "file", tar)}, "missing i/u.tar", ""},
+		{"by one who is not asked for", Rule{1, []string{"bob"}}, map[string]string{"i/u.tar": tar, "i/u.tar.sig": alice.sign(t, "file", tar)}, "missing i/u.tar", ""},
+		{"a list", one, map[string]string{"i/u.tar": tar, "i/d/x.csv": csv, "i/SHA256SUMS": list, "i/SHA256SUMS.sig": bob.sign(t, "file", list)}, "", "bob 3"},
+		{"a list by two", two, map[string]string{"i/u.tar": tar, "i/SHA256SUMS": list, "i/SHA256SUMS.sig": bob.sign(t, "file", list), "i/SHA256SUMS.alice.sig": alice.sign(t, "file", list)}, "", "alice 2, bob 2"},
+		{"a list and a signature", two, map[string]string{"i/u.tar": tar, "i/SHA256SUMS": list, "i/SHA256SUMS.sig": bob.sign(t, "file", list), "i/u.tar.sig": alice.sign(t, "file", tar)}, "missing i/SHA256SUMS", "alice 1, bob 2"},
+		{"a list that says otherwise", one, map[string]string{"i/u.tar": "another", "i/SHA256SUMS": list, "i/SHA256SUMS.sig": bob.sign(t, "file", list)}, "content i/u.tar, missing i/u.tar", "bob 1"},
+		{"a list that says otherwise of what she has signed", one, map[string]string{"i/u.tar": "another", "i/u.tar.sig": alice.sign(t, "file", "another"), "i/SHA256SUMS": list, "i/SHA256SUMS.sig": bob.sign(t, "file", list)}, "content i/u.tar", "alice 1, bob 1"},
+		{"a list that nobody has signed", one, map[string]string{"i/u.tar": tar, "i/SHA256SUMS": list}, "missing i/SHA256SUMS, missing i/u.tar", ""},
+		{"a list in a directory speaks for it alone", one, map[string]string{"i/u.tar": tar, "i/d/u.tar": tar, "i/d/SHA256SUMS": list, "i/d/SHA256SUMS.sig": bob.sign(t, "file", list)}, "missing i/u.tar", "bob 2"},
+		{"a list that leads out", one, map[string]string{"i/u.tar": tar, "i/d/SHA256SUMS": sumsOf(map[string]string{"../u.tar": tar}), "i/d/SHA256SUMS.sig": bob.sign(t, "file", sumsOf(map[string]string{"../u.tar": tar}))}, "content i/d/SHA256SUMS, missing i/u.tar", "bob 1"},
+		{"a list that is none", one, map[string]string{"i/SHA256SUMS": "hello\n", "i/SHA256SUMS.sig": bob.sign(t, "file", "hello\n")}, "content i/SHA256SUMS", "bob 1"},
+		{"a signature of a signature", one, map[string]string{"i/a": tar, "i/a.sig": alice.sign(t, "file", tar), "i/a.sig.sig": bob.sign(t, "file", alice.sign(t, "file", tar))}, "", "alice 1"},
+		{"a signature of nothing", one, map[string]string{"i/a.sig": alice.sign(t, "file", tar)}, "missing i/a.sig", ""},
+		{"one file", one, map[string]string{"i": tar}, "missing i", ""},
+		{"too large for a signature", one, map[string]string{"i/a": tar, "i/a.sig": strings.Repeat("x", signatureMost+1)}, "missing i/a, missing i/a.sig", ""},
+	} {
+		tree := fstest.MapFS{}
+		for name, text := range row.files {
+			tree[name] = &fstest.MapFile{Data: []byte(text)}
+		}
+		r, err := Check(tree, "i", row.rule, people, at)
+		if err != nil {
+			t.Errorf("%s: %v", row.name, err)
+			continue
+		}
+		var found, who []string
+		for _, f := range r.Findings {
+			found = append(found, short.Replace(string(f.Reason))+" "+f.Path)
+		}
+		for _, s := range r.Signers {
+			who = append(who, fmt.Sprint(s.Principal, " ", s.Files))
+		}
+		if got := strings.Join(found, ", "); got != row.want {
+			t.Errorf("%s: found %q, want %q", row.name, got, row.want)
+		}
+		if got := strings.Join(who, ", "); got != row.who {
+			t.Errorf("%s: signed by %q, want %q", row.name, got, row.who)
+		}
+	}
+}
+
+func FuzzParseSum(f *testing.F) {
+	f.Add(strings.Repeat("0", 64) + "  a")
+	f.Add(`\` + strings.Repeat("f", 64) + ` *a\\b\n`)
+	f.Fuzz(func(t *testing.T, line string) {
+		if _, name, err := parseSum(line); err == nil && (name == "" || name[0] == '/' || slices.Contains(strings.Split(name, "/"), "..")) {
+			t.Errorf("%q gives %q", line, name)
+		}
+	})
+}
