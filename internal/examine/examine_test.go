@@ -181,7 +181,7 @@ func escape() int {
 	if err != nil {
 		return 2
 	}
-	fenced, err := fence(j.Root, j.Scratch, 1<<20)
+	fenced, err := fenceIn(j.Root, j.Scratch, 1<<20)
 	if err != nil || !fenced {
 		fmt.Fprintln(os.Stderr, "no fence:", err)
 		return 2

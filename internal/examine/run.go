@@ -133,7 +133,7 @@ func child(in io.Reader, out io.Writer) error {
 		return err
 	}
 	defer root.Close()
-	fenced, err := fence(job.Root, job.Scratch, job.Room)
+	fenced, err := fenceIn(job.Root, job.Scratch, job.Room)
 	if err != nil {
 		return fmt.Errorf("fence: %w", err)
 	}

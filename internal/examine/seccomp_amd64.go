@@ -1,6 +1,0 @@
-package examine
-
-import "golang.org/x/sys/unix"
-
-// alsoDenied are older calls for the same, which other architectures do not have.
-var alsoDenied = []uint32{unix.SYS_FORK, unix.SYS_VFORK, unix.SYS_CHOWN, unix.SYS_LCHOWN, unix.SYS_CHMOD, unix.SYS_UTIME, unix.SYS_UTIMES, unix.SYS_FUTIMESAT}

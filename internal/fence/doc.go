@@ -1,0 +1,5 @@
+// Package fence takes from a process what it does not need, for good: system calls (seccomp), capabilities, and by landlock the file system but for what it is given.
+//
+// Two kinds of process are fenced in: one that works alone (Alone: it starts nothing, and reaches nobody), and one that becomes a program of somebody else (Group: it starts others, but none of them leaves
+// its process group, so that all end together).
+package fence

@@ -1,0 +1,5 @@
+//go:build !amd64
+
+package fence
+
+var alsoDenied, alsoChanges []uint32
