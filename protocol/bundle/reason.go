@@ -80,6 +80,9 @@ const (
 	ReasonNotInspected          Reason = "not-inspected"
 	ReasonInspection            Reason = "inspection"
 	ReasonInspector             Reason = "inspector"
+	ReasonMalware               Reason = "malware"
+	ReasonInspectorFinding      Reason = "inspector-finding"
+	ReasonInspectorLimit        Reason = "inspector-limit"
 	ReasonPolicyName            Reason = "policy-name"
 	ReasonPolicySize            Reason = "policy-size"
 	ReasonPolicyCount           Reason = "policy-count"
@@ -188,6 +191,9 @@ var reasons = [...]struct {
 	{ReasonNotInspected, "bundle", "no inspector is configured"},
 	{ReasonInspection, "bundle", "held: it is not inspected yet"},
 	{ReasonInspector, "bundle", "held: an inspector failed, and is asked again"},
+	{ReasonMalware, "bundle", "flagged: an inspector knows it as malicious"},
+	{ReasonInspectorFinding, "bundle", "flagged: a command of the site does not let it in"},
+	{ReasonInspectorLimit, "bundle", "flagged: beyond what an inspector looks into"},
 	{ReasonPolicyName, "bundle", "flagged: a name that the tenant does not let in"},
 	{ReasonPolicySize, "bundle", "flagged: a file, or all of them, larger than allowed"},
 	{ReasonPolicyCount, "bundle", "flagged: more files than allowed"},
