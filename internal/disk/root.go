@@ -47,6 +47,9 @@ func (r *Root) Name() string { return r.r.Name() }
 // Close closes the directory.
 func (r *Root) Close() error { return r.r.Close() }
 
+// FS gives the directory for reading. A probe does not see what is read through it.
+func (r *Root) FS() fs.FS { return r.r.FS() }
+
 // OpenRoot opens a directory below.
 func (r *Root) OpenRoot(name string) (below *Root, err error) {
 	err = r.do(Op{Kind: Open, Flag: os.O_RDONLY}, name, func() error {

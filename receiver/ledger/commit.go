@@ -84,7 +84,10 @@ func (l *Ledger) stage(r *request) error {
 		if err := last.follow(after); err != nil {
 			return err
 		}
-		after.Bundle, after.Changed = r.id, l.now().UTC()
+		after.Bundle = r.id
+		if last == nil || last.State != Imported { // what is said of that later does not have it kept for longer
+			after.Changed = l.now().UTC()
+		}
 		last = after
 	}
 	if after.State.Stored() {

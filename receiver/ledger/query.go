@@ -152,6 +152,16 @@ func (l *Ledger) InState(ctx context.Context, s State) ([]bundle.ID, error) {
 	return l.ids(ctx, `SELECT bundle FROM bundles WHERE state = ? ORDER BY received, bundle`, string(s))
 }
 
+// FlaggedAway returns the bundles that were delivered, or are about to be, and that an inspector flags.
+func (l *Ledger) FlaggedAway(ctx context.Context) ([]bundle.ID, error) {
+	approved, err := l.InState(ctx, Approved)
+	if err != nil {
+		return nil, err
+	}
+	imported, err := l.ids(ctx, `SELECT bundle FROM bundles WHERE state = 'imported' AND verdict = 'flagged'`)
+	return append(approved, imported...), err
+}
+
 // Older returns some of the bundles in a state that changed last before a time, the oldest first.
 func (l *Ledger) Older(ctx context.Context, s State, before time.Time) ([]bundle.ID, error) {
 	return l.ids(ctx, `SELECT bundle FROM bundles WHERE state = ? AND changed < ? ORDER BY changed LIMIT 1000`, string(s), before.UnixNano())

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"slices"
 	"time"
 
 	"ecluse/protocol/bundle"
@@ -43,14 +44,18 @@ func (r *Record) Held() bool { return r.Manifest != nil }
 
 // Inspection is what one inspector said of a bundle: the evidence for its verdict.
 type Inspection struct {
-	Inspector string    `json:"inspector"`
-	Version   string    `json:"version"` // of the rules or signatures by which it judged
-	Verdict   Verdict   `json:"verdict"`
-	Findings  []Finding `json:"findings,omitempty"`
-	More      int       `json:"more,omitempty"` // findings beyond those
-	Files     int64     `json:"files"`          // that it looked at
-	At        time.Time `json:"at"`
-	Signers   []Signer  `json:"signers,omitempty"` // people who have signed content of it
+	Inspector string     `json:"inspector"`
+	Rules     string     `json:"rules,omitempty"`  // what the configuration said of it, by a sum; of the tenant's own rules the version says that
+	Version   string     `json:"version"`          // of the rules or signatures by which it judged
+	Signed    *time.Time `json:"signed,omitempty"` // when those signatures were made, where it says so
+	Verdict   Verdict    `json:"verdict"`
+	Findings  []Finding  `json:"findings,omitempty"`
+	More      int        `json:"more,omitempty"` // findings beyond those
+	Files     int64      `json:"files"`          // that it looked at
+	At        time.Time  `json:"at"`
+	Took      float64    `json:"took_seconds,omitempty"`
+	Signers   []Signer   `json:"signers,omitempty"` // people who have signed content of it
+	Seen      *Sight     `json:"seen,omitempty"` // of what was flagged when it was delivered already
 }
 
 // Signer is a person whose signature of content was verified.
@@ -58,6 +63,31 @@ type Signer struct {
 	Principal string `json:"principal"`
 	Key       string `json:"key"`   // its fingerprint
 	Files     int64  `json:"files"` // that she has signed
+}
+
+// Sight is that a person has seen something that somebody has to deal with.
+type Sight struct {
+	Who string    `json:"who"`
+	UID uint32    `json:"uid"`
+	At  time.Time `json:"at"`
+}
+
+// Unseen is the first inspection that flags what was delivered already, and that nobody has seen; nil for none.
+func (r *Record) Unseen() *Inspection {
+	if r.State != Imported && (r.State != Approved || !r.Begun()) {
+		return nil
+	}
+	for i := range r.Inspections {
+		if n := &r.Inspections[i]; n.Verdict == Flagged && n.Seen == nil {
+			return n
+		}
+	}
+	return nil
+}
+
+// Begun says that a delivery has begun, or has ended: what is to be delivered may stand at a destination.
+func (r *Record) Begun() bool {
+	return slices.ContainsFunc(r.Deliveries, func(d Delivery) bool { return d.Done != nil || d.Name != "" })
 }
 
 // Finding is one thing that an inspector does not let pass.
@@ -100,6 +130,9 @@ func (r *Record) clone() *Record {
 	c.Inspections = append([]Inspection(nil), r.Inspections...) // what is in one never changes
 	c.Decisions = append([]Decision(nil), r.Decisions...)
 	c.Deliveries = append([]Delivery(nil), r.Deliveries...)
+	for i, n := range c.Inspections {
+		c.Inspections[i].Seen = copied(n.Seen)
+	}
 	for i, d := range c.Deliveries {
 		c.Deliveries[i].Done = copied(d.Done)
 	}

@@ -30,7 +30,7 @@ var next = map[State][]State{
 	Receiving:   {Damaged, Quarantined, Refused, Abandoned},
 	Damaged:     {Receiving, Quarantined, Refused, Abandoned},
 	Quarantined: {Approved, Rejected, Refused},
-	Approved:    {Imported, Rejected, Refused},
+	Approved:    {Imported, Rejected, Refused, Quarantined}, // back, where an inspector flags it before it is delivered
 	Imported:    {},
 	Rejected:    {},
 	Abandoned:   {},
@@ -59,9 +59,9 @@ func (s State) Stored() bool {
 }
 
 // follow returns an error unless to may follow s. A state may follow itself: its reason or verdict changes. One that was refused at its offer learns its sequence later, so
-// that it does not count as missing.
+// that it does not count as missing; what was imported is looked at again.
 func (s State) follow(to State) error {
-	if s == to && s != "" && (!s.Ended() || s == Refused) || slices.Contains(next[s], to) {
+	if s == to && s != "" && (!s.Ended() || s == Refused || s == Imported) || slices.Contains(next[s], to) {
 		return nil
 	}
 	return &StateError{From: s, To: to}
