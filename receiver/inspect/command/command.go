@@ -1,0 +1,177 @@
+package command
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ecluse/receiver/inspect"
+)
+
+// Command is a program that looks at items.
+type Command struct {
+	Self    []string // our own program, and what makes it call Confine with one more argument
+	Command []string // the site's, by its absolute path, and its arguments
+	Read    []string // what it may read beside the item and the system
+	Network bool
+	Scratch string // where it works while no item is at hand; it is made
+}
+
+const (
+	answerMost = 1 << 20 // bytes of an answer
+	talkMost   = 4 << 10 // of what it says beside
+	roomToTry  = 16 << 20
+)
+
+// Ready implements inspect.Inspector: the program looks at an empty directory, and says its version.
+func (c *Command) Ready(ctx context.Context) (inspect.Version, error) {
+	if err := os.MkdirAll(c.Scratch, 0o700); err != nil {
+		return inspect.Version{}, err
+	}
+	empty, err := os.MkdirTemp(c.Scratch, "empty-")
+	if err != nil {
+		return inspect.Version{}, err
+	}
+	defer os.RemoveAll(empty)
+	answer, err := c.run(ctx, empty, c.Scratch, roomToTry)
+	if err != nil {
+		return inspect.Version{}, err
+	}
+	if len(answer.Findings) > 0 {
+		return inspect.Version{}, &inspect.UntrustedError{Text: "it finds something in an empty directory: " + answer.Findings[0].Text}
+	}
+	return answer.Version, nil
+}
+
+// Look implements inspect.Inspector.
+func (c *Command) Look(ctx context.Context, item inspect.Item) (*inspect.Answer, error) {
+	answer, err := c.run(ctx, filepath.Join(item.Dir, item.Name), item.Scratch, item.Room)
+	if err != nil {
+		return nil, err
+	}
+	err = fs.WalkDir(item.Files, item.Name, func(_ string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() {
+			answer.Files++
+		}
+		return err
+	})
+	return answer, err
+}
+
+// run has the program look at one path.
+func (c *Command) run(ctx context.Context, path, scratch string, room int64) (*inspect.Answer, error) {
+	j := job{Command: c.Command, Item: path, Room: room, Read: c.Read, Network: c.Network}
+	var err error
+	if j.Scratch, err = os.MkdirTemp(scratch, "run-"); err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(j.Scratch)
+	if unix.Geteuid() == 0 {
+		if j.User, err = nobody(j.Scratch); err != nil {
+			return nil, err
+		}
+	}
+	text, err := json.Marshal(j)
+	if err != nil {
+		return nil, err
+	}
+	answer, talk := &bounded{most: answerMost}, &bounded{most: talkMost}
+	cmd := exec.Command(c.Self[0], append(c.Self[1:len(c.Self):len(c.Self)], string(text))...)
+	cmd.Env = []string{"GOTRACEBACK=none"}
+	cmd.Dir = "/"
+	cmd.Stdout, cmd.Stderr = answer, talk
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.WaitDelay = 5 * time.Second
+	err = group(ctx, cmd)
+	switch {
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case err != nil:
+		return nil, fmt.Errorf("it ended: %w%s", err, talk.said())
+	case answer.over:
+		return nil, fmt.Errorf("it said more than %d bytes", answerMost)
+	}
+	a, err := parse(answer.b.Bytes())
+	if err != nil {
+		return nil, fmt.Errorf("read its answer: %w", err)
+	}
+	return a, nil
+}
+
+// group runs a command to its end, or to that of ctx. Whatever of its process group is left then ends as well: the group keeps its number until the command is waited for.
+func group(ctx context.Context, cmd *exec.Cmd) error {
+	runtime.LockOSThread() // the child ends with the thread that started it
+	defer runtime.UnlockOSThread()
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	pid := cmd.Process.Pid
+	killed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		_ = unix.Kill(-pid, unix.SIGKILL)
+		close(killed)
+	})
+	for {
+		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	if !stop() {
+		<-killed // before the number is given free
+	}
+	_ = unix.Kill(-pid, unix.SIGKILL)
+	return cmd.Wait()
+}
+
+// Numbers that no user has, where there are so many, and one that nobody has anywhere.
+const (
+	strangers = 0x70000000
+	lastUser  = 65534
+)
+
+// nobody gives a directory to a number that no user has.
+func nobody(dir string) (id int, err error) {
+	for _, id := range []int{strangers + rand.IntN(1<<24), lastUser} {
+		if err = os.Chown(dir, id, id); err == nil {
+			return id, nil
+		}
+	}
+	return 0, err
+}
+
+// bounded keeps the beginning of what is written.
+type bounded struct {
+	b    bytes.Buffer
+	most int
+	over bool
+}
+
+func (w *bounded) Write(p []byte) (int, error) {
+	n := min(len(p), w.most-w.b.Len())
+	w.over = w.over || n < len(p)
+	w.b.Write(p[:n])
+	return len(p), nil
+}
+
+// said is the last line of what it told.
+func (w *bounded) said() string {
+	text := strings.TrimSpace(w.b.String())
+	if text == "" {
+		return ""
+	}
+	return ": " + text[strings.LastIndexByte(text, '\n')+1:]
+}

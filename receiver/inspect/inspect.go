@@ -1,0 +1,119 @@
+package inspect
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"ecluse/internal/policy"
+	"ecluse/protocol/bundle"
+	"ecluse/receiver/ledger"
+)
+
+// Item is what is looked at: one file, or one directory tree.
+type Item struct {
+	Dir   string // that holds it
+	Name  string
+	Files fs.FS // Dir, out of which no name leads
+	Bytes int64
+
+	Scratch string // a directory for what inspectors work with
+	Room    int64  // bytes that one may put there
+}
+
+// Version is what an inspector judges by.
+type Version struct {
+	Text   string
+	Signed *time.Time // when its signatures were made; nil where it does not say
+}
+
+// Answer is what an inspector says. Without findings it is clean.
+type Answer struct {
+	Version  Version
+	Findings []ledger.Finding
+	More     int   // findings beyond those
+	Files    int64 // that it looked at
+}
+
+// Inspector looks at items. An error says that nothing is known of the item.
+type Inspector interface {
+	// Ready says by what it judges now. It tries the inspector first, where that can be done.
+	Ready(ctx context.Context) (Version, error)
+	Look(ctx context.Context, item Item) (*Answer, error)
+}
+
+// Asked is an inspector that a tenant requires.
+type Asked struct {
+	Step
+	Timeout   time.Duration // see TimeFor
+	Inspector Inspector
+}
+
+// perSecond is what an inspector is given a second more for, in bytes: archives take longer than what they are made of.
+const perSecond = 10 << 20
+
+// TimeFor is how long an item may be looked at. Who takes all of it holds up the others of its tenant.
+func TimeFor(base time.Duration, bytes int64) time.Duration {
+	return base + time.Duration(bytes/perSecond)*time.Second
+}
+
+// What evidence keeps: it stands in a record, which is written often, and an inspector says what it likes.
+const (
+	FindingsMost = 20
+	textMost     = 400 // bytes of a path, a text or a version
+)
+
+// Ask has the inspector look at an item, within its time, and makes evidence of what it says.
+func (a *Asked) Ask(ctx context.Context, item Item, now func() time.Time) (*ledger.Inspection, error) {
+	limit := TimeFor(a.Timeout, item.Bytes)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("it took longer than %v", limit))
+	defer cancel()
+	at := now().UTC()
+	began := time.Now()
+	answer, err := a.Inspector.Look(ctx, item)
+	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return nil, fmt.Errorf("%s: %w", a.Name, err)
+	}
+	return a.evidence(answer, at, time.Since(began)), nil
+}
+
+func (a *Asked) evidence(answer *Answer, at time.Time, took time.Duration) *ledger.Inspection {
+	n := &ledger.Inspection{
+		Inspector: a.Name, Rules: a.Rules, Version: policy.Cut(answer.Version.Text, textMost), Signed: answer.Version.Signed, Verdict: ledger.Clean,
+		More: answer.More, Files: answer.Files, At: at, Took: took.Seconds(),
+	}
+	for i, f := range answer.Findings {
+		n.Verdict = ledger.Flagged
+		if i >= FindingsMost {
+			n.More += len(answer.Findings) - i
+			break
+		}
+		n.Findings = append(n.Findings, ledger.Finding{Reason: f.Reason, Path: policy.Cut(f.Path, textMost), Text: policy.Cut(f.Text, textMost)})
+	}
+	return n
+}
+
+// RulesOf names what a configuration says of an inspector: two that differ have different names.
+func RulesOf(says any) string {
+	text, err := json.Marshal(says)
+	if err != nil {
+		panic("inspect: internal error: " + err.Error())
+	}
+	sum := sha256.Sum256(text)
+	return "config " + hex.EncodeToString(sum[:8])
+}
+
+// finding is what a scanner of streams found.
+func (f *Found) finding(path string) ledger.Finding {
+	if f.Limit {
+		return ledger.Finding{Reason: bundle.ReasonInspectorLimit, Path: path, Text: f.Text}
+	}
+	return ledger.Finding{Reason: bundle.ReasonMalware, Path: path, Text: f.Text}
+}

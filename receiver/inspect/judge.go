@@ -1,0 +1,59 @@
+package inspect
+
+import (
+	"ecluse/receiver/ledger"
+)
+
+// Step is one that has to be asked, and by what it has to have judged for its word to count.
+type Step struct {
+	Name    string
+	Rules   string // what the configuration says of it (RulesOf)
+	Version string // the one version whose word counts; "": any. A tenant's own rules have one, signatures grow older every day
+}
+
+// Counts says whether evidence is this step's, by what the configuration says now.
+func (s *Step) Counts(n *ledger.Inspection) bool {
+	return n.Inspector == s.Name && n.Rules == s.Rules && (s.Version == "" || n.Version == s.Version)
+}
+
+// Word is what evidence says of a bundle.
+type Word uint8
+
+// The words. The zero Word is Waiting: what is not known is not clean.
+const (
+	Waiting Word = iota // somebody who is required was not asked yet
+	Nobody              // nobody is required
+	Clean               // all said so
+	Flagged             // somebody did not let it pass
+)
+
+// Passes says whether nothing that inspectors say keeps a bundle from being released.
+func (w Word) Passes() bool { return w == Nobody || w == Clean }
+
+// Judge says what evidence is worth to a tenant that requires these steps; of what is flagged, by whom. Whoever flags is believed without the others.
+func Judge(required []Step, have []ledger.Inspection) (Word, *ledger.Inspection) {
+	if len(required) == 0 {
+		return Nobody, nil
+	}
+	word := Clean
+	for i := range required {
+		n := Evidence(&required[i], have)
+		switch {
+		case n == nil:
+			word = Waiting
+		case n.Verdict != ledger.Clean || len(n.Findings)+n.More > 0:
+			return Flagged, n
+		}
+	}
+	return word, nil
+}
+
+// Evidence is a step's, or nil.
+func Evidence(s *Step, have []ledger.Inspection) *ledger.Inspection {
+	for i := range have {
+		if s.Counts(&have[i]) {
+			return &have[i]
+		}
+	}
+	return nil
+}
