@@ -15,6 +15,7 @@ import (
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/assemble"
 	"ecluse/receiver/deliver"
+	"ecluse/receiver/inspect"
 	"ecluse/receiver/ledger"
 	"ecluse/receiver/release"
 )
@@ -29,7 +30,8 @@ type Tenant struct {
 	Separate     bool     // who sent or signed the content does not release it
 	Quota        int64    // bytes held at once; 0: no bound
 	Destinations []deliver.Options
-	Rules        *policy.Rules // that content is held against; nil: nobody looks inside
+	Rules        *policy.Rules    // that content is held against; nil: it is held against none
+	Inspectors   []*inspect.Asked // who have to say clean as well, in the order in which they are asked
 }
 
 // Space says what the state's disk has left.
@@ -63,6 +65,7 @@ type Chamber struct {
 	pause   func(failures int) time.Duration // before something that failed is tried again
 	verify  chan struct{}                    // a token for each whole bundle under verification
 	asked   chan struct{}                    // the same for those that somebody asked for
+	looking chan struct{}                    // a token for each inspection that somebody asked for
 	dying   sync.Once                        // see fatal
 	settled chan struct{}                    // closed by the first Recheck: what an earlier life left has been taken up
 	settle  sync.Once
@@ -80,8 +83,11 @@ type Chamber struct {
 	due      map[bundle.ID]due       // content that is to be purged one day
 	refusals refusals
 
-	outlets  map[bundle.Name]*outlet // never changes
-	lookouts *queue                  // what is to be inspected
+	unseen map[bundle.ID]bool // delivered, flagged since, and nobody has said that it was seen
+
+	outlets  map[bundle.Name]*outlet          // never changes
+	chains   map[bundle.Name][]*inspect.Asked // the same: who looks at a tenant's bundles
+	lookouts *queue                           // what is to be inspected
 }
 
 // verifyMost bounds the bundles that are verified at once because they are whole, askedMost those because somebody asked: each may hold a table of a million files. People wait for no
@@ -89,6 +95,7 @@ type Chamber struct {
 const (
 	verifyMost = 2
 	askedMost  = 1
+	lookMost   = 1 // inspections that people ask for
 )
 
 const (
@@ -99,12 +106,13 @@ const (
 // New makes a Chamber.
 func New(o Options) *Chamber {
 	c := &Chamber{
-		o: o, verify: make(chan struct{}, verifyMost), asked: make(chan struct{}, askedMost), lookouts: newQueue(), reserved: make(map[bundle.ID]reservation), heart: make(map[bundle.Name]Heart),
+		o: o, verify: make(chan struct{}, verifyMost), asked: make(chan struct{}, askedMost), looking: make(chan struct{}, lookMost), lookouts: newQueue(), reserved: make(map[bundle.ID]reservation), heart: make(map[bundle.Name]Heart),
 		verified: make(map[bundle.ID]freshness), byRename: make(map[string]bool), due: make(map[bundle.ID]due), refusals: newRefusals(), settled: make(chan struct{}), outlets: make(map[bundle.Name]*outlet),
+		unseen: make(map[bundle.ID]bool), chains: make(map[bundle.Name][]*inspect.Asked),
 		pause: func(failures int) time.Duration { return min(retryMost, retryFirst<<min(failures-1, 10)) },
 	}
 	for name, t := range o.Tenants {
-		c.outlets[name] = newOutlet(t)
+		c.outlets[name], c.chains[name] = newOutlet(t), c.chainOf(t)
 	}
 	return c
 }
@@ -117,6 +125,9 @@ func (c *Chamber) SetAssembler(a *assemble.Assembler) { c.o.Assembler = a }
 func (c *Chamber) Start(ctx context.Context) error {
 	c.ctx = ctx
 	if err := c.loadRefusals(ctx); err != nil {
+		return err
+	}
+	if err := c.loadUnseen(ctx); err != nil {
 		return err
 	}
 	approved, err := c.o.Ledger.InState(ctx, ledger.Approved)

@@ -1,6 +1,7 @@
 package chamber
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -86,8 +87,8 @@ func (c *Chamber) Decide(ctx context.Context, id bundle.ID, d ledger.Decision) (
 		if !configured {
 			return r, refused("bundle %s: tenant %q is not configured any more, so there is nowhere to deliver it to", id, r.Tenant)
 		}
-		if done, due := c.inspection(r); due && done == nil {
-			return r, refused("bundle %s is not inspected yet by the rules that its tenant has now (show %s says more)", id, id)
+		if why := c.unlooked(r); why != "" {
+			return r, refused("bundle %s: %s (show %s says more)", id, why, id)
 		}
 		if why := c.doubted(r); why != nil {
 			return r, refused("bundle %s: %v (ecluse-receiver anchor says what can be done)", id, why)
@@ -103,6 +104,9 @@ func (c *Chamber) Decide(ctx context.Context, id bundle.ID, d ledger.Decision) (
 	err = c.change(id, func(have *ledger.Record) error {
 		if err := c.rules(have.Tenant).Apply(have, d); err != nil {
 			return err
+		}
+		if d.Approve && d.Override != "" { // what is released all the same was seen
+			see(have, ledger.Sight{Who: cmp.Or(d.Officer, d.Who), UID: d.UID, At: d.At})
 		}
 		decided = *have
 		return nil

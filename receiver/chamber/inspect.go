@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -16,18 +17,18 @@ import (
 	"ecluse/internal/examine"
 	"ecluse/internal/policy"
 	"ecluse/protocol/bundle"
+	"ecluse/receiver/inspect"
 	"ecluse/receiver/ledger"
 	"ecluse/receiver/quarantine"
 	"ecluse/receiver/release"
 )
 
-// byPolicy is the name of the inspector that holds content against a tenant's rules.
-const byPolicy = "policy"
+// ByPolicy is the name of the inspector that holds content against a tenant's rules.
+const ByPolicy = "policy"
 
 const (
-	inspectMost     = 2   // bundles that are looked at at once
-	keptFindings    = 20  // in a record, which is written often
-	findingTextMost = 400 // bytes of a path or a text there: a child that was taken over says what it likes
+	inspectMost = 2               // bundles that are looked at at once
+	policyTime  = 5 * time.Minute // see inspect.TimeFor
 )
 
 // versionOf names rules: two that differ have different ones.
@@ -43,39 +44,97 @@ func versionOf(r *policy.Rules) string {
 	return "rules " + hex.EncodeToString(sum[:8])
 }
 
-// inspection is what the present rules of its tenant say of a bundle; nil: they were not asked yet. due is false where the tenant has none.
-func (c *Chamber) inspection(r *ledger.Record) (done *ledger.Inspection, due bool) {
-	t := c.o.Tenants[r.Tenant]
-	if t.Rules == nil {
-		return nil, false
-	}
-	version := versionOf(t.Rules)
-	for i := range r.Inspections {
-		if n := &r.Inspections[i]; n.Inspector == byPolicy && n.Version == version {
-			return n, true
-		}
-	}
-	return nil, true
+// byRules is the inspector that holds content against a tenant's rules, in a child of the daemon.
+type byRules struct {
+	c       *Chamber
+	rules   *policy.Rules
+	version string
 }
 
-// judge gives a quarantined bundle that nothing else holds the verdict that its inspection gave, or that it waits for one.
-func (c *Chamber) judge(r *ledger.Record) {
-	done, due := c.inspection(r)
-	switch {
-	case !due:
-		verdict(r, ledger.Clean, bundle.ReasonNotInspected, "")
-	case done == nil:
-		verdict(r, ledger.Pending, bundle.ReasonInspection, "")
-	case len(done.Findings) == 0:
-		verdict(r, ledger.Clean, "", "")
-	default:
-		first := done.Findings[0]
-		text := fmt.Sprintf("%s: %s", first.Path, first.Text)
-		if more := len(done.Findings) - 1 + done.More; more > 0 {
-			text += fmt.Sprintf("; and %d more", more)
-		}
-		verdict(r, ledger.Flagged, first.Reason, text)
+// Ready implements inspect.Inspector.
+func (b *byRules) Ready(context.Context) (inspect.Version, error) {
+	return inspect.Version{Text: b.version}, nil
+}
+
+// Look implements inspect.Inspector.
+func (b *byRules) Look(ctx context.Context, item inspect.Item) (*inspect.Answer, error) {
+	report, err := b.c.o.Inspect(ctx, examine.Job{Root: item.Dir, Item: item.Name, Scratch: item.Scratch, Room: item.Room, Rules: b.rules})
+	if err != nil {
+		return nil, err
 	}
+	if !report.Fenced {
+		b.c.o.Log.Warn("the kernel has no landlock: what looks into content can read what the daemon can", zap.String("in", item.Dir))
+	}
+	answer := &inspect.Answer{Version: inspect.Version{Text: b.version}, More: report.More, Files: report.Files}
+	for _, f := range report.Findings {
+		answer.Findings = append(answer.Findings, ledger.Finding{Reason: f.Reason, Path: f.Path, Text: f.Text})
+	}
+	return answer, nil
+}
+
+// chainOf are those that look at a tenant's bundles, in the order in which they are asked: its rules, then its inspectors.
+func (c *Chamber) chainOf(t Tenant) (chain []*inspect.Asked) {
+	if t.Rules != nil {
+		b := &byRules{c, t.Rules, versionOf(t.Rules)}
+		chain = append(chain, &inspect.Asked{Step: inspect.Step{Name: ByPolicy, Version: b.version}, Timeout: policyTime, Inspector: b})
+	}
+	return append(chain, t.Inspectors...)
+}
+
+// steps are what has to be asked of a tenant's bundles.
+func (c *Chamber) steps(tenant bundle.Name) (steps []inspect.Step) {
+	for _, a := range c.chains[tenant] {
+		steps = append(steps, a.Step)
+	}
+	return steps
+}
+
+// word is what a bundle's evidence is worth now, and who flags it.
+func (c *Chamber) word(r *ledger.Record) (inspect.Word, *ledger.Inspection) {
+	return inspect.Judge(c.steps(r.Tenant), r.Inspections)
+}
+
+// unlooked says why a bundle that is to be approved is not inspected as its tenant has it now; "" where it is. What is released although it is flagged was looked at by everybody.
+func (c *Chamber) unlooked(r *ledger.Record) string {
+	word, _ := c.word(r)
+	missing := inspect.Unasked(c.steps(r.Tenant), r.Inspections)
+	switch {
+	case word == inspect.Flagged && !flagged(r):
+		return "it is not judged yet"
+	case len(missing) > 0:
+		return "it is not inspected yet by " + strings.Join(missing, ", ") + ", as its tenant has it now"
+	}
+	return ""
+}
+
+func (c *Chamber) passes(r *ledger.Record) bool {
+	word, _ := c.word(r)
+	return word.Passes()
+}
+
+// judge gives a bundle that nothing else holds the verdict that its evidence is worth.
+func (c *Chamber) judge(r *ledger.Record) {
+	word, by := c.word(r)
+	switch word {
+	case inspect.Nobody:
+		verdict(r, ledger.Clean, bundle.ReasonNotInspected, "")
+	case inspect.Clean:
+		verdict(r, ledger.Clean, "", "")
+	case inspect.Flagged:
+		flag(r, by)
+	default:
+		verdict(r, ledger.Pending, bundle.ReasonInspection, "")
+	}
+}
+
+// flag gives a bundle the verdict of who flagged it.
+func flag(r *ledger.Record, by *ledger.Inspection) {
+	first := inspect.First(by)
+	text := fmt.Sprintf("%s: %s", first.Path, first.Text)
+	if more := max(0, len(by.Findings)-1) + by.More; more > 0 {
+		text += fmt.Sprintf("; and %d more", more)
+	}
+	verdict(r, ledger.Flagged, first.Reason, text)
 }
 
 func verdict(r *ledger.Record, v ledger.Verdict, reason bundle.Reason, detail string) {
@@ -156,11 +215,9 @@ func (c *Chamber) notLookedAt(tenant bundle.Name, id bundle.ID, cause error) {
 
 // lookOnce inspects a bundle, notes what was found, and releases it where nobody is asked.
 func (c *Chamber) lookOnce(tenant bundle.Name, id bundle.ID) error {
-	t, ok := c.o.Tenants[tenant]
-	if !ok || t.Rules == nil {
+	if len(c.chains[tenant]) == 0 {
 		return errOver
 	}
-	began := c.o.Now().UTC()
 	have, err := c.o.Ledger.Get(id)
 	if err != nil {
 		return err
@@ -168,65 +225,54 @@ func (c *Chamber) lookOnce(tenant bundle.Name, id bundle.ID) error {
 	if have.State != ledger.Quarantined || have.Name == nil {
 		return errOver
 	}
-	room, err := c.roomToLook()
-	if err != nil {
+	said, failed := c.ask(c.ctx, have, func(_ *inspect.Asked, n *ledger.Inspection) (bool, error) { return n == nil, nil })
+	if len(said) == 0 && failed != nil {
+		return failed
+	}
+	if err := c.evidence(id, said); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(c.ctx, lookTime(have), fmt.Errorf("it took longer than %v", lookTime(have)))
-	defer cancel()
-	scratch := filepath.Join(c.o.State, ScratchName)
-	if err := c.o.Disk.MkdirAll(scratch); err != nil {
-		return err
-	}
-	report, err := c.o.Inspect(ctx, examine.Job{Root: filepath.Join(Dir(c.o.State, tenant, id), quarantine.FilesName), Item: *have.Name, Scratch: scratch, Room: room, Rules: t.Rules})
-	if err != nil {
-		return err
-	}
-	if !report.Fenced {
-		c.o.Log.Warn("the kernel has no landlock: what looks into content can read what the daemon can", zap.Stringer("bundle", id))
-	}
-	evidence := evidenceOf(report, versionOf(t.Rules), began)
-	released := false
-	var after ledger.Record
-	err = c.o.Ledger.Steps(context.WithoutCancel(c.ctx), id, func(r *ledger.Record) error {
-		if r.State != ledger.Quarantined {
-			return errOver
-		}
-		r.Inspections = slices.DeleteFunc(r.Inspections, func(n ledger.Inspection) bool { return n.Inspector == byPolicy })
-		r.Inspections = append(r.Inspections, evidence)
-		if uninspected(r) || *r.Verdict != ledger.Pending { // else it is held for another reason, and judged when that is over
-			c.judge(r)
-		}
-		return nil
-	}, func(r *ledger.Record) error {
-		if released = release.Automatic(t.Release, r) && c.doubted(r) == nil; released {
-			r.State = ledger.Approved
-		}
-		after = *r
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	c.o.Log.Info("inspected", zap.Stringer("bundle", id), zap.String("tenant", string(tenant)), zap.String("verdict", string(evidence.Verdict)), zap.Int64("files", report.Files),
-		zap.Int("findings", len(report.Findings)+report.More), zap.String("detail", after.Detail))
-	if released {
-		c.send(tenant, id)
-	}
-	return nil
+	return failed
 }
 
-// A bundle may be looked at for so long: archives take longer than what they are made of, and who takes all of it holds up the others of its tenant.
-const (
-	lookLeast = 5 * time.Minute
-	lookSpeed = 10 << 20 // bytes a second
-)
+// dueFunc says whether somebody is to be asked who has said n of a bundle, which may be nothing.
+type dueFunc func(a *inspect.Asked, n *ledger.Inspection) (bool, error)
 
-func lookTime(r *ledger.Record) time.Duration {
-	if r.Bytes == nil {
-		return lookLeast
+// ask asks those of a tenant's chain that are due, one after another, up to the first that flags the bundle. What was said before somebody failed is returned with the error.
+func (c *Chamber) ask(ctx context.Context, r *ledger.Record, due dueFunc) (said []ledger.Inspection, err error) {
+	dir := filepath.Join(Dir(c.o.State, r.Tenant, r.Bundle), quarantine.FilesName)
+	root, err := c.o.Disk.OpenRoot(dir)
+	if err != nil {
+		return nil, err
 	}
-	return lookLeast + time.Duration(*r.Bytes/lookSpeed)*time.Second
+	defer root.Close()
+	item := inspect.Item{Dir: dir, Name: *r.Name, Files: root.FS(), Scratch: filepath.Join(c.o.State, ScratchName)}
+	if r.Bytes != nil {
+		item.Bytes = *r.Bytes
+	}
+	if item.Room, err = c.roomToLook(); err != nil {
+		return nil, err
+	}
+	if err := c.o.Disk.MkdirAll(item.Scratch); err != nil {
+		return nil, err
+	}
+	for _, a := range c.chains[r.Tenant] {
+		n := inspect.Evidence(&a.Step, r.Inspections)
+		ask, err := due(a, n)
+		if err != nil {
+			return said, fmt.Errorf("%s: %w", a.Name, err)
+		}
+		if ask {
+			if n, err = a.Ask(ctx, item, c.o.Now); err != nil {
+				return said, err
+			}
+			said = append(said, *n)
+		}
+		if n.Verdict != ledger.Clean && !c.o.Tenants[r.Tenant].Override { // else people may release it all the same, and are to know what everybody says
+			break
+		}
+	}
+	return said, nil
 }
 
 // roomToLook is how much of the disk one inspection may take for a while: a share of what is above the reserve.
@@ -238,16 +284,89 @@ func (c *Chamber) roomToLook() (int64, error) {
 	return max(0, (free-c.o.Reserve())/(2*inspectMost)), nil
 }
 
-// evidenceOf is what a record keeps of a report.
-func evidenceOf(report *examine.Report, version string, at time.Time) ledger.Inspection {
-	n := ledger.Inspection{Inspector: byPolicy, Version: version, Verdict: ledger.Clean, More: report.More, Files: report.Files, At: at}
-	for i, f := range report.Findings {
-		n.Verdict = ledger.Flagged
-		if i >= keptFindings {
-			n.More += len(report.Findings) - i
-			break
+// evidence puts on record what was said of a bundle, and what follows from it, wherever it stands by now.
+//
+//	quarantined  judged anew, and released where nobody is asked
+//	approved     back into quarantine where it is flagged and no delivery has begun
+//	imported     flagged: an alarm until somebody has seen it
+func (c *Chamber) evidence(id bundle.ID, said []ledger.Inspection) error {
+	released, back := false, false
+	var after ledger.Record
+	err := c.o.Ledger.Steps(context.WithoutCancel(c.ctx), id, func(r *ledger.Record) error {
+		if r.State != ledger.Quarantined && r.State != ledger.Approved && r.State != ledger.Imported {
+			return errOver
 		}
-		n.Findings = append(n.Findings, ledger.Finding{Reason: f.Reason, Path: policy.Cut(f.Path, findingTextMost), Text: policy.Cut(f.Text, findingTextMost)})
+		for _, n := range said {
+			put(r, n)
+		}
+		back = c.weigh(r)
+		return nil
+	}, func(r *ledger.Record) error {
+		if released = r.State == ledger.Quarantined && c.passes(r) && release.Automatic(c.o.Tenants[r.Tenant].Release, r) && c.doubted(r) == nil; released {
+			r.State = ledger.Approved
+		}
+		after = *r
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	return n
+	c.noteUnseen(&after)
+	for _, n := range said {
+		c.o.Log.Info("inspected", zap.Stringer("bundle", id), zap.String("tenant", string(after.Tenant)), zap.String("by", n.Inspector), zap.String("version", n.Version),
+			zap.String("verdict", string(n.Verdict)), zap.Int64("files", n.Files), zap.Int("findings", len(n.Findings)+n.More), zap.String("detail", after.Detail))
+	}
+	if back {
+		c.stale(id)
+		c.o.Log.Error("flagged after it was approved, and back in quarantine", zap.Stringer("bundle", id), zap.String("detail", after.Detail))
+	}
+	if released {
+		c.send(after.Tenant, id)
+	}
+	return nil
+}
+
+// weigh gives a record what follows from its evidence, and says whether it goes back into quarantine.
+func (c *Chamber) weigh(r *ledger.Record) (back bool) {
+	word, by := c.word(r)
+	switch r.State {
+	case ledger.Quarantined:
+		switch waits := uninspected(r); {
+		case waits && word == inspect.Waiting: // for the same as before
+		case waits || *r.Verdict != ledger.Pending: // else it is held for another reason, and judged when that is over
+			c.judge(r)
+		}
+	case ledger.Approved:
+		if word == inspect.Flagged && !r.Begun() && overridden(r) != inspect.First(by).Reason {
+			r.State = ledger.Quarantined
+			flag(r, by)
+			return true
+		}
+	case ledger.Imported:
+		c.judgeImported(r)
+	}
+	return false
+}
+
+// judgeImported gives what is delivered the verdict of its evidence. That somebody who is required now was not asked then says nothing against it.
+func (c *Chamber) judgeImported(r *ledger.Record) {
+	switch word, by := c.word(r); {
+	case word == inspect.Flagged:
+		flag(r, by)
+	case len(r.Inspections) > 0:
+		verdict(r, ledger.Clean, "", "")
+	default:
+		verdict(r, ledger.Clean, bundle.ReasonNotInspected, "")
+	}
+}
+
+// put makes evidence the latest of its inspector. Who has seen a finding has seen it when it is found again.
+func put(r *ledger.Record, n ledger.Inspection) {
+	for _, before := range r.Inspections {
+		if before.Inspector == n.Inspector && before.Verdict == n.Verdict && slices.Equal(before.Findings, n.Findings) {
+			n.Seen = before.Seen
+		}
+	}
+	r.Inspections = slices.DeleteFunc(r.Inspections, func(before ledger.Inspection) bool { return before.Inspector == n.Inspector })
+	r.Inspections = append(r.Inspections, n)
 }

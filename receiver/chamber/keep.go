@@ -211,6 +211,7 @@ func (c *Chamber) forget(ids []bundle.ID) (failed error) {
 	c.mu.Lock()
 	for _, id := range cleared {
 		delete(c.due, id)
+		delete(c.unseen, id)
 	}
 	c.mu.Unlock()
 	c.o.Log.Info("rows purged", zap.Int("bundles", len(cleared)))

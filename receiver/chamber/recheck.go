@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"ecluse/protocol/bundle"
+	"ecluse/receiver/inspect"
 	"ecluse/receiver/ledger"
 	"ecluse/receiver/quarantine"
 	"ecluse/receiver/release"
@@ -89,11 +90,15 @@ func (c *Chamber) recheck(id bundle.ID) error {
 		return err
 	}
 	free := want == bundle.ReasonNotInspected
-	done, due := c.inspection(r)
-	if free && due && done == nil {
+	word, _ := c.word(r)
+	if free && (word == inspect.Waiting || c.o.Tenants[r.Tenant].Override && c.unlooked(r) != "") {
 		return c.lookAgain(r)
 	}
-	if want == reason(r) || free && due && flagged(r) {
+	settled := want == reason(r)
+	if free {
+		settled = flagged(r) == (word == inspect.Flagged) && (settled || flagged(r))
+	}
+	if settled {
 		return c.automatic(r.Tenant, id)
 	}
 	automatic := false

@@ -159,13 +159,10 @@ func (c *Chamber) discard(r *ledger.Record) {
 
 // imported ends a bundle well.
 func (c *Chamber) imported(r *ledger.Record) error {
-	why := overridden(r)
-	if flagged(r) && why != "" {
-		verdict(r, ledger.Flagged, why, "")
-	} else if done, _ := c.inspection(r); done != nil { // a delivery that had failed leaves no reason behind
-		verdict(r, ledger.Clean, "", "")
+	if why := overridden(r); flagged(r) && why != "" {
+		verdict(r, ledger.Flagged, why, r.Detail)
 	} else {
-		verdict(r, ledger.Clean, bundle.ReasonNotInspected, "")
+		c.judgeImported(r) // a delivery that had failed leaves no reason behind
 	}
 	r.State = ledger.Imported
 	return nil
@@ -285,6 +282,7 @@ func (c *Chamber) outcome(o *outlet, w *way) {
 		c.undelivered(o, w)
 	default:
 		c.stale(id)
+		c.noteUnseen(w.record)
 		var at []string
 		for _, d := range w.record.Deliveries {
 			if d.Done != nil {

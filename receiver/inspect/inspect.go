@@ -37,6 +37,7 @@ type Answer struct {
 	Findings []ledger.Finding
 	More     int   // findings beyond those
 	Files    int64 // that it looked at
+	Signers  []ledger.Signer
 }
 
 // Inspector looks at items. An error says that nothing is known of the item.
@@ -87,7 +88,7 @@ func (a *Asked) Ask(ctx context.Context, item Item, now func() time.Time) (*ledg
 func (a *Asked) evidence(answer *Answer, at time.Time, took time.Duration) *ledger.Inspection {
 	n := &ledger.Inspection{
 		Inspector: a.Name, Rules: a.Rules, Version: policy.Cut(answer.Version.Text, textMost), Signed: answer.Version.Signed, Verdict: ledger.Clean,
-		More: answer.More, Files: answer.Files, At: at, Took: took.Seconds(),
+		More: answer.More, Files: answer.Files, Signers: answer.Signers, At: at, Took: took.Seconds(),
 	}
 	for i, f := range answer.Findings {
 		n.Verdict = ledger.Flagged

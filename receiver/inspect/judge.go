@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"ecluse/protocol/bundle"
 	"ecluse/receiver/ledger"
 )
 
@@ -30,22 +31,46 @@ const (
 // Passes says whether nothing that inspectors say keeps a bundle from being released.
 func (w Word) Passes() bool { return w == Nobody || w == Clean }
 
-// Judge says what evidence is worth to a tenant that requires these steps; of what is flagged, by whom. Whoever flags is believed without the others.
+// Judge says what evidence is worth to a tenant that requires these steps; of what is flagged, by whom: the first who knows it as malicious, else the first. Whoever flags is believed without the others.
 func Judge(required []Step, have []ledger.Inspection) (Word, *ledger.Inspection) {
 	if len(required) == 0 {
 		return Nobody, nil
 	}
-	word := Clean
+	word, by := Clean, (*ledger.Inspection)(nil)
 	for i := range required {
 		n := Evidence(&required[i], have)
 		switch {
-		case n == nil:
+		case n == nil && by == nil:
 			word = Waiting
-		case n.Verdict != ledger.Clean || len(n.Findings)+n.More > 0:
-			return Flagged, n
+		case n != nil && flags(n) && (by == nil || malicious(n) && !malicious(by)):
+			word, by = Flagged, n
 		}
 	}
-	return word, nil
+	return word, by
+}
+
+// Unasked are the steps of which there is no evidence: where somebody flags, the others may not have been asked.
+func Unasked(required []Step, have []ledger.Inspection) (names []string) {
+	for i := range required {
+		if Evidence(&required[i], have) == nil {
+			names = append(names, required[i].Name)
+		}
+	}
+	return names
+}
+
+func flags(n *ledger.Inspection) bool {
+	return n.Verdict != ledger.Clean || len(n.Findings)+n.More > 0
+}
+
+func malicious(n *ledger.Inspection) bool { return First(n).Reason == bundle.ReasonMalware }
+
+// First is the finding for which evidence flags a bundle.
+func First(n *ledger.Inspection) ledger.Finding {
+	if len(n.Findings) == 0 {
+		return ledger.Finding{Reason: bundle.ReasonInspectorFinding, Path: n.Inspector, Text: "it does not say why"}
+	}
+	return n.Findings[0]
 }
 
 // Evidence is a step's, or nil.

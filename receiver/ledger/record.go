@@ -55,7 +55,7 @@ type Inspection struct {
 	At        time.Time  `json:"at"`
 	Took      float64    `json:"took_seconds,omitempty"`
 	Signers   []Signer   `json:"signers,omitempty"` // people who have signed content of it
-	Seen      *Sight     `json:"seen,omitempty"` // of what was flagged when it was delivered already
+	Seen      *Sight     `json:"seen,omitempty"`    // of what was flagged when it was delivered already
 }
 
 // Signer is a person whose signature of content was verified.
