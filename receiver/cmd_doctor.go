@@ -58,6 +58,7 @@ func diagnose(ctx context.Context, path string) *cli.Doctor {
 		d.Warn("senders", "nobody is paired: ecluse-receiver pair sender.pair")
 	}
 	examineDisks(d, conf)
+	examineInspectors(ctx, d, conf)
 	var status watch.Status
 	err = control.Call(ctx, conf.State, "status", struct{}{}, &status)
 	if !d.Daemon(err, status.Alarms, conf.service()) {

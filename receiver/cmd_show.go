@@ -79,12 +79,15 @@ func printRecord(w io.Writer, conf Config, r *ledger.Record) {
 	line("created", "%s", cli.Local(r.Created))
 	line("received", "%s", cli.Local(r.Received))
 	for _, n := range r.Inspections {
-		line("inspected", "by %s (%s), %s: %s, %d files", n.Inspector, n.Version, cli.Local(&n.At), n.Verdict, n.Files)
+		line("inspected", "by %s (%s), %s: %s, %d files%s", n.Inspector, cli.Clean(n.Version), cli.Local(&n.At), n.Verdict, n.Files, signaturesOf(&n))
 		for _, f := range n.Findings {
 			line("", "%s: %s: %s", f.Reason, cli.Quote(f.Path), cli.Clean(f.Text))
 		}
 		if n.More > 0 {
 			line("", "and %d more", n.More)
+		}
+		if n.Seen != nil {
+			line("", "seen by %s (uid %d), %s", cli.Quote(n.Seen.Who), n.Seen.UID, cli.Local(&n.Seen.At))
 		}
 		for _, s := range n.Signers {
 			line("", "%s has signed %d files (%s)", cli.Quote(s.Principal), s.Files, s.Key)
@@ -135,6 +138,14 @@ func printDecisionCheck(w io.Writer, conf Config, r *ledger.Record) {
 		fmt.Fprintf(w, "  ssh-keygen -Y verify -f %s -I %s -n %s -Overify-time=%s -s decision.sig < decision\n", cli.ShellQuote(conf.Officers), cli.ShellQuote(d.Officer), bundle.NamespaceRelease, d.At.UTC().Format("20060102150405Z"))
 		head = ""
 	}
+}
+
+// signaturesOf says how old what an inspector judged by is.
+func signaturesOf(n *ledger.Inspection) string {
+	if n.Signed == nil {
+		return ""
+	}
+	return ", signatures of " + cli.Local(n.Signed)
 }
 
 func because(reason string) string {

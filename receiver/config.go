@@ -8,7 +8,6 @@ import (
 	"ecluse/internal/config"
 	"ecluse/internal/control"
 	"ecluse/internal/keys"
-	"ecluse/internal/policy"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/collect"
 	"ecluse/receiver/deliver"
@@ -19,22 +18,23 @@ import (
 type Config struct {
 	Path string `yaml:"-"` // where it was read, for hints and a reload
 
-	Name           string          `yaml:"name"`
-	State          string          `yaml:"state"`
-	Identity       string          `yaml:"identity"`
-	AllowedSigners string          `yaml:"allowed_signers"`
-	Officers       string          `yaml:"officers"`
-	OfficerKey     string          `yaml:"officer_key"`
-	Links          []LinkConfig    `yaml:"links"`
-	Memory         config.Bytes    `yaml:"memory"`
-	Senders        []SenderConfig  `yaml:"senders"`
-	Tenants        []TenantConfig  `yaml:"tenants"`
-	Keep           KeepConfig      `yaml:"keep"`
-	Disk           DiskConfig      `yaml:"disk"`
-	Tickets        TicketsConfig   `yaml:"tickets"`
-	Silence        config.Duration `yaml:"silence"`
-	Idle           config.Duration `yaml:"idle"`
-	Log            string          `yaml:"log"`
+	Name           string            `yaml:"name"`
+	State          string            `yaml:"state"`
+	Identity       string            `yaml:"identity"`
+	AllowedSigners string            `yaml:"allowed_signers"`
+	Officers       string            `yaml:"officers"`
+	OfficerKey     string            `yaml:"officer_key"`
+	Links          []LinkConfig      `yaml:"links"`
+	Memory         config.Bytes      `yaml:"memory"`
+	Senders        []SenderConfig    `yaml:"senders"`
+	Tenants        []TenantConfig    `yaml:"tenants"`
+	Inspectors     []InspectorConfig `yaml:"inspectors"`
+	Keep           KeepConfig        `yaml:"keep"`
+	Disk           DiskConfig        `yaml:"disk"`
+	Tickets        TicketsConfig     `yaml:"tickets"`
+	Silence        config.Duration   `yaml:"silence"`
+	Idle           config.Duration   `yaml:"idle"`
+	Log            string            `yaml:"log"`
 }
 
 // LinkConfig is one link: where it is heard. Everything else is told by the packets.
@@ -62,7 +62,7 @@ type TenantConfig struct {
 	Separate bool            `yaml:"separate"`
 	Names    string          `yaml:"names"`
 	Quota    config.Bytes    `yaml:"quota"`
-	Policy   policy.Config   `yaml:"policy"`
+	Policy   PolicyConfig    `yaml:"policy"`
 	Deliver  []DeliverConfig `yaml:"deliver"`
 }
 
@@ -189,6 +189,7 @@ func (c *Config) Validate(f *config.Faults) {
 	if len(c.Tenants) == 0 {
 		f.Add("tenants", "there is none: add one with name, release and deliver")
 	}
+	c.validateInspectors(f)
 	for i, s := range c.Senders {
 		s.validate(f.In("senders[%d]", i), tenants)
 	}

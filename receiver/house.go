@@ -77,6 +77,7 @@ func loadOfficers(c Config) (*keys.People, error) {
 // tenantsOf makes rules of the configuration, which was validated.
 func tenantsOf(c Config) (map[bundle.Name]chamber.Tenant, error) {
 	tenants := make(map[bundle.Name]chamber.Tenant)
+	asked := c.asked()
 	for _, t := range c.Tenants {
 		mode, err := release.ParseMode(t.Release)
 		if err != nil {
@@ -88,7 +89,7 @@ func tenantsOf(c Config) (map[bundle.Name]chamber.Tenant, error) {
 		}
 		tenant := chamber.Tenant{Name: bundle.Name(t.Name), Names: names, Release: mode, Officers: t.Officers, Override: t.Override == allow, Separate: t.Separate, Quota: int64(t.Quota)}
 		if t.Policy.Given {
-			tenant.Rules = t.Policy.Rules()
+			tenant.Rules, tenant.Inspectors = t.Policy.Rules(), t.required(asked)
 		}
 		for _, d := range t.Deliver {
 			clash, err := deliver.ParseClash(d.Clash)

@@ -126,6 +126,7 @@ func (d *daemon) handle(s *control.Server) {
 		d.follow(ctx)
 		return statementOf(ctx, d.State, in)
 	})
+	d.handleInspect(s)
 	s.Handle("deliver", people, true, func(ctx context.Context, _ control.Peer, m json.RawMessage) (any, error) {
 		id, err := d.bundleOf(ctx, m)
 		if err != nil {
@@ -169,13 +170,14 @@ func answerable(err error) error {
 	var no *chamber.RefusedError
 	var words *release.Refusal
 	var none *issue.Refusal
+	var nothing *chamber.NothingError
 	reason, rejected := bundle.ReasonOf(err)
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &known):
 		return err
-	case errors.Is(err, ledger.ErrNotFound):
+	case errors.Is(err, ledger.ErrNotFound), errors.As(err, &nothing):
 		return &control.Error{Code: cli.NotFound, Text: err.Error()}
 	case errors.Is(err, catalog.ErrAmbiguous), errors.As(err, &words) && words.Cause == release.CauseText:
 		return &control.Error{Code: cli.Usage, Text: err.Error()}

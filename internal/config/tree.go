@@ -20,10 +20,17 @@ type field struct {
 	key string
 }
 
+// squashed is the tag of an embedded struct.
+const squashed = ",squash"
+
 // fieldsOf lists the keys of a struct in order. A struct that this package cannot serve is a bug of its owner.
 func fieldsOf(t reflect.Type) (fields []field) {
 	for f := range t.Fields() {
 		key := f.Tag.Get(tagName)
+		if key == squashed && f.Anonymous { // its keys stand among those of the struct
+			fields = append(fields, fieldsOf(f.Type)...)
+			continue
+		}
 		if key == "-" {
 			continue
 		}

@@ -88,6 +88,7 @@ type Facts struct {
 	Stuck     []string                // goroutines that stand still
 	Doubts    []string                // where the state is older than what the anchor remembers
 	Lately    map[string]Lately       // of each link
+	Unseen    int                     // bundles that were flagged after their delivery, and nobody has seen it
 	Homeless  []bundle.Name           // tenants of which bundles are held, and which are not configured
 	Untrusted string                  // why configuration or allowed_signers could not be read again after somebody had edited them
 }
@@ -163,6 +164,9 @@ func Alarms(s *Status, f Facts) alarm.List {
 			add(string(s.reason), "", s.text, n)
 		}
 	}
+	if f.Unseen > 0 {
+		add("inspection", "", "%d bundles are flagged that were delivered already (list --state imported; show BUNDLE says what was found; inspect --seen BUNDLE, when it was dealt with)", f.Unseen)
+	}
 	refused, why := int64(0), []string{}
 	for _, reason := range slices.Sorted(maps.Keys(f.Refused)) {
 		if !slices.Contains(Suspicions(), reason) { // those have alarms of their own
@@ -197,7 +201,7 @@ var suspicions = []struct {
 }{
 	{bundle.ReasonEpochNew, "%d bundles are held: their sender was installed anew or restored (ask there, then ecluse-receiver pair)"},
 	{bundle.ReasonSignerRevoked, "%d bundles are held: the key that signed them is not trusted any more (list --state quarantined; reject, or enrol it again)"},
-	{bundle.ReasonInspector, "%d bundles are held: what looks into them failed, and is tried again (show BUNDLE says why; is there room, and memory?)"},
+	{bundle.ReasonInspector, "%d bundles are held: what looks into them failed, and is tried again (show BUNDLE says why; doctor asks the inspectors)"},
 	{bundle.ReasonSequenceFork, "%d bundles were refused within a day: their sender gave one sequence to two manifests (a clone, or a restored copy, is sending: stop it; list --state refused)"},
 	{bundle.ReasonSequenceRollback, "%d bundles were refused within a day: they are older than what was forgotten on purpose, or of a replaced epoch (is an old copy of the sender running? list --state refused)"},
 	{bundle.ReasonContentMismatch, "%d bundles were refused within a day: what stood in quarantine was not what had been signed (look at the disk, and at who may write to it; list --state refused)"},

@@ -1,0 +1,319 @@
+package chamber
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"ecluse/internal/policy"
+	"ecluse/protocol/bundle"
+	"ecluse/receiver/inspect"
+	"ecluse/receiver/ledger"
+	"ecluse/receiver/release"
+)
+
+// scanner is an inspector that says what it is told.
+type scanner struct {
+	mu      sync.Mutex
+	version string
+	finds   bundle.Reason // "": nothing
+	fails   error
+	looked  int
+	wait    chan struct{} // before it answers; nil: not
+}
+
+func (s *scanner) set(version string, finds bundle.Reason, fails error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.version, s.finds, s.fails = version, finds, fails
+}
+
+func (s *scanner) times() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.looked
+}
+
+func (s *scanner) Ready(context.Context) (inspect.Version, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return inspect.Version{Text: s.version}, s.fails
+}
+
+func (s *scanner) Look(ctx context.Context, item inspect.Item) (*inspect.Answer, error) {
+	s.mu.Lock()
+	wait := s.wait
+	s.looked++
+	s.mu.Unlock()
+	if wait != nil {
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fails != nil {
+		return nil, s.fails
+	}
+	a := &inspect.Answer{Version: inspect.Version{Text: s.version}, Files: 1}
+	if s.finds != "" {
+		a.Findings = []ledger.Finding{{Reason: s.finds, Path: item.Name, Text: "it is bad"}}
+	}
+	return a, nil
+}
+
+// scanned is a plan whose tenant requires two inspectors.
+func scanned(t *testing.T, mode release.Mode) (p *plan, first, second *scanner) {
+	p = newPlan(t, mode)
+	first, second = &scanner{version: "1"}, &scanner{version: "1"}
+	p.requires(first, second)
+	return p, first, second
+}
+
+func (p *plan) requires(all ...*scanner) {
+	t := p.tenants["cssf"]
+	t.Inspectors = nil
+	for i, s := range all {
+		name := []string{"first", "second", "third"}[i]
+		t.Inspectors = append(t.Inspectors, &inspect.Asked{Step: inspect.Step{Name: name, Rules: "config " + name}, Timeout: time.Minute, Inspector: s})
+	}
+	p.tenants["cssf"] = t
+}
+
+func TestEveryInspectorHasToSayClean(t *testing.T) {
+	t.Parallel()
+	p, first, second := scanned(t, release.ModeAutomatic)
+	second.wait = make(chan struct{})
+	h := p.open(t)
+	i := p.lows[0].pack(t, "cssf", small("x"))
+	h.take(i, ledger.Quarantined)
+	eventually(t, "the second is asked", func() bool { return second.times() == 1 })
+	h.is(i, ledger.Quarantined, bundle.ReasonInspection)
+	if err := h.approve(i, 1); err == nil {
+		t.Error("it was approved before the second had answered")
+	}
+	close(second.wait)
+	r := h.becomes(i, ledger.Imported)
+	if len(r.Inspections) != 2 || r.Inspections[0].Inspector != "first" || r.Inspections[1].Rules != "config second" || r.Inspections[1].Version != "1" || r.Reason != nil || first.times() != 1 {
+		t.Errorf("on record: %+v", r.Inspections)
+	}
+}
+
+func TestTheFirstThatFlagsIsEnough(t *testing.T) {
+	t.Parallel()
+	p, first, second := scanned(t, release.ModeAutomatic)
+	p.rules("cssf", &policy.Rules{Archives: policy.DefaultArchives})
+	p.inspect = byAll(clean)
+	first.set("1", bundle.ReasonMalware, nil)
+	h := p.open(t)
+	i := p.lows[0].pack(t, "cssf", small("x"))
+	h.take(i, ledger.Quarantined)
+	r := h.judgedAs(i, ledger.Flagged, bundle.ReasonMalware)
+	if r.Detail != "x: it is bad" || len(r.Inspections) != 2 || r.Inspections[0].Inspector != ByPolicy || second.times() != 0 {
+		t.Errorf("%q, %+v, the second was asked %d times", r.Detail, r.Inspections, second.times())
+	}
+	if err := h.approve(i, 1); err == nil || !strings.Contains(err.Error(), "flagged (malware)") {
+		t.Errorf("it was approved: %v", err)
+	}
+}
+
+// Whoever may release what is flagged has to know what everybody says, and the worst counts.
+func TestWhatMayBeReleasedAllTheSameIsLookedAtByAll(t *testing.T) {
+	t.Parallel()
+	p, first, second := scanned(t, release.ModeOne)
+	tenant := p.tenants["cssf"]
+	tenant.Override = true
+	p.tenants["cssf"] = tenant
+	first.set("1", bundle.ReasonInspectorFinding, nil)
+	second.set("1", "", errors.New("it is away"))
+	h := p.hasty(t)
+	i := p.lows[0].pack(t, "cssf", small("x"))
+	h.take(i, ledger.Quarantined)
+	h.judgedAs(i, ledger.Flagged, bundle.ReasonInspectorFinding)
+	approve := func(reason bundle.Reason) error {
+		_, err := h.Decide(context.Background(), i.id(), ledger.Decision{Approve: true, Who: "ann", UID: 1, Reason: "known", Override: reason, At: p.clock()})
+		return err
+	}
+	if err := approve(bundle.ReasonInspectorFinding); err == nil || !strings.Contains(err.Error(), "not inspected yet by second") {
+		t.Errorf("it was approved before the second had looked: %v", err)
+	}
+	second.set("1", bundle.ReasonMalware, nil)
+	h.judgedAs(i, ledger.Flagged, bundle.ReasonMalware)
+	if err := approve(bundle.ReasonInspectorFinding); err == nil {
+		t.Error("an approval in spite of less was taken")
+	}
+	must(t, approve(bundle.ReasonMalware))
+	r := h.becomes(i, ledger.Imported)
+	if reasonOf(r) != bundle.ReasonMalware || *r.Verdict != ledger.Flagged || h.Unseen() != 0 || r.Inspections[1].Seen.Who != "ann" {
+		t.Errorf("%s, verdict %s, %d unseen, %+v", reasonOf(r), *r.Verdict, h.Unseen(), r.Inspections)
+	}
+}
+
+// Of what failed in between, what the others said stays; by another configuration it counts no more.
+func TestWhatWasSaidIsNotAskedAgainUntilTheConfigurationChanges(t *testing.T) {
+	t.Parallel()
+	p, first, second := scanned(t, release.ModeOne)
+	second.set("1", "", errors.New("it is away"))
+	h := p.hasty(t)
+	i := p.lows[0].pack(t, "cssf", small("x"))
+	h.take(i, ledger.Quarantined)
+	r := h.judgedAs(i, ledger.Pending, bundle.ReasonInspector)
+	eventually(t, "it is asked again", func() bool { return second.times() > 3 })
+	if r.Detail != "second: it is away" || first.times() != 1 {
+		t.Errorf("%q, the first was asked %d times", r.Detail, first.times())
+	}
+	second.set("1", "", nil)
+	h.judgedAs(i, ledger.Clean, "")
+	must(t, h.end(true))
+	tenant := p.tenants["cssf"]
+	tenant.Inspectors[0].Rules = "config of another socket"
+	first.set("1", bundle.ReasonMalware, nil)
+	h = p.open(t)
+	h.judgedAs(i, ledger.Flagged, bundle.ReasonMalware)
+	must(t, h.end(true))
+	p.requires() // nobody any more: what was said holds nothing
+	h = p.open(t)
+	h.judgedAs(i, ledger.Clean, bundle.ReasonNotInspected)
+}
+
+// look has a person ask for it.
+func (h *house) lookAt(i *item, force bool) (*Looked, error) {
+	h.t.Helper()
+	return h.Look(context.Background(), i.id(), force)
+}
+
+func TestARetroScanAsksThoseWhoAreNewer(t *testing.T) {
+	t.Parallel()
+	p, first, second := scanned(t, release.ModeOne)
+	h := p.open(t)
+	i := p.lows[0].pack(t, "cssf", small("x"))
+	h.take(i, ledger.Quarantined)
+	h.judgedAs(i, ledger.Clean, "")
+	expect := func(force bool, asked ...string) *ledger.Record {
+		t.Helper()
+		l, err := h.lookAt(i, force)
+		must(t, err)
+		if !slices.Equal(l.Asked, asked) {
+			t.Errorf("asked were %v, want %v", l.Asked, asked)
+		}
+		return l.Record
+	}
+	expect(false)
+	expect(true, "first", "second")
+	second.set("2", "", nil)
+	expect(false, "second")
+	expect(false)
+	first.set("3", bundle.ReasonMalware, nil)
+	second.set("3", "", nil)
+	if r := expect(false, "first"); *r.Verdict != ledger.Flagged || reasonOf(r) != bundle.ReasonMalware || r.State != ledger.Quarantined {
+		t.Errorf("%s", describe(r))
+	}
+	first.set("4", "", nil)
+	if r := expect(false, "first", "second"); *r.Verdict != ledger.Clean {
+		t.Errorf("%s", describe(r))
+	}
+	second.set("5", "", errors.New("it is away"))
+	if l, err := h.lookAt(i, false); err == nil || !strings.Contains(err.Error(), "second: it is away") || *l.Record.Verdict != ledger.Clean {
+		t.Errorf("%+v, %v", l, err)
+	}
+	if l, err := h.lookAt(i, true); err == nil || *l.Record.Verdict != ledger.Clean || !slices.Equal(l.Asked, []string{"first"}) { // what it said before stands
+		t.Errorf("%+v, %v", l, err)
+	}
+	if list, err := h.Lookable(t.Context()); err != nil || !slices.Equal(list, []bundle.ID{i.id()}) {
+		t.Errorf("lookable are %v, %v", list, err)
+	}
+	must(t, h.reject(i, 1, "not wanted"))
+	var nothing *NothingError
+	if _, err := h.lookAt(i, true); !errors.As(err, &nothing) {
+		t.Errorf("what is rejected: %v", err)
+	}
+}
+
+// What is approved and cannot be delivered yet goes back; it takes another yes when it is clean again.
+func TestWhatIsFlaggedBeforeItsDeliveryGoesBack(t *testing.T) {
+	t.Parallel()
+	p, first, _ := scanned(t, release.ModeOne)
+	p.tenant("cssf", release.ModeOne, "not-there")
+	p.requires(first)
+	h := p.hasty(t)
+	i := p.lows[0].pack(t, "cssf", small("x"))
+	h.take(i, ledger.Quarantined)
+	h.judgedAs(i, ledger.Clean, "")
+	must(t, h.approve(i, 1))
+	h.becomes(i, ledger.Approved)
+	first.set("2", bundle.ReasonMalware, nil)
+	l, err := h.lookAt(i, false)
+	must(t, err)
+	if l.Record.State != ledger.Quarantined || *l.Record.Verdict != ledger.Flagged || h.Unseen() != 0 {
+		t.Errorf("%s", describe(l.Record))
+	}
+	must(t, os.Mkdir(p.at("not-there"), 0o755))
+	time.Sleep(50 * time.Millisecond)
+	h.is(i, ledger.Quarantined, bundle.ReasonMalware)
+	if all := names(t, p.at("not-there")); all != "" {
+		t.Errorf("delivered is %s", all)
+	}
+	first.set("3", "", nil)
+	if l, err = h.lookAt(i, false); err != nil || l.Record.State != ledger.Quarantined || *l.Record.Verdict != ledger.Clean {
+		t.Fatalf("%+v, %v", l, err)
+	}
+	must(t, h.approve(i, 1))
+	h.becomes(i, ledger.Imported)
+	stands(t, p.at("not-there"), i)
+}
+
+func TestWhatIsFlaggedAfterItsDeliveryIsAnAlarmUntilItIsSeen(t *testing.T) {
+	t.Parallel()
+	p, first, _ := scanned(t, release.ModeAutomatic)
+	p.keep.Imported = 24 * time.Hour
+	h := p.open(t)
+	i := p.lows[0].pack(t, "cssf", small("x"))
+	before := h.take(i, ledger.Imported)
+	p.advance(time.Hour)
+	first.set("2", bundle.ReasonMalware, nil)
+	l, err := h.lookAt(i, false)
+	must(t, err)
+	if l.Record.State != ledger.Imported || *l.Record.Verdict != ledger.Flagged || reasonOf(l.Record) != bundle.ReasonMalware || h.Unseen() != 1 {
+		t.Errorf("%s, %d unseen", describe(l.Record), h.Unseen())
+	}
+	if !l.Record.Changed.Equal(before.Changed) {
+		t.Errorf("it is kept from %v on, and not from %v", l.Record.Changed, before.Changed)
+	}
+	h = h.again()
+	if h.Unseen() != 1 {
+		t.Errorf("the next life sees %d", h.Unseen())
+	}
+	_, err = h.See(i.id(), ledger.Sight{Who: "ann", UID: 1, At: p.clock()})
+	must(t, err)
+	if r := h.record(i); h.Unseen() != 0 || r.Inspections[0].Seen == nil && r.Inspections[1].Seen == nil || *r.Verdict != ledger.Flagged {
+		t.Errorf("%+v", r.Inspections)
+	}
+	_, err = h.See(i.id(), ledger.Sight{Who: "ann", UID: 1, At: p.clock()})
+	refusedError(t, err, "nobody has seen")
+	first.set("3", bundle.ReasonMalware, nil) // the same again is no news
+	if _, err = h.lookAt(i, false); err != nil || h.Unseen() != 0 {
+		t.Errorf("%d unseen, %v", h.Unseen(), err)
+	}
+	first.set("4", bundle.ReasonInspectorLimit, nil) // another is
+	if _, err = h.lookAt(i, false); err != nil || h.Unseen() != 1 {
+		t.Errorf("%d unseen, %v", h.Unseen(), err)
+	}
+	first.set("5", "", nil) // and what is clean again is none
+	if l, err = h.lookAt(i, false); err != nil || h.Unseen() != 0 || *l.Record.Verdict != ledger.Clean {
+		t.Errorf("%d unseen, %v", h.Unseen(), err)
+	}
+	p.advance(24 * time.Hour)
+	eventually(t, "its content is purged", func() bool {
+		must(t, h.purge())
+		var nothing *NothingError
+		_, err := h.lookAt(i, true)
+		return errors.As(err, &nothing)
+	})
+}
