@@ -174,10 +174,17 @@ func start(t testing.TB, program string, args ...string) (*exec.Cmd, *bytes.Buff
 	return c, talk
 }
 
-// end kills a group: what scanners have to tidy up is in directories of the test.
+// end has a program end, which tidies up what it shares with others (c-icap: memory with a name), and kills what is left of its group.
 func end(c *exec.Cmd) {
+	_ = c.Process.Signal(syscall.SIGTERM)
+	done := make(chan struct{})
+	go func() { _ = c.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(5 * time.Second):
+	}
 	_ = syscall.Kill(-c.Process.Pid, syscall.SIGKILL)
-	_ = c.Wait()
+	<-done
 }
 
 func answers(network, address string) bool {
