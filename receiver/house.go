@@ -77,7 +77,7 @@ func loadOfficers(c Config) (*keys.People, error) {
 // tenantsOf makes rules of the configuration, which was validated.
 func tenantsOf(c Config) (map[bundle.Name]chamber.Tenant, error) {
 	tenants := make(map[bundle.Name]chamber.Tenant)
-	asked := c.asked()
+	asked := c.asked(filepath.Join(c.State, chamber.ScratchName))
 	for _, t := range c.Tenants {
 		mode, err := release.ParseMode(t.Release)
 		if err != nil {

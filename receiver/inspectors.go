@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -42,7 +43,10 @@ type PolicyConfig struct {
 	Inspectors    []string `yaml:"inspectors"`
 }
 
-const minTimeout = config.Duration(time.Second)
+const (
+	mostInspectors = 8
+	minTimeout     = config.Duration(time.Second)
+)
 
 func (i *InspectorConfig) validate(f *config.Faults) {
 	if _, err := bundle.ParseName(i.Name); err != nil {
@@ -87,6 +91,9 @@ func (i *InspectorConfig) validate(f *config.Faults) {
 // validateInspectors looks at who is asked, and at whom the tenants require.
 func (c *Config) validateInspectors(f *config.Faults) {
 	var names []string
+	if len(c.Inspectors) > mostInspectors {
+		f.Add("inspectors", "%d are more than %d: what each says stands in every bundle's record", len(c.Inspectors), mostInspectors)
+	}
 	for i, n := range c.Inspectors {
 		n.validate(f.In("inspectors[%d]", i))
 		names = append(names, n.Name)
@@ -106,8 +113,8 @@ func (c *Config) validateInspectors(f *config.Faults) {
 	}
 }
 
-// asked are the inspectors of the configuration, in their order.
-func (c *Config) asked() []*inspect.Asked {
+// asked are the inspectors of the configuration, in their order. Commands that are to say their version work in scratch.
+func (c *Config) asked(scratch string) []*inspect.Asked {
 	var all []*inspect.Asked
 	for _, i := range c.Inspectors {
 		rules := inspect.RulesOf([]any{i.Clamd, i.ICAP, i.Command, i.Read, i.Network})
@@ -123,7 +130,7 @@ func (c *Config) asked() []*inspect.Asked {
 			a.Inspector = icap.New(u)
 		default:
 			a.Inspector = &command.Command{
-				Self: []string{"/proc/self/exe", confineName}, Command: i.Command, Read: i.Read, Network: i.Network, Scratch: filepath.Join(c.State, chamber.ScratchName),
+				Self: []string{"/proc/self/exe", confineName}, Command: i.Command, Read: i.Read, Network: i.Network, Scratch: scratch,
 			}
 		}
 		all = append(all, a)
@@ -158,7 +165,13 @@ const oldSignatures = 14 * 24 * time.Hour
 
 // examineInspectors asks each whether it is there and finds what it must.
 func examineInspectors(ctx context.Context, d *cli.Doctor, conf Config) {
-	for _, a := range conf.asked() {
+	scratch, err := os.MkdirTemp("", "ecluse-doctor-") // in the state it would be root's
+	if err != nil {
+		d.Check("inspectors", err)
+		return
+	}
+	defer os.RemoveAll(scratch)
+	for _, a := range conf.asked(scratch) {
 		what := "inspector " + a.Name
 		ctx, cancel := context.WithTimeoutCause(ctx, a.Timeout, fmt.Errorf("it took longer than %v", a.Timeout))
 		began := time.Now()

@@ -57,10 +57,13 @@ func (c *Chamber) Look(ctx context.Context, id bundle.ID, everybody bool) (*Look
 		v, err := a.Inspector.Ready(ready)
 		return v.Text != n.Version, err
 	})
-	if err := c.evidence(id, said); err != nil {
-		if errors.Is(err, ledger.ErrFatal) {
-			c.fatal(err)
-		}
+	if len(said) > 0 || uninspected(r) {
+		err = c.evidence(id, said)
+	}
+	if errors.Is(err, ledger.ErrFatal) {
+		c.fatal(err)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if r, err = c.o.Ledger.Get(id); err != nil {

@@ -65,7 +65,8 @@ func TimeFor(base time.Duration, bytes int64) time.Duration {
 // What evidence keeps: it stands in a record, which is written often, and an inspector says what it likes.
 const (
 	FindingsMost = 20
-	textMost     = 400 // bytes of a path, a text or a version
+	textMost     = 400     // bytes of a path, a text or a version
+	textsMost    = 8 << 10 // of all findings; a byte may take six in a record
 )
 
 // Ask has the inspector look at an item, within its time, and makes evidence of what it says.
@@ -90,13 +91,15 @@ func (a *Asked) evidence(answer *Answer, at time.Time, took time.Duration) *ledg
 		Inspector: a.Name, Rules: a.Rules, Version: policy.Cut(answer.Version.Text, textMost), Signed: answer.Version.Signed, Verdict: ledger.Clean,
 		More: answer.More, Files: answer.Files, Signers: answer.Signers, At: at, Took: took.Seconds(),
 	}
+	bytes := 0
 	for i, f := range answer.Findings {
 		n.Verdict = ledger.Flagged
-		if i >= FindingsMost {
+		f.Path, f.Text = policy.Cut(f.Path, textMost), policy.Cut(f.Text, textMost)
+		if bytes += len(f.Path) + len(f.Text); i > 0 && bytes > textsMost || i >= FindingsMost {
 			n.More += len(answer.Findings) - i
 			break
 		}
-		n.Findings = append(n.Findings, ledger.Finding{Reason: f.Reason, Path: policy.Cut(f.Path, textMost), Text: policy.Cut(f.Text, textMost)})
+		n.Findings = append(n.Findings, f)
 	}
 	return n
 }

@@ -53,6 +53,7 @@ type run struct {
 	ctx     context.Context
 	session Session
 	version Version
+	trying  bool // what it must find
 	answer  *Answer
 }
 
@@ -115,6 +116,8 @@ func (e *UntrustedError) Error() string { return "it is not trusted: " + e.Text 
 
 // try has the scanner find what every scanner must.
 func (r *run) try() error {
+	r.trying = true
+	defer func() { r.trying = false }()
 	for _, sample := range []struct {
 		name    string
 		content []byte
@@ -136,24 +139,38 @@ func (r *run) try() error {
 	return nil
 }
 
-// scan has a content looked at, over a new connection where the former took no more. What it says comes from one version.
+// scan has a content looked at. Where the former connection takes no more there is a new one, over which the scanner is tried again: it may be another by now.
 func (r *run) scan(name string, content io.Reader, size int64) (*Found, error) {
-	if !r.session.Usable() {
-		fresh, err := r.s.Open(r.ctx)
-		if err != nil {
+	for first := true; !r.session.Usable(); first = false {
+		if err := r.reopen(); err != nil {
 			return nil, err
 		}
-		err = r.session.Close()
-		r.session = fresh
-		version, failed := fresh.Version()
-		if err := errors.Join(err, failed); err != nil {
-			return nil, err
+		if r.trying || !first { // one that hangs up after each answer was tried just now
+			break
 		}
-		if version.Text != r.version.Text {
-			return nil, fmt.Errorf("its version has changed from %q to %q meanwhile", r.version.Text, version.Text)
+		if err := r.try(); err != nil {
+			return nil, err
 		}
 	}
 	return r.session.Scan(name, content, size)
+}
+
+// reopen takes a new connection. What is said of one item comes from one version.
+func (r *run) reopen() error {
+	fresh, err := r.s.Open(r.ctx)
+	if err != nil {
+		return err
+	}
+	err = r.session.Close()
+	r.session = fresh
+	version, failed := fresh.Version()
+	if err := errors.Join(err, failed); err != nil {
+		return err
+	}
+	if version.Text != r.version.Text {
+		return fmt.Errorf("its version has changed from %q to %q meanwhile", r.version.Text, version.Text)
+	}
+	return nil
 }
 
 func (r *run) file(files fs.FS, path string) error {

@@ -158,7 +158,10 @@ func (l *Ledger) FlaggedAway(ctx context.Context) ([]bundle.ID, error) {
 	if err != nil {
 		return nil, err
 	}
-	imported, err := l.ids(ctx, `SELECT bundle FROM bundles WHERE state = 'imported' AND verdict = 'flagged'`)
+	// What is imported and clean, which is nearly all, has no reason or the one that is left out: the index by reasons finds the others.
+	const q = `SELECT bundle FROM bundles WHERE reason < 'not-inspected' AND state = 'imported' AND verdict = 'flagged'
+		UNION ALL SELECT bundle FROM bundles WHERE reason > 'not-inspected' AND state = 'imported' AND verdict = 'flagged'`
+	imported, err := l.ids(ctx, q)
 	return append(approved, imported...), err
 }
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -155,7 +156,7 @@ func (s *session) respmod(name string, content io.Reader, size int64) (*inspect.
 
 // ask sends the heads, and the beginning of the file.
 func (s *session) ask(name string, content io.Reader, size, preview int64) error {
-	request := fmt.Sprintf("GET http://ecluse.invalid/%s HTTP/1.1\r\nHost: ecluse.invalid\r\n\r\n", url.PathEscape(name))
+	request := fmt.Sprintf("GET http://ecluse.invalid/%s HTTP/1.1\r\nHost: ecluse.invalid\r\n\r\n", url.PathEscape(path.Base(name)))
 	response := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n", size)
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "RESPMOD %s ICAP/1.0\r\nHost: %s\r\nAllow: 204\r\n", s.service, s.host)

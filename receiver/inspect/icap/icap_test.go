@@ -83,6 +83,13 @@ func TestARealServer(t *testing.T) {
 			t.Errorf("%s: %s, want %s", row.name, got, row.want)
 		}
 	}
+	many := make(map[string][]byte)
+	for n := range 250 { // c-icap hangs up after a hundred
+		many[fmt.Sprintf("%s-%d", strings.Repeat("ü", 100), n)] = []byte("words")
+	}
+	if got := says(s.Look(t.Context(), item(t, many))); got != "250 files: " {
+		t.Errorf("many: %s", got)
+	}
 	if got := says(at(t, scanners.StartICAP(t, clamd, "virus_scan.MaxObjectSize 10")).Look(t.Context(), item(t, map[string][]byte{"a": []byte("words")}))); !strings.Contains(got, "it is not trusted") {
 		t.Errorf("one that scans next to nothing: %s", got)
 	}
