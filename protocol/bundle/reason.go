@@ -95,6 +95,8 @@ const (
 	ReasonPolicyBroken          Reason = "policy-broken"
 	ReasonSignatureMissing      Reason = "signature-missing"
 	ReasonSignatureContent      Reason = "signature-content"
+	ReasonRouteStopped          Reason = "route-stopped"
+	ReasonRouteExpired          Reason = "route-expired"
 	ReasonAbandonedSender       Reason = "abandoned-sender"
 	ReasonAbandonedExpired      Reason = "abandoned-expired"
 	ReasonRejected              Reason = "rejected"
@@ -206,6 +208,8 @@ var reasons = [...]struct {
 	{ReasonPolicyBroken, "bundle", "flagged: content that cannot be looked into to its end"},
 	{ReasonSignatureMissing, "bundle", "flagged: content that fewer people have signed than the tenant asks for"},
 	{ReasonSignatureContent, "bundle", "flagged: a signature of content, or a signed list of it, that does not hold"},
+	{ReasonRouteStopped, "bundle", "held, or not let in: a person, or the configuration, has stopped the tenant"},
+	{ReasonRouteExpired, "bundle", "held, or not let in: the last day of the tenant's route is over"},
 	{ReasonAbandonedSender, "bundle", "given up by its sender"},
 	{ReasonAbandonedExpired, "bundle", "incomplete for longer than `keep` allows"},
 	{ReasonRejected, "bundle", "rejected by a person"},

@@ -42,6 +42,8 @@ var reasonKeepers = map[bundle.Reason][]string{
 	bundle.ReasonPolicyArchive:    {"internal/policy.TestHostileContents"},
 	bundle.ReasonPolicyEncrypted:  {"internal/policy.TestHostileContents"},
 	bundle.ReasonPolicyBroken:     {"internal/policy.TestHostileContents"},
+	bundle.ReasonRouteStopped:     {"internal/route.TestARouteIsClosedByWhoeverSaysSo"},
+	bundle.ReasonRouteExpired:     {"internal/route.TestARouteIsClosedByWhoeverSaysSo"},
 	bundle.ReasonPolicyCount:      {"internal/examine.TestAnItemIsHeldAgainstTheRules"},
 	bundle.ReasonInspection:       {"receiver/chamber.TestWhatIsNotInspectedIsNotReleased"},
 	bundle.ReasonInspector:        {"receiver/chamber.TestAnInspectorThatFailsHolds"},

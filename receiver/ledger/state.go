@@ -67,13 +67,16 @@ func (s State) follow(to State) error {
 	return &StateError{From: s, To: to}
 }
 
-// ForWantOfRoom says that a bundle was refused before a byte of it was taken, because there was no room: what is offered again may come in when there is.
+// ForWantOfRoom says that a bundle was refused before a byte of it was taken, because there was no room, or its tenant's route was closed: what is offered again may come in when that is over.
 func (r *Record) ForWantOfRoom() bool {
 	if r.State != Refused || r.Held() || r.Reason == nil {
 		return false
 	}
-	reason := bundle.Reason(*r.Reason)
-	return reason == bundle.ReasonDiskFull || reason == bundle.ReasonQuota
+	switch bundle.Reason(*r.Reason) {
+	case bundle.ReasonDiskFull, bundle.ReasonQuota, bundle.ReasonRouteStopped, bundle.ReasonRouteExpired:
+		return true
+	}
+	return false
 }
 
 // Settled says that the record tells what became of the bundle, so that nothing more of it is wanted. What was refused for want of room is not settled, also where its record file still says so
