@@ -46,6 +46,17 @@ const (
 	talkMost   = 4 << 10 // of what a child says on its way out
 )
 
+// An item may be looked at for so long: archives take longer than what they are made of, and who takes all of it holds up the others of its tenant.
+const (
+	patienceLeast = 5 * time.Minute
+	patienceSpeed = 10 << 20 // bytes a second
+)
+
+// Patience is how long an item of so many bytes may be looked at.
+func Patience(bytes int64) time.Duration {
+	return patienceLeast + time.Duration(bytes/patienceSpeed)*time.Second
+}
+
 // Run has a child look at an item. An error says that it could not: nothing is known of the item then.
 func (r *Runner) Run(ctx context.Context, job Job) (report *Report, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, r.Timeout, fmt.Errorf("it took longer than %v", r.Timeout))

@@ -41,14 +41,14 @@ type ArchivesConfig struct {
 
 // What macros: and encrypted: may say.
 const (
-	allow = "allow"
-	deny  = "deny"
+	Allow = "allow"
+	Deny  = "deny"
 )
 
 // SetDefaults is called where there is a policy.
 func (c *Config) SetDefaults() {
-	*c = Config{Given: true, Macros: deny, Archives: ArchivesConfig{
-		Depth: DefaultArchives.Depth, Entries: DefaultArchives.Entries, Size: config.Bytes(DefaultArchives.Size), Ratio: DefaultArchives.Ratio, Encrypted: deny,
+	*c = Config{Given: true, Macros: Deny, Archives: ArchivesConfig{
+		Depth: DefaultArchives.Depth, Entries: DefaultArchives.Entries, Size: config.Bytes(DefaultArchives.Size), Ratio: DefaultArchives.Ratio, Encrypted: Deny,
 	}}
 }
 
@@ -83,7 +83,7 @@ func (c *Config) Validate(f *config.Faults) {
 		f.Add("text", "a phrase has 1 to %d bytes, and not only spaces", phraseMost)
 	}
 	for key, word := range map[string]string{"macros": c.Macros, "archives.encrypted": c.Archives.Encrypted} {
-		if word != allow && word != deny {
+		if word != Allow && word != Deny {
 			f.Add(key, "%q is neither allow nor deny", word)
 		}
 	}
@@ -100,7 +100,7 @@ func (c *Config) Validate(f *config.Faults) {
 // Rules are what the configuration says.
 func (c *Config) Rules() *Rules {
 	return &Rules{
-		Names: Lists(c.Names), Types: Lists(c.Types), Files: c.Files, FileSize: int64(c.FileSize), Size: int64(c.Size), Text: c.Text, Macros: c.Macros == allow, Honest: c.Honest,
-		Archives: Archives{Depth: c.Archives.Depth, Entries: c.Archives.Entries, Size: int64(c.Archives.Size), Ratio: c.Archives.Ratio, Encrypted: c.Archives.Encrypted == allow},
+		Names: Lists(c.Names), Types: Lists(c.Types), Files: c.Files, FileSize: int64(c.FileSize), Size: int64(c.Size), Text: c.Text, Macros: c.Macros == Allow, Honest: c.Honest,
+		Archives: Archives{Depth: c.Archives.Depth, Entries: c.Archives.Entries, Size: int64(c.Archives.Size), Ratio: c.Archives.Ratio, Encrypted: c.Archives.Encrypted == Allow},
 	}
 }

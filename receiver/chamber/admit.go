@@ -125,6 +125,9 @@ func (c *Chamber) admit(s assemble.Source, o *record.Offer) error {
 	if err := c.permit(s.Sender, o.Tenant); err != nil {
 		return err
 	}
+	if err := c.closed(o.Tenant); err != nil {
+		return err
+	}
 	err := c.place(o, nil)
 	if isRejection(err) {
 		// What is coming was counted whole, and a part of it takes its place on the disk already; what has just been quarantined was counted twice. A refusal stands for

@@ -12,6 +12,7 @@ import (
 	"ecluse/internal/disk"
 	"ecluse/internal/examine"
 	"ecluse/internal/policy"
+	"ecluse/internal/turns"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/assemble"
 	"ecluse/receiver/deliver"
@@ -52,7 +53,8 @@ type Options struct {
 	Keep      Keep
 	Now       func() time.Time
 	Inspect   func(ctx context.Context, job examine.Job) (*examine.Report, error)
-	Aged      func() time.Time // by which things have stayed long enough: a clock that is set ahead does not move it
+	Closed    func(tenant bundle.Name) error // why nothing of a tenant goes through now: a *bundle.Rejection, or nil; asked often
+	Aged      func() time.Time               // by which things have stayed long enough: a clock that is set ahead does not move it
 	Log       *zap.Logger
 	Fatal     func(error) // called once at most
 }
@@ -87,7 +89,7 @@ type Chamber struct {
 
 	outlets  map[bundle.Name]*outlet          // never changes
 	chains   map[bundle.Name][]*inspect.Asked // the same: who looks at a tenant's bundles
-	lookouts *queue                           // what is to be inspected
+	lookouts *turns.Queue                     // what is to be inspected
 }
 
 // verifyMost bounds the bundles that are verified at once because they are whole, askedMost those because somebody asked: each may hold a table of a million files. People wait for no
@@ -106,7 +108,7 @@ const (
 // New makes a Chamber.
 func New(o Options) *Chamber {
 	c := &Chamber{
-		o: o, verify: make(chan struct{}, verifyMost), asked: make(chan struct{}, askedMost), looking: make(chan struct{}, lookMost), lookouts: newQueue(), reserved: make(map[bundle.ID]reservation), heart: make(map[bundle.Name]Heart),
+		o: o, verify: make(chan struct{}, verifyMost), asked: make(chan struct{}, askedMost), looking: make(chan struct{}, lookMost), lookouts: turns.New(), reserved: make(map[bundle.ID]reservation), heart: make(map[bundle.Name]Heart),
 		verified: make(map[bundle.ID]freshness), byRename: make(map[string]bool), due: make(map[bundle.ID]due), refusals: newRefusals(), settled: make(chan struct{}), outlets: make(map[bundle.Name]*outlet),
 		unseen: make(map[bundle.ID]bool), chains: make(map[bundle.Name][]*inspect.Asked),
 		pause: func(failures int) time.Duration { return min(retryMost, retryFirst<<min(failures-1, 10)) },

@@ -76,6 +76,9 @@ func (c *Chamber) Decide(ctx context.Context, id bundle.ID, d ledger.Decision) (
 	if !d.Approve && r.State == ledger.Damaged {
 		return c.giveUp(r, d)
 	}
+	if err := c.closedTo(r, d); err != nil {
+		return r, err
+	}
 	_, configured := c.o.Tenants[r.Tenant]
 	if err := c.identify(r, &d); err != nil {
 		return r, about(id, err)
@@ -102,6 +105,9 @@ func (c *Chamber) Decide(ctx context.Context, id bundle.ID, d ledger.Decision) (
 	}
 	var decided ledger.Record // of the ledger's goroutine, until the change is made
 	err = c.change(id, func(have *ledger.Record) error {
+		if err := c.closedTo(have, d); err != nil {
+			return err
+		}
 		if err := c.rules(have.Tenant).Apply(have, d); err != nil {
 			return err
 		}

@@ -135,6 +135,9 @@ type plan struct {
 	inodes int64
 	now    time.Time
 	leap   time.Duration // how far the machine's clock was set ahead
+	shut   error         // why nothing of any tenant goes through; nil: it does
+	asked  int           // how often that was asked
+	after  int           // the route is open so often, and shut from then on; 0: always as shut says
 }
 
 const state, imports = "state", "import"
@@ -189,6 +192,23 @@ func (p *plan) jump(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.leap += d
+}
+
+// closed is Options.Closed.
+func (p *plan) closed(bundle.Name) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.asked++; p.after > 0 && p.asked > p.after {
+		return stopped
+	}
+	return p.shut
+}
+
+// stop closes every route for a reason, and opens them where there is none.
+func (p *plan) stop(why error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.shut = why
 }
 
 func (p *plan) advance(d time.Duration) {
@@ -246,7 +266,7 @@ func (p *plan) prepare(t testing.TB) *house {
 	h.Chamber = New(Options{
 		State: p.at(state), Ledger: h.ledger, Disk: p.disk.Disk, Space: p.space, Reserve: func() int64 { return 1 << 20 },
 		Sync:     func(context.Context) error { return p.disk.SyncAll(p.at(state)) },
-		Receiver: receiverID, Tenants: p.tenants, Inspect: p.inspect, Trust: h.trust, Keep: p.keep, Now: p.clock, Aged: p.aged, Log: zap.New(core), Fatal: func(err error) { h.fatal <- err },
+		Receiver: receiverID, Tenants: p.tenants, Inspect: p.inspect, Closed: p.closed, Trust: h.trust, Keep: p.keep, Now: p.clock, Aged: p.aged, Log: zap.New(core), Fatal: func(err error) { h.fatal <- err },
 	})
 	h.assembler, err = assemble.New(assemble.Options{
 		Dir: p.at(state, "receiving"), Disk: p.disk, Owner: h.Chamber, Memory: 48 << 20, Workers: 2, Now: p.clock, Passed: p.passed, Idle: p.idle, Checkpoint: time.Millisecond,

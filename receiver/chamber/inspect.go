@@ -20,7 +20,6 @@ import (
 	"ecluse/receiver/inspect"
 	"ecluse/receiver/ledger"
 	"ecluse/receiver/quarantine"
-	"ecluse/receiver/release"
 )
 
 // ByPolicy is the name of the inspector that holds content against a tenant's rules.
@@ -125,6 +124,7 @@ func (c *Chamber) judge(r *ledger.Record) {
 	default:
 		verdict(r, ledger.Pending, bundle.ReasonInspection, "")
 	}
+	c.holdClosed(r)
 }
 
 // flag gives a bundle the verdict of who flagged it.
@@ -176,21 +176,21 @@ func (c *Chamber) lookAgain(r *ledger.Record) error {
 // look has a bundle inspected, when its turn comes.
 func (c *Chamber) look(tenant bundle.Name, id bundle.ID) {
 	if !c.resting {
-		c.lookouts.add(tenant, id)
+		c.lookouts.Add(tenant, id, 0)
 	}
 }
 
 // inspectAll inspects one bundle after another until the chamber ends.
 func (c *Chamber) inspectAll() {
 	for {
-		tenant, id, ok := c.lookouts.take(c.ctx)
+		tenant, id, ok := c.lookouts.Take(c.ctx)
 		if !ok {
 			return
 		}
 		err := c.lookOnce(tenant, id)
 		switch {
 		case err == nil, errors.Is(err, errOver), errors.Is(err, ledger.ErrNotFound):
-			c.lookouts.over(tenant, id)
+			c.lookouts.Over(tenant, id)
 		case errors.Is(err, ledger.ErrFatal):
 			c.fatal(err)
 			return
@@ -209,7 +209,7 @@ func (c *Chamber) notLookedAt(tenant bundle.Name, id bundle.ID, cause error) {
 		verdict(r, ledger.Pending, bundle.ReasonInspector, cause.Error())
 		return nil
 	}))
-	wait := c.lookouts.later(tenant, id, c.pause)
+	wait := c.lookouts.Later(tenant, id, c.pause)
 	c.o.Log.Error("not inspected, and held", zap.Stringer("bundle", id), zap.Error(cause), zap.Duration("again_in", wait))
 }
 
@@ -302,7 +302,7 @@ func (c *Chamber) evidence(id bundle.ID, said []ledger.Inspection) error {
 		back = c.weigh(r)
 		return nil
 	}, func(r *ledger.Record) error {
-		if released = r.State == ledger.Quarantined && c.passes(r) && release.Automatic(c.o.Tenants[r.Tenant].Release, r) && c.doubted(r) == nil; released {
+		if released = r.State == ledger.Quarantined && c.passes(r) && c.byItself(r) && c.doubted(r) == nil; released {
 			r.State = ledger.Approved
 		}
 		after = *r

@@ -226,6 +226,9 @@ func (c *Chamber) batch(o *outlet, ids []bundle.ID) (batch []*ledger.Record, res
 			c.o.Log.Error("not delivered", zap.Stringer("bundle", id), zap.Error(why))
 			o.over(id, refused("bundle %s: %v (ecluse-receiver anchor says what can be done)", id, why))
 			continue
+		case err == nil && c.closed(r.Tenant) != nil:
+			c.keepApproved(o, r, c.closed(r.Tenant))
+			continue
 		case errors.Is(err, ledger.ErrNotFound):
 			o.over(id, err)
 			continue

@@ -14,7 +14,6 @@ import (
 	"ecluse/receiver/inspect"
 	"ecluse/receiver/ledger"
 	"ecluse/receiver/quarantine"
-	"ecluse/receiver/release"
 )
 
 // Recheck holds everything in quarantine against the present trust: a sender was paired, a key was taken away or came back. What was held only for that is free again,
@@ -111,7 +110,7 @@ func (c *Chamber) recheck(id bundle.ID) error {
 		} else {
 			hold(have, want, why)
 		}
-		automatic = release.Automatic(c.o.Tenants[have.Tenant].Release, have)
+		automatic = c.byItself(have)
 		return nil
 	})
 	if errors.Is(err, errOver) {
@@ -166,12 +165,16 @@ func (c *Chamber) standing(r *ledger.Record) (want bundle.Reason, why, err error
 		if paired, ok := c.o.Ledger.Paired(r.Sender); !ok || paired != r.Epoch {
 			return have, nil, nil
 		}
-	case flagged(r), slices.Contains([]bundle.Reason{bundle.ReasonSignerRevoked, bundle.ReasonNotInspected, bundle.ReasonRollback, bundle.ReasonInspection, bundle.ReasonInspector}, have):
+	case flagged(r), slices.Contains([]bundle.Reason{bundle.ReasonSignerRevoked, bundle.ReasonNotInspected, bundle.ReasonRollback, bundle.ReasonInspection, bundle.ReasonInspector, bundle.ReasonRouteStopped, bundle.ReasonRouteExpired}, have):
 	default:
 		return have, nil, nil
 	}
 	_, err = quarantine.ReadSigned(c.o.Disk, Dir(c.o.State, r.Tenant, r.Bundle), c.expectOf(r))
+	why = c.closed(r.Tenant)
 	switch {
+	case err == nil && why != nil && !flagged(r):
+		want, _ = bundle.ReasonOf(why)
+		return want, why, nil
 	case err == nil:
 		return bundle.ReasonNotInspected, nil, nil
 	case trustReason(err):

@@ -33,6 +33,12 @@ func TestWhatThereWasNoRoomForComesInWhenThereIs(t *testing.T) {
 			x.Quota = map[bool]int64{true: 100, false: 0}[full]
 			p.tenants["cssf"] = x
 		},
+		"route-stopped": func(p *plan, full bool) {
+			p.stop(map[bool]error{true: stopped}[full])
+		},
+		"route-expired": func(p *plan, full bool) {
+			p.stop(map[bool]error{true: bundle.Reject(bundle.ReasonRouteExpired, "G-2", "it ended")}[full])
+		},
 	} {
 		for _, again := range []string{"in this life", "in the next", "in the next, after a crash"} {
 			t.Run(name+" "+again, func(t *testing.T) {

@@ -53,7 +53,12 @@ func (c *Chamber) deliverBatch(o *outlet, records []*ledger.Record) {
 		c.deliverTo(ways, d, last)
 	}
 	if len(o.tenant.Destinations) == 0 {
-		c.noteAll(ways, func(w *way, r *ledger.Record) error { return c.imported(r) })
+		c.noteAll(ways, func(w *way, r *ledger.Record) error {
+			if err := c.through(r); err != nil {
+				return err
+			}
+			return c.imported(r)
+		})
 	}
 	for _, w := range ways {
 		c.outcome(o, w)
@@ -219,6 +224,9 @@ func (c *Chamber) note(directory string) deliver.Note {
 		errs := c.changeAll(ids, func(i int, r *ledger.Record) error {
 			if r.State != ledger.Approved {
 				return fmt.Errorf("bundle %s is %s: %w", r.Bundle, r.State, deliver.ErrOver)
+			}
+			if err := c.through(r); err != nil && intents[i].Final != "" { // to take one back is always allowed
+				return err
 			}
 			noteIntent(r, directory, intents[i])
 			return nil

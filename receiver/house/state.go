@@ -15,6 +15,7 @@ import (
 	"ecluse/internal/examine"
 	"ecluse/internal/instance"
 	"ecluse/internal/keys"
+	"ecluse/internal/route"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/assemble"
 	"ecluse/receiver/chamber"
@@ -37,7 +38,8 @@ type Options struct {
 	Keep    chamber.Keep                    // how long things stay
 	Reserve func(total int64) (bytes int64) // what no bundle may take of a disk
 	Inspect func(context.Context, examine.Job) (*examine.Report, error)
-	Codes   int // tickets and receipts that may be issued on one day
+	Routes  map[bundle.Name]route.Facts // what the configuration says of the tenants' routes
+	Codes   int                         // tickets and receipts that may be issued on one day
 	Log     *zap.Logger
 	Now     func() time.Time // the machine's clock; nil is the system's
 	// Fatal is called when a promise to the disk could not be kept.
@@ -53,6 +55,7 @@ type State struct {
 	Ledger  *ledger.Ledger
 	Chamber *chamber.Chamber
 	Desk    *issue.Desk
+	Routes  *route.Book
 
 	o     Options
 	lock  *instance.Lock
@@ -113,14 +116,20 @@ func (s *State) open(ctx context.Context) (err error) {
 	if err != nil {
 		return errors.Join(err, s.Ledger.Close(true))
 	}
+	if s.Routes = route.Open(s.Disk, s.Dir, s.o.Routes); s.Routes.Fault() != nil {
+		s.o.Log.Error("nothing of any tenant goes through", zap.Error(s.Routes.Fault()))
+	}
 	s.Chamber = chamber.New(chamber.Options{
 		State: s.Dir, Ledger: s.Ledger, Disk: s.Disk, Space: s.Space, Reserve: s.Reserve,
 		Sync:     func(context.Context) error { return s.sync() },
-		Receiver: s.Key.ID(), Inspect: s.o.Inspect, Tenants: s.o.Tenants, Trust: &s.trust, Keep: s.o.Keep,
+		Receiver: s.Key.ID(), Inspect: s.o.Inspect, Closed: s.closed, Tenants: s.o.Tenants, Trust: &s.trust, Keep: s.o.Keep,
 		Now: s.Clock.Now, Aged: s.Clock.Aged, Log: s.o.Log, Fatal: func(err error) { s.o.Fatal(err) },
 	})
 	return nil
 }
+
+// closed says why nothing of a tenant goes through now, by the clock of the state, which never runs back.
+func (s *State) closed(tenant bundle.Name) error { return s.Routes.Closed(tenant, s.Clock.Now()) }
 
 // receiving is where incomplete bundles stand.
 func (s *State) receiving() string { return filepath.Join(s.Dir, "receiving") }
@@ -197,4 +206,15 @@ func Accept(dir string, d *disk.Disk, by ledger.Acceptance) (did []string, err e
 	}
 	did, err = ledger.Accept(d, dir, by)
 	return did, errors.Join(err, lock.Release())
+}
+
+// Say takes a person's word about a route where no daemon runs: it is in the state when Say returns, for whoever opens it next.
+func Say(dir string, d *disk.Disk, routes map[bundle.Name]route.Facts, w route.Word) (by route.Word, still string, err error) {
+	lock, err := instance.Take(dir, stateVersion, d.Replace)
+	if err != nil {
+		return w, "", err
+	}
+	disk.NewSpare(d, dir).GiveWhenFull()
+	by, still, err = route.Open(d, dir, routes).Say(w, time.Now())
+	return by, still, errors.Join(err, lock.Release())
 }

@@ -16,7 +16,7 @@ var (
 	allModes    = []Mode{ModeOne, ModeTwo, ModeAutomatic}
 	allStates   = append([]ledger.State{""}, ledger.States()...)
 	allVerdicts = []ledger.Verdict{"-", ledger.Pending, ledger.Clean, ledger.Flagged, "of-a-later-version"}
-	allReasons  = []string{"-", "", "not-inspected", "epoch-new", "signer-revoked", "content-mismatch", "of-a-later-version"}
+	allReasons  = []string{"-", "", "not-inspected", "epoch-new", "signer-revoked", "content-mismatch", "route-stopped", "route-expired", "of-a-later-version"}
 )
 
 func yes(uid uint32) ledger.Decision {
