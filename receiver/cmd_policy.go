@@ -1,148 +1,70 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
-	"time"
-
-	"github.com/spf13/cobra"
+	"strings"
 
 	"ecluse/internal/cli"
-	"ecluse/internal/examine"
-	"ecluse/internal/policy"
+	"ecluse/internal/config"
+	"ecluse/internal/route"
+	"ecluse/protocol/bundle"
+	"ecluse/receiver/house"
 )
 
-// inspectTimeout is how long one bundle may be looked at, whatever its size.
-const inspectTimeout = 24 * time.Hour
+// program is what people type.
+const program = "ecluse-receiver"
 
-// examineName is the command by which the daemon starts its children. Nobody types it.
-const examineName = "examine"
-
-func inspector() *examine.Runner {
-	return &examine.Runner{Command: examine.Self(examineName), Timeout: inspectTimeout}
-}
-
-func examineCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: examineName, Short: "Look into content, as a child of the daemon", Args: cobra.NoArgs, Hidden: true,
-		RunE: func(c *cobra.Command, _ []string) error {
-			if code := examine.Child(c.InOrStdin(), c.OutOrStdout(), c.ErrOrStderr()); code != 0 {
-				return &cli.Error{Code: code}
-			}
-			return nil
-		},
-	}
-}
-
-func policyCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use: "policy COMMAND", Short: "Try a tenant's rules", Example: "  ecluse-receiver policy test --tenant cssf update.tar",
-		Long: `Try what a tenant lets in: policy: of the configuration says which names, types, sizes and archives its content may have.`,
-	}
-	var path string
-	var asJSON bool
-	c.PersistentFlags().StringVar(&path, "config", defaultPath, "configuration `FILE`")
-	_ = c.MarkPersistentFlagFilename("config", "yaml")
-	c.PersistentFlags().BoolVar(&asJSON, "json", false, "print one JSON value")
-	c.AddCommand(policyTestCommand(&path, &asJSON))
-	return c
-}
-
-// trial is what policy test prints of one path.
-type trial struct {
-	Path     string           `json:"path"`
-	Tenant   string           `json:"tenant"`
-	Files    int64            `json:"files"`
-	Bytes    int64            `json:"bytes"`
-	Findings []policy.Finding `json:"findings"`
-	More     int              `json:"more"`
-}
-
-// Failure implements cli.Failing: what is not let in is a check that did not hold.
-func (t *trial) Failure() error {
-	if len(t.Findings) == 0 {
-		return nil
-	}
-	return &cli.Error{Code: cli.Refused, Err: fmt.Errorf("tenant %s does not let it in: %d findings", t.Tenant, len(t.Findings)+t.More)}
-}
-
-func policyTestCommand(path *string, asJSON *bool) *cobra.Command {
-	var tenant string
-	c := &cobra.Command{
-		Use: "test [flags] PATH...", Short: "Hold files or directories against the rules of a tenant", Args: cobra.MinimumNArgs(1),
-		Long: `Hold files or directories against policy: of a tenant, just as what arrives for it is, and print what it does not let in. It changes nothing, and needs no daemon. What stands in an
-archive is named behind "!": a/b.zip!c.txt.`,
-		Example: `  ecluse-receiver policy test update.tar
-  ecluse-receiver policy test --tenant cssf --json data/`,
-		RunE: func(c *cobra.Command, args []string) error {
-			conf, err := load(*path)
-			if err != nil {
-				return err
-			}
-			t, err := tenantNamed(conf, tenant)
-			if err != nil {
-				return err
-			}
-			if !t.Policy.Given {
-				return cli.Fail(cli.NotFound, "tenant %s has no policy: nothing is held against its content", t.Name)
-			}
-			scratch, err := os.MkdirTemp("", "ecluse-policy-")
-			if err != nil {
-				return err
-			}
-			defer os.RemoveAll(scratch)
-			return cli.Each(c, args, *asJSON, func(ctx context.Context, path string) (*trial, error) {
-				return try(ctx, t, scratch, path, c.OutOrStdout(), *asJSON)
-			},
-				func(w io.Writer, t *trial) {
-					fmt.Fprintf(w, "%s: %d files, nothing that tenant %s does not let in\n", cli.Quote(t.Path), t.Files, t.Tenant)
-				})
-		},
-	}
-	c.Flags().StringVar(&tenant, "tenant", "", "the `TENANT`; it may be left out where there is one")
-	return c
-}
-
-func tenantNamed(conf Config, name string) (*TenantConfig, error) {
-	if name == "" && len(conf.Tenants) > 1 {
-		return nil, cli.Fail(cli.Usage, "there are %d tenants: say which, with --tenant", len(conf.Tenants))
-	}
-	for i := range conf.Tenants {
-		if t := &conf.Tenants[i]; name == "" || t.Name == name {
-			return t, nil
+// policyHouse is this side as the policy commands see it.
+var policyHouse = cli.PolicyHouse{
+	Program: program, Default: defaultPath, Say: house.Say,
+	Load: func(path string) (cli.Reader, []cli.PolicyTenant, error) {
+		conf, err := load(path)
+		if err != nil {
+			return cli.Reader{}, nil, err
 		}
-	}
-	return nil, cli.Fail(cli.NotFound, "no tenant is called %q", name)
+		var tenants []cli.PolicyTenant
+		for _, t := range conf.Tenants {
+			tenants = append(tenants, cli.PolicyTenant{Name: t.Name, Policy: t.Policy.Config, Route: t.route(), Rest: t.rules()})
+		}
+		return reader(conf), tenants, nil
+	},
 }
 
-// try holds one path against the rules, in a child like the daemon's.
-func try(ctx context.Context, t *TenantConfig, scratch, path string, out io.Writer, asJSON bool) (*trial, error) {
-	abs, err := filepath.Abs(path)
-	if err == nil {
-		abs, err = filepath.EvalSymlinks(abs)
+// rules are what else the configuration says of what a tenant lets through.
+func (t *TenantConfig) rules() []cli.Rule {
+	who := map[string]string{"automatic": "nobody is asked", "one": "by one person", "two": "by two different persons"}
+	quota := "no bound"
+	if t.Quota > 0 {
+		quota = config.FormatBytes(int64(t.Quota)) + " are held at the most"
 	}
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, &cli.Error{Code: cli.NotFound, Err: err}
+	to, words := []string{}, []string{}
+	for _, d := range t.Deliver {
+		to, words = append(to, d.Directory), append(words, fmt.Sprintf("%s (a name that is taken: %s)", d.Directory, d.Clash))
 	}
-	if err != nil {
-		return nil, err
+	if len(to) == 0 {
+		words = append(words, "nowhere: what is released stays")
 	}
-	report, err := inspector().Run(ctx, examine.Job{Root: filepath.Dir(abs), Item: filepath.Base(abs), Scratch: scratch, Room: 8 << 30, Rules: t.Policy.Rules()})
-	if err != nil {
-		return nil, err
+	inspectors, officers := "nobody is asked beside", "all that there are"
+	if len(t.Policy.Inspectors) > 0 {
+		inspectors = strings.Join(t.Policy.Inspectors, ", ") + " must have said that it is clean"
 	}
-	x := &trial{path, t.Name, report.Files, report.Bytes, report.Findings, report.More}
-	if x.Findings == nil {
-		x.Findings = []policy.Finding{}
+	if len(t.Officers) > 0 {
+		officers = strings.Join(t.Officers, ", ")
 	}
-	for _, f := range x.Findings {
-		if !asJSON {
-			fmt.Fprintf(out, "%-16s  %s: %s\n", f.Reason, cli.Quote(f.Path), cli.Clean(f.Text))
-		}
+	return []cli.Rule{
+		{Key: "inspectors", Value: append([]string{}, t.Policy.Inspectors...), Words: inspectors}, {Key: "officers", Value: append([]string{}, t.Officers...), Words: officers},
+		{Key: "override", Value: t.Override, Words: map[string]string{allow: "people may release what is flagged", deny: "what is flagged is not released"}[t.Override]},
+		{Key: "separate", Value: t.Separate, Words: map[bool]string{true: "who has sent a bundle, or signed its content, does not release it", false: "who has sent a bundle may release it"}[t.Separate]},
+		{Key: "release", Value: t.Release, Words: who[t.Release]}, {Key: "quota", Value: int64(t.Quota), Words: quota},
+		{Key: "path_names", Value: t.Names, Words: t.Names}, {Key: "deliver", Value: to, Words: strings.Join(words, ", ")},
 	}
-	return x, nil
+}
+
+// routesOf are what a configuration says of the tenants' routes.
+func routesOf(c Config) map[bundle.Name]route.Facts {
+	facts := make(map[bundle.Name]route.Facts)
+	for _, t := range c.Tenants {
+		facts[bundle.Name(t.Name)] = t.route()
+	}
+	return facts
 }

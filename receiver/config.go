@@ -8,6 +8,7 @@ import (
 	"ecluse/internal/config"
 	"ecluse/internal/control"
 	"ecluse/internal/keys"
+	"ecluse/internal/route"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/collect"
 	"ecluse/receiver/deliver"
@@ -64,11 +65,22 @@ type TenantConfig struct {
 	Quota    config.Bytes    `yaml:"quota"`
 	Policy   PolicyConfig    `yaml:"policy"`
 	Deliver  []DeliverConfig `yaml:"deliver"`
+
+	Owner         string      `yaml:"owner"`
+	Contact       string      `yaml:"contact"`
+	Justification string      `yaml:"justification"`
+	Expires       config.Date `yaml:"expires"`
+	Enabled       bool        `yaml:"enabled"`
+}
+
+// route are the facts of a tenant's route.
+func (t *TenantConfig) route() route.Facts {
+	return route.Facts{Disabled: !t.Enabled, Owner: t.Owner, Contact: t.Contact, Justification: t.Justification, Expires: t.Expires}
 }
 
 // SetDefaults is for keys that are not there.
 func (t *TenantConfig) SetDefaults() {
-	*t = TenantConfig{Release: release.ModeOne.String(), Override: deny, Names: bundle.Linux.String()}
+	*t = TenantConfig{Release: release.ModeOne.String(), Override: deny, Names: bundle.Linux.String(), Enabled: true}
 }
 
 // DeliverConfig is one destination.
@@ -280,6 +292,8 @@ func (t *TenantConfig) validate(f *config.Faults) {
 		f.Add("override", "%q is neither allow nor deny", t.Override)
 	}
 	t.Policy.Validate(f.In("policy"))
+	facts := t.route()
+	facts.Validate(f)
 	seen := map[string]bool{}
 	for i, d := range t.Deliver {
 		in := f.In("deliver[%d]", i)

@@ -34,6 +34,7 @@ type daemon struct {
 	stamps [3]stamp          // under following; of the files of stampsOf, as they were read
 	told   map[string]uint64 // counts that were logged
 	probed map[string]uint32 // of each link, the probe that was logged
+	routed chan struct{}     // holds a token when somebody has said a word about a route
 
 	following sync.Mutex // held while the trust is looked at
 
@@ -47,7 +48,7 @@ func runDaemon(ctx context.Context, c Config, log *zap.Logger) (err error) {
 	life := cli.Live(ctx)
 	defer life.Fatal(nil)
 	ctx = life.Context()
-	d := &daemon{c: c, log: log, since: time.Now(), late: time.Unix(0, 0), told: make(map[string]uint64), probed: make(map[string]uint32), recent: make(watch.Recent), stamps: stampsOf(c)}
+	d := &daemon{c: c, log: log, since: time.Now(), late: time.Unix(0, 0), told: make(map[string]uint64), probed: make(map[string]uint32), recent: make(watch.Recent), routed: make(chan struct{}, 1), stamps: stampsOf(c)}
 	o, err := stateOptions(c, log)
 	if err != nil {
 		return err
@@ -76,7 +77,7 @@ func (d *daemon) run(ctx context.Context, fatal context.CancelCauseFunc, s *hous
 		cli.Stopping()
 		d.log.Info("ending")
 	}
-	return d.Run(ctx, fatal, ready, ending, server.Serve, d.watch, func(ctx context.Context) error { return cli.Watchdog(ctx, d.log, d.stalled) })
+	return d.Run(ctx, fatal, ready, ending, server.Serve, d.watch, d.watchRoutes, func(ctx context.Context) error { return cli.Watchdog(ctx, d.log, d.stalled) })
 }
 
 // prepare opens sockets and joins the rooms. Nothing runs yet.

@@ -26,7 +26,7 @@ import (
 func stateOptions(c Config, log *zap.Logger) (o house.Options, err error) {
 	unix.Umask(0o077) // whatever is to be open to others is opened by name
 	o = house.Options{
-		Dir: c.State, Disk: disk.New(), Inspect: inspector().Run, Reserve: c.Disk.Reserve.Of, Codes: c.Tickets.PerDay, Log: log,
+		Dir: c.State, Disk: disk.New(), Inspect: cli.Examiner().Run, Routes: routesOf(c), Reserve: c.Disk.Reserve.Of, Codes: c.Tickets.PerDay, Log: log,
 		Keep: chamber.Keep{Imported: c.Keep.Imported.Std(), Rejected: c.Keep.Rejected.Std(), Damaged: c.Keep.Damaged.Std(), Rows: c.Keep.Rows.Std()},
 	}
 	if o.Key, err = keys.LoadReceiverKey(c.Identity); err != nil {

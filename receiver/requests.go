@@ -13,6 +13,7 @@ import (
 	"ecluse/internal/cli"
 	"ecluse/internal/config"
 	"ecluse/internal/control"
+	"ecluse/internal/route"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/chamber"
 	"ecluse/receiver/issue"
@@ -151,6 +152,7 @@ func (d *daemon) handle(s *control.Server) {
 		}
 		return nil, d.pair(ctx, in)
 	})
+	cli.HandleRoutes(s, d.Routes, view, people, func(control.Peer, route.Word) error { return nil }, d.Clock.Now, d.said)
 	s.Handle("reload", control.Owner, true, func(ctx context.Context, _ control.Peer, _ json.RawMessage) (any, error) { return nil, d.reload(ctx) })
 }
 
@@ -195,7 +197,7 @@ func (d *daemon) pair(ctx context.Context, in pairRequest) error {
 	return d.reload(ctx)
 }
 
-// reload reads who may sign and which sender may use which tenant. Everything else of the configuration is taken up by a restart.
+// reload reads who may sign, which sender may use which tenant, and whose route is open. Everything else of the configuration is taken up by a restart.
 func (d *daemon) reload(ctx context.Context) error {
 	c, err := config.Load(d.c.Path, defaults())
 	if err != nil {
@@ -213,6 +215,7 @@ func (d *daemon) reload(ctx context.Context) error {
 	d.mu.Lock()
 	d.c.Senders = c.Senders
 	d.mu.Unlock()
+	d.Routes.Set(routesOf(c))
 	d.log.Info("trust was read again", zap.Int("senders", len(c.Senders)))
 	if err := d.Enrol(ctx, signers, senders); err != nil && ctx.Err() == nil { // it stands; before each release the bundle is held against it once more
 		d.log.Error("hold the quarantine against the trust that was read again", zap.Error(err))

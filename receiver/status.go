@@ -3,9 +3,13 @@ package main
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"io/fs"
 	"slices"
 	"time"
 
+	"ecluse/internal/disk"
+	"ecluse/internal/route"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/collect"
 	"ecluse/receiver/ledger"
@@ -63,7 +67,7 @@ func (d *daemon) status(ctx context.Context) (*watch.Status, error) {
 	s.Alarms = watch.Alarms(s, watch.Facts{
 		Lately:  lately,
 		Silence: d.c.Silence.Std(), Up: time.Since(d.since), Expecting: len(s.Senders) > 0, Undone: undone, Ahead: d.Clock.Ahead(), Stuck: stuck,
-		Untrusted: d.trustFault(), Suspect: suspect, Refused: refused, Doubts: d.doubts(), Homeless: d.homeless(), Unseen: d.Chamber.Unseen(),
+		Untrusted: d.trustFault(), Suspect: suspect, Refused: refused, Doubts: d.doubts(), Homeless: d.homeless(), Routes: d.Routes.Alarms(d.Clock.Now(), program), Unseen: d.Chamber.Unseen(),
 	})
 	return s, nil
 }
@@ -133,6 +137,10 @@ func statusAtRest(ctx context.Context, c Config) (*watch.Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Alarms = watch.Alarms(s, c.absent())
+	facts := c.absent()
+	if words, err := route.Read(disk.New(), c.State); err == nil || !errors.Is(err, fs.ErrPermission) {
+		facts.Routes = route.Of(words, err, routesOf(c)).Alarms(s.Clock, program)
+	}
+	s.Alarms = watch.Alarms(s, facts)
 	return s, nil
 }

@@ -90,6 +90,7 @@ type Facts struct {
 	Lately    map[string]Lately       // of each link
 	Unseen    int                     // bundles that were flagged after their delivery, and nobody has seen it
 	Homeless  []bundle.Name           // tenants of which bundles are held, and which are not configured
+	Routes    alarm.List              // what is wrong with the routes of tenants
 	Untrusted string                  // why configuration or allowed_signers could not be read again after somebody had edited them
 }
 
@@ -169,7 +170,7 @@ func Alarms(s *Status, f Facts) alarm.List {
 	}
 	refused, why := int64(0), []string{}
 	for _, reason := range slices.Sorted(maps.Keys(f.Refused)) {
-		if !slices.Contains(Suspicions(), reason) { // those have alarms of their own
+		if !slices.Contains(Suspicions(), reason) && reason != bundle.ReasonRouteStopped && reason != bundle.ReasonRouteExpired { // those have alarms of their own
 			refused, why = refused+f.Refused[reason], append(why, string(reason))
 		}
 	}
@@ -182,6 +183,7 @@ func Alarms(s *Status, f Facts) alarm.List {
 	for _, t := range f.Homeless {
 		add("tenant", string(t), "tenant %s: bundles of it stand in quarantine, and it is not configured any more (put it back below tenants until they are released or rejected: list --tenant %s)", t, t)
 	}
+	alarms = append(alarms, f.Routes...)
 	if s.Disk.Free >= 0 && s.Disk.Free < s.Disk.Reserve {
 		add("disk", "", "%s are free, below the %s kept back: nothing is admitted (release, reject, or make room)", config.FormatBytes(s.Disk.Free), config.FormatBytes(s.Disk.Reserve))
 	}

@@ -1,0 +1,199 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ecluse/internal/control"
+	"ecluse/internal/disk"
+	"ecluse/internal/route"
+	"ecluse/protocol/bundle"
+)
+
+// RouteRequest is what policy stop and policy start ask a daemon for. Tenant is null for all.
+type RouteRequest struct {
+	Tenant *string `json:"tenant"`
+	Stop   bool    `json:"stop"`
+	Reason string  `json:"reason"`
+}
+
+// Word is what the peer says, under a name of its own.
+func (r *RouteRequest) Word(who string, uid uint32) route.Word {
+	w := route.Word{Tenant: route.All, Stopped: r.Stop, Who: who, UID: uid, Reason: r.Reason}
+	if r.Tenant != nil {
+		w.Tenant = bundle.Name(*r.Tenant)
+	}
+	return w
+}
+
+// Names whether the request is about a tenant that is not there.
+func (r *RouteRequest) check(tenants []PolicyTenant) error {
+	if r.Tenant == nil {
+		return nil
+	}
+	_, err := policyTenant(tenants, *r.Tenant)
+	return err
+}
+
+// RouteAnswer is what became of it: the word that counts now.
+type RouteAnswer struct {
+	Tenant  *string   `json:"tenant"`
+	Stopped bool      `json:"stopped"`
+	Who     string    `json:"who"`
+	UID     uint32    `json:"uid"`
+	At      time.Time `json:"at"`
+	Reason  string    `json:"reason"`
+	Still   *string   `json:"still"` // why nothing goes through all the same
+}
+
+// Said makes an answer of what a book has said.
+func Said(by route.Word, still string, err error) (*RouteAnswer, error) {
+	if err != nil {
+		return nil, routeError(err)
+	}
+	a := &RouteAnswer{Stopped: by.Stopped, Who: by.Who, UID: by.UID, At: by.At, Reason: by.Reason}
+	if by.Tenant != route.All {
+		name := string(by.Tenant)
+		a.Tenant = &name
+	}
+	if still != "" {
+		a.Still = &still
+	}
+	return a, nil
+}
+
+func routeError(err error) error {
+	var text *route.TextError
+	var none *route.NotStopped
+	switch {
+	case errors.As(err, &text):
+		return &control.Error{Code: Usage, Text: err.Error()}
+	case errors.As(err, &none):
+		return &control.Error{Code: NotFound, Text: err.Error()}
+	}
+	return err
+}
+
+// HandleRoutes registers what policy show, stop and start ask a daemon for. may says whether a peer may say a word; changed is called when one was said.
+func HandleRoutes(s *control.Server, b *route.Book, view, people control.Allow, may func(control.Peer, route.Word) error, now func() time.Time, changed func(route.Word)) {
+	s.Handle("routes", view, false, func(context.Context, control.Peer, json.RawMessage) (any, error) {
+		if err := b.Fault(); err != nil {
+			return nil, err
+		}
+		return b.Words(), nil
+	})
+	s.Handle("route", people, true, func(_ context.Context, p control.Peer, m json.RawMessage) (any, error) {
+		var in RouteRequest
+		if err := control.Decode(m, &in); err != nil {
+			return nil, err
+		}
+		w := in.Word(p.Name(), p.UID)
+		if err := may(p, w); err != nil {
+			return nil, err
+		}
+		by, still, err := b.Say(w, now())
+		changed(by) // also where it could not be written down: it holds
+		return Said(by, still, err)
+	})
+}
+
+// sayCommand is policy stop, or policy start.
+func (f *policyFlags) sayCommand(stop bool) *cobra.Command {
+	var all bool
+	var reason string
+	c := &cobra.Command{
+		Use: "start [flags]", Short: "Open a route that was stopped", Args: cobra.NoArgs,
+		Long: `Open a route that was stopped by policy stop: of one tenant, or what was stopped with --all. What was held goes on. A tenant that was stopped by name stays so until it is started by
+name; enabled: and expires: of the configuration hold besides.`,
+		Example: fmt.Sprintf("  %s policy start --tenant cssf\n  %s policy start --all", f.house.Program, f.house.Program),
+	}
+	if stop {
+		c.Use, c.Short = "stop [flags] --reason TEXT", "Close a route at once"
+		c.Long = `Close the route of a tenant, or of all, at once and until policy start: nothing more of it goes through, and what waits is held. It is kept in the state, with who and why, and outlives
+restarts. It works without a daemon, too; then it holds from the next start on.`
+		c.Example = fmt.Sprintf("  %s policy stop --tenant cssf --reason \"ticket 4711\"\n  %s policy stop --all --reason \"the diode is being replaced\"", f.house.Program, f.house.Program)
+	}
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		reader, tenants, err := f.house.Load(f.config)
+		if err != nil {
+			return err
+		}
+		in := RouteRequest{Stop: stop, Reason: reason}
+		switch {
+		case all && f.tenant != "":
+			return Fail(Usage, "--all and --tenant want different things: take one of them")
+		case !all && f.tenant == "":
+			return Fail(Usage, "say which: --tenant TENANT, or --all")
+		case !all:
+			in.Tenant = &f.tenant
+		}
+		if err := in.check(tenants); err != nil {
+			return err
+		}
+		a, err := f.say(c.Context(), reader, tenants, in)
+		if err != nil {
+			return err
+		}
+		if f.json {
+			return PrintJSON(c.OutOrStdout(), a)
+		}
+		_, err = fmt.Fprintln(c.OutOrStdout(), a)
+		return err
+	}
+	c.Flags().StringVar(&f.tenant, "tenant", "", "of this `TENANT`")
+	c.Flags().BoolVar(&all, "all", false, "of all tenants, also of those that are configured later")
+	c.Flags().StringVar(&reason, "reason", "", "why, for the record: `TEXT`")
+	return c
+}
+
+// say asks the daemon, or says it where none runs: as the state's owner, in the name of who runs the command.
+func (f *policyFlags) say(ctx context.Context, r Reader, tenants []PolicyTenant, in RouteRequest) (*RouteAnswer, error) {
+	word := in.Word(whoami(), uint32(os.Getuid()))
+	return Ask(ctx, r, "route", in, func() (*RouteAnswer, error) {
+		if err := BecomeOwner(r.State); err != nil {
+			return nil, err
+		}
+		return Said(f.house.Say(r.State, disk.New(), routesOf(tenants), word))
+	})
+}
+
+func routesOf(tenants []PolicyTenant) map[bundle.Name]route.Facts {
+	facts := make(map[bundle.Name]route.Facts)
+	for _, t := range tenants {
+		facts[bundle.Name(t.Name)] = t.Route
+	}
+	return facts
+}
+
+func whoami() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return fmt.Sprintf("uid:%d", os.Getuid())
+}
+
+// String is the answer in one line, and one more where that is not all.
+func (a *RouteAnswer) String() string {
+	who, what := "all tenants", "started"
+	if a.Tenant != nil {
+		who = "tenant " + *a.Tenant
+	}
+	if a.Stopped {
+		what = "stopped"
+	}
+	text := fmt.Sprintf("%s: %s by %s (uid %d), %s", who, what, Quote(a.Who), a.UID, Local(&a.At))
+	if a.Reason != "" {
+		text += ": " + Clean(a.Reason)
+	}
+	if a.Still != nil {
+		text += "\nnothing goes through all the same: " + Clean(*a.Still)
+	}
+	return text
+}
