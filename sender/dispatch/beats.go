@@ -128,5 +128,21 @@ func (d *Dispatcher) Beat() []transmit.Appender {
 		h.Tenants = append(h.Tenants, record.TenantHead{Tenant: t.Name, Sequence: d.heads[i].shown.sequence, Manifest: d.heads[i].shown.digest})
 	}
 	slices.SortFunc(h.Tenants, func(a, b record.TenantHead) int { return strings.Compare(string(a.Tenant), string(b.Tenant)) })
-	return append([]transmit.Appender{h}, d.beats.take(now, max(d.o.BeatBytes-record.HeaderSize-h.Length(), d.o.BeatBytes/2))...)
+	again := d.beats.take(now, max(d.o.BeatBytes-record.HeaderSize-h.Length(), d.o.BeatBytes/2))
+	return append([]transmit.Appender{h}, slices.DeleteFunc(again, d.mute)...)
+}
+
+// mute says, under the lock, that a record is of a tenant that is stopped.
+func (d *Dispatcher) mute(r transmit.Appender) bool {
+	var name bundle.Name
+	switch r := r.(type) {
+	case *record.Offer:
+		name = r.Tenant
+	case *record.Close:
+		name = r.Tenant
+	case *record.Abandon:
+		name = r.Tenant
+	}
+	i, err := d.tenant(name)
+	return err == nil && d.halted[i] != nil
 }

@@ -24,7 +24,7 @@ func (d *Dispatcher) Submit(item outbox.Item) error {
 	first := *r // r changes with the task
 	t := &task{record: r, item: item, tenant: tenant, path: item.Path, known: &first}
 	d.know(t)
-	d.enqueue(t)
+	d.examined(t)
 	return nil
 }
 
@@ -53,7 +53,7 @@ func (d *Dispatcher) Resume(item outbox.Item, r *ledger.Record) error {
 		d.hold(t)
 		d.working.Go(func() { d.bury(t, reasonOf(r)) })
 	default:
-		d.enqueue(t)
+		d.examined(t)
 	}
 	return nil
 }

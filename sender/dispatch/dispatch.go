@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
 
 	"ecluse/internal/disk"
+	"ecluse/internal/examine"
+	"ecluse/internal/policy"
+	"ecluse/internal/turns"
 	"ecluse/protocol/bundle"
 	"ecluse/protocol/ticket"
 	"ecluse/sender/ledger"
@@ -24,6 +28,7 @@ type Tenant struct {
 	Name   bundle.Name
 	Outbox *outbox.Outbox
 	Names  bundle.NamePolicy
+	Rules  *policy.Rules // that content is held against before it is sent; nil: nobody looks inside
 }
 
 // Signer makes raw SSHSIG blobs.
@@ -35,6 +40,7 @@ type Signer interface {
 // Link opens feeds.
 type Link interface {
 	Open(schedule.Lane) *transmit.Feed
+	Halt(tenant int, halt bool)
 }
 
 // Options of a Dispatcher.
@@ -52,7 +58,9 @@ type Options struct {
 	Passes    int
 	Apart     time.Duration
 	ChunkSize int
-	BeatBytes int // what a heartbeat may take of the link
+	BeatBytes int    // what a heartbeat may take of the link
+	Scratch   string // a directory for what is taken out of archives; it may not be there
+	Examine   func(context.Context, examine.Job) (*examine.Report, error)
 	Now       func() time.Time
 	Log       *zap.Logger
 }
@@ -69,7 +77,14 @@ type Dispatcher struct {
 	tasks map[bundle.ID]*task
 	beats beats
 	heads []heads // by tenant
-	fail  context.CancelCauseFunc
+
+	halted     []error // by tenant: see Halt
+	looking    map[bundle.ID]*task
+	unexamined map[bundle.ID]Unexamined
+	lookouts   *turns.Queue
+	unlooked   func(failures int) time.Duration // how long what could not be looked into waits
+
+	fail context.CancelCauseFunc
 
 	retry time.Duration // how long what this machine had no room for waits
 }
@@ -83,6 +98,7 @@ func New(o Options) *Dispatcher {
 		o: o, signing: make(chan struct{}, signingMost),
 		lanes: make(map[schedule.Lane]*lane), tasks: make(map[bundle.ID]*task),
 		beats: newBeats(), heads: make([]heads, len(o.Tenants)), retry: retryAfter,
+		halted: make([]error, len(o.Tenants)), looking: make(map[bundle.ID]*task), unexamined: make(map[bundle.ID]Unexamined), lookouts: turns.New(), unlooked: examinePause,
 	}
 	for i, t := range o.Tenants {
 		end := o.Ledger.Head(t.Name)
@@ -96,6 +112,11 @@ func (d *Dispatcher) Start(ctx context.Context, fail context.CancelCauseFunc) {
 	d.ctx, d.fail = ctx, fail
 	if err := d.lowerHeads(); err != nil {
 		fail(fmt.Errorf("find what was signed and not sent: %w", err))
+	}
+	if slices.ContainsFunc(d.o.Tenants, func(t Tenant) bool { return t.Rules != nil }) {
+		for range examineMost {
+			d.working.Go(d.examineAll)
+		}
 	}
 }
 
@@ -111,7 +132,8 @@ type task struct {
 	repair bool           // somebody asked for it again
 	asked  []ticket.Range // chunks to send; none for all
 	out    *transmit.Out
-	offer  bool // an offer of it has left, in this life or an earlier one
+	offer  bool       // an offer of it has left, in this life or an earlier one
+	seen   *pack.Seal // what was looked into; nil where nobody has to
 
 	known    *ledger.Record // what is noted first of a new bundle; nil for one that an earlier life has noted
 	farewell string         // the reason of an abandon that is all there is left to send
@@ -184,13 +206,20 @@ func (d *Dispatcher) count(t *task) {
 }
 
 // enqueue puts a task into its lane, and wakes or starts the lane.
-func (d *Dispatcher) enqueue(t *task) {
+func (d *Dispatcher) enqueue(t *task) { d.place(t, false) }
+
+// place is enqueue, or puts the task before all others.
+func (d *Dispatcher) place(t *task, first bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	key := schedule.Lane{Tenant: t.tenant, Class: t.item.Class, Later: t.again()}
 	d.count(t)
 	if l := d.lanes[key]; l != nil {
-		l.queue = append(l.queue, t)
+		at := len(l.queue)
+		if first {
+			at = 0
+		}
+		l.queue = slices.Insert(l.queue, at, t)
 		l.changed.Broadcast()
 		return
 	}
@@ -239,13 +268,13 @@ func (d *Dispatcher) next(l *lane) *task {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for d.ctx.Err() == nil {
-		if len(l.queue) > 0 {
+		if len(l.queue) > 0 && d.halted[l.key.Tenant] == nil {
 			t := l.queue[0]
 			l.queue[0] = nil
 			l.queue = l.queue[1:]
 			return t
 		}
-		if l.closing == 0 {
+		if len(l.queue) == 0 && l.closing == 0 {
 			delete(d.lanes, l.key)
 			return nil
 		}

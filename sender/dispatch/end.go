@@ -16,7 +16,13 @@ import (
 
 // passOut is called when the last shard of a pass has left. The link's goroutine calls it, so it only starts what is to be done.
 func (d *Dispatcher) passOut(t *task, out *transmit.Out) {
-	d.working.Go(func() { d.passDone(t, out.Content()) })
+	d.working.Go(func() {
+		if out.Cut() {
+			d.interrupted(t)
+			return
+		}
+		d.passDone(t, out.Content())
+	})
 }
 
 func (d *Dispatcher) passDone(t *task, content int64) {
@@ -219,6 +225,9 @@ func (d *Dispatcher) giveUp(l *lane, t *task, cause error) {
 		return
 	case errors.Is(cause, ledger.ErrFatal):
 		d.failed(cause)
+		return
+	case errors.Is(cause, errHalted):
+		d.interrupted(t)
 		return
 	case passing(cause):
 		d.postpone(t, cause)

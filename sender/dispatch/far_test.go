@@ -291,18 +291,20 @@ func (h *high) whole(id bundle.ID, times int) *whole {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	a := h.items[id]
-	if a == nil || len(a.closes) != times || len(a.offers) != times {
+	if a == nil || !came(len(a.closes), times) || !came(len(a.offers), times) {
 		h.t.Fatalf("%s did not come %d times: %+v", id, times, a)
 	}
 	if a.first != record.TypeOffer {
 		h.t.Errorf("the first record of %s is of type %d, not its offer", id, a.first)
 	}
 	o, end := a.offers[0], a.closes[0]
-	for i := range times {
-		if a.offers[i] != o {
-			h.t.Errorf("offer %+v became %+v", o, a.offers[i])
+	for _, other := range a.offers {
+		if other != o {
+			h.t.Errorf("offer %+v became %+v", o, other)
 		}
-		if c := a.closes[i]; c.Sequence != end.Sequence || c.Manifest != end.Manifest || !bytes.Equal(c.Signature, end.Signature) || c.Previous != end.Previous {
+	}
+	for _, c := range a.closes {
+		if c.Sequence != end.Sequence || c.Manifest != end.Manifest || !bytes.Equal(c.Signature, end.Signature) || c.Previous != end.Previous {
 			h.t.Errorf("close %+v became %+v", end, c)
 		}
 	}
@@ -348,11 +350,22 @@ func (h *high) whole(id bundle.ID, times int) *whole {
 	return w
 }
 
+// atLeast is for passes that are cut short and begin again: a thing comes so often, or more.
+const atLeast = 1000
+
+// came says whether something came so many times.
+func came(got, times int) bool {
+	if times > atLeast {
+		return got >= times-atLeast
+	}
+	return got == times
+}
+
 // content is one chunk, decompressed.
 func (h *high) content(a *arrived, n uint32, times int) []byte {
 	h.t.Helper()
 	f := a.chunks[n]
-	if f == nil || f.times() != times {
+	if f == nil || !came(f.times(), times) {
 		h.t.Fatalf("chunk %d did not come %d times: %+v", n, times, f)
 	}
 	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))

@@ -20,6 +20,8 @@ import (
 	"go.uber.org/zap"
 
 	"ecluse/internal/disk"
+	"ecluse/internal/examine"
+	"ecluse/internal/policy"
 	"ecluse/protocol/bundle"
 	"ecluse/protocol/fec"
 	"ecluse/sender/ledger"
@@ -171,6 +173,8 @@ type yard struct {
 	now    func() time.Time
 	signer signer
 	retry  time.Duration
+	rules  map[int]*policy.Rules // by tenant
+	look   func(context.Context, examine.Job) (*examine.Report, error)
 	cut    func() // what a test wants when a life has been told to end; nil for nothing
 }
 
@@ -222,7 +226,7 @@ func (y *yard) open() *life {
 	var tenants []Tenant
 	for i, name := range y.tenants {
 		weights = append(weights, schedule.Weight{Tenant: name, Weight: 1})
-		tenants = append(tenants, Tenant{Name: name, Outbox: y.boxes[i]})
+		tenants = append(tenants, Tenant{Name: name, Outbox: y.boxes[i], Rules: y.rules[i]})
 	}
 	engine := transmit.New(transmit.Options{
 		Plan: plan, Tenants: weights, Socket: l.socket, Pacer: freePacer{time.Now()}, Batch: 16, Secrets: &secrets{}, Epoch: thisEpoch,
@@ -231,8 +235,10 @@ func (y *yard) open() *life {
 	l.Dispatcher = New(Options{
 		Tenants: tenants, Link: engine, Disk: y.disk.Disk, Ledger: book, Signer: y.signer, Buffers: pack.NewBuffers(0, 0), Sender: "low", Receiver: bundle.Digest{9},
 		Epoch: thisEpoch, TicketKey: [32]byte{3}, Passes: y.passes, Apart: y.apart, ChunkSize: y.chunk, BeatBytes: y.beat, Now: y.now, Log: zap.NewNop(),
+		Scratch: filepath.Join(y.state, "inspect"), Examine: y.look,
 	})
 	l.retry = y.retry
+	l.unlooked = func(int) time.Duration { return y.retry }
 	ctx, fail := context.WithCancelCause(context.Background())
 	bookCtx, endBook := context.WithCancel(context.Background())
 	bookEnded, linkEnded := make(chan error, 1), make(chan error, 1)

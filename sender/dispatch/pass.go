@@ -45,6 +45,9 @@ func (d *Dispatcher) first(l *lane, t *task) error {
 	if err := t.unchanged(w.Table); err != nil {
 		return err
 	}
+	if err := t.asSeen(w); err != nil {
+		return err
+	}
 	if err := d.offer(l, t, w.Table); err != nil {
 		return err
 	}
@@ -106,7 +109,15 @@ func (d *Dispatcher) offer(l *lane, t *task, table *bundle.Table) error {
 	d.beats.open(r.Bundle, o)
 	d.mu.Unlock()
 	d.sending(t)
-	return l.feed.Put(d.ctx, transmit.Piece{Record: o, Out: out})
+	return d.put(l, t, transmit.Piece{Record: o, Out: out})
+}
+
+// put hands a piece of a task to the link, unless its tenant is stopped.
+func (d *Dispatcher) put(l *lane, t *task, p transmit.Piece) error {
+	if d.Halted(t.tenant) != nil {
+		return errHalted
+	}
+	return l.feed.Put(d.ctx, p)
 }
 
 // feedChunks puts every chunk of a pass into the feed.
@@ -121,7 +132,7 @@ func (d *Dispatcher) feedChunks(l *lane, t *task, p *pack.Pass) error {
 		}
 		c.Chunk.Bundle = t.record.Bundle
 		piece := transmit.Piece{Chunk: &c.Chunk, Out: t.out, Content: int64(c.Chunk.Raw), Release: c.Release}
-		if err := l.feed.Put(d.ctx, piece); err != nil {
+		if err := d.put(l, t, piece); err != nil {
 			c.Release()
 			return err
 		}
@@ -178,7 +189,7 @@ func (d *Dispatcher) finish(l *lane, t *task, s *ledger.Signed, chunks int, aske
 			continue
 		}
 		c.Chunk.Bundle = t.record.Bundle
-		if err := l.feed.Put(d.ctx, transmit.Piece{Chunk: &c.Chunk, Out: t.out, Release: c.Release}); err != nil {
+		if err := d.put(l, t, transmit.Piece{Chunk: &c.Chunk, Out: t.out, Release: c.Release}); err != nil {
 			c.Release()
 			return err
 		}
@@ -188,7 +199,7 @@ func (d *Dispatcher) finish(l *lane, t *task, s *ledger.Signed, chunks int, aske
 		Bundle: r.Bundle, Epoch: d.o.Epoch, Tenant: r.Tenant, Sequence: s.Sequence, Previous: s.Previous, ManifestSize: uint64(s.Size), Manifest: s.Digest,
 		Chunks: uint32(chunks), ManifestChunks: uint32(manifestChunks), Signature: s.Signature,
 	}
-	if err := l.feed.Put(d.ctx, transmit.Piece{Record: end, Out: t.out}); err != nil {
+	if err := d.put(l, t, transmit.Piece{Record: end, Out: t.out}); err != nil {
 		return err
 	}
 	d.mu.Lock()

@@ -53,7 +53,11 @@ type Out struct {
 	bulk    atomic.Int64 // bulk blocks in flight
 	ahead   int          // the builder's: prompt blocks made while bulk blocks were in flight
 	done    func()
+	cut     atomic.Bool // a piece of it was thrown away: see Engine.Halt
 }
+
+// Cut says that not all of the pass has left, because its tenant was stopped meanwhile.
+func (o *Out) Cut() bool { return o.cut.Load() }
 
 // aheadMost is how many prompt blocks of a pass may overtake its bulk blocks: its end, which nobody shall wait a window for. More would leave the receiver with the
 // halves of as many chunks in memory as there are blocks in the window, when a pass is now slower than the link and now faster.

@@ -74,6 +74,9 @@ func New(o Options) *Engine {
 // Open opens a feed for a lane.
 func (e *Engine) Open(lane schedule.Lane) *Feed { return e.feeds.open(lane) }
 
+// Halt has nothing more of a tenant leave from the next block on: what waits in its feeds is thrown away, and its passes end as Cut. Or it lets the tenant send again.
+func (e *Engine) Halt(tenant int, halt bool) { e.feeds.halt(tenant, halt) }
+
 // Status is what the link has done since it started.
 type Status struct {
 	Session       uint64

@@ -143,6 +143,21 @@ func (f *Feed) fill(b *record.Block, parts *partList) (full bool) {
 	return false
 }
 
+// discard throws away what waits. The builder calls it.
+func (f *Feed) discard() {
+	for f.ready() {
+		p := f.current
+		if p.Out != nil {
+			p.Out.cut.Store(true)
+			p.Out.settle(0)
+		}
+		if p.Release != nil {
+			p.Release()
+		}
+		f.current = nil
+	}
+}
+
 // partList gathers what each pass has in the block under construction.
 type partList struct{ parts []part }
 

@@ -11,9 +11,24 @@ type feedSet struct {
 	mu   sync.Mutex
 	list []*Feed
 	wake chan struct{} // a feed has something, or is done with being busy
+
+	halted map[int]bool // tenants of which nothing leaves
 }
 
-func newFeedSet() *feedSet { return &feedSet{wake: make(chan struct{}, 1)} }
+func newFeedSet() *feedSet {
+	return &feedSet{wake: make(chan struct{}, 1), halted: make(map[int]bool)}
+}
+
+// halt is Engine.Halt.
+func (s *feedSet) halt(tenant int, halt bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.halted[tenant] = halt
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
 
 // open adds a feed for a lane.
 func (s *feedSet) open(lane schedule.Lane) *Feed {
@@ -31,6 +46,9 @@ func (s *feedSet) ready(lanes []schedule.Lane, feeds []*Feed) ([]schedule.Lane, 
 	kept := s.list[:0]
 	for _, f := range s.list {
 		closed := f.closed.Load() // before ready: what was put before the close is seen
+		if s.halted[f.lane.Tenant] {
+			f.discard()
+		}
 		if f.ready() {
 			lanes, feeds = append(lanes, f.lane), append(feeds, f)
 		} else if closed {
