@@ -128,6 +128,11 @@ func (s *submission) send(ctx context.Context, path string) (*submitted, error) 
 	if config.Holds(abs, s.tenant.Outbox) {
 		return nil, cli.Fail(cli.Refused, "%s holds the outbox %s: it would be copied into itself", cli.Quote(path), s.tenant.Outbox)
 	}
+	if p := &s.tenant.Policy; p.Given { // nobody has to wait for a "no" until the item's turn comes
+		if err := cli.LetIn(ctx, s.talk, s.tenant.Name, p.Rules(), abs); err != nil {
+			return nil, err
+		}
+	}
 	hidden, err := outbox.Stage(ctx, disk.New(), abs, s.tenant.Outbox)
 	if err != nil {
 		return nil, stagingError(err, s.tenant.Outbox)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,6 +16,7 @@ import (
 	"ecluse/internal/config"
 	"ecluse/internal/control"
 	"ecluse/internal/disk"
+	"ecluse/internal/route"
 	"ecluse/sender/house"
 	"ecluse/sender/ledger"
 	"ecluse/sender/watch"
@@ -71,7 +73,11 @@ func readStatus(ctx context.Context, conf Config) (*watch.Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Alarms = watch.Alarms(&s, conf.absent())
+	facts := conf.absent()
+	if words, err := route.Read(disk.New(), conf.State); err == nil || !errors.Is(err, os.ErrPermission) {
+		facts.Routes = route.Of(words, err, routesOf(conf)).Alarms(time.Now(), program)
+	}
+	s.Alarms = watch.Alarms(&s, facts)
 	return &s, nil
 }
 

@@ -8,6 +8,8 @@ import (
 
 	"ecluse/internal/config"
 	"ecluse/internal/control"
+	"ecluse/internal/policy"
+	"ecluse/internal/route"
 	"ecluse/protocol/bundle"
 	"ecluse/protocol/fec"
 )
@@ -69,10 +71,24 @@ type TenantConfig struct {
 	Outbox string `yaml:"outbox"`
 	Weight int    `yaml:"weight"`
 	Names  string `yaml:"names"`
+
+	Policy        policy.Config `yaml:"policy"`
+	Owner         string        `yaml:"owner"`
+	Contact       string        `yaml:"contact"`
+	Justification string        `yaml:"justification"`
+	Expires       config.Date   `yaml:"expires"`
+	Enabled       bool          `yaml:"enabled"`
+}
+
+// route are the facts of a tenant's route.
+func (t *TenantConfig) route() route.Facts {
+	return route.Facts{Disabled: !t.Enabled, Owner: t.Owner, Contact: t.Contact, Justification: t.Justification, Expires: t.Expires}
 }
 
 // SetDefaults is for keys that are not there.
-func (t *TenantConfig) SetDefaults() { *t = TenantConfig{Weight: 1, Names: bundle.Linux.String()} }
+func (t *TenantConfig) SetDefaults() {
+	*t = TenantConfig{Weight: 1, Names: bundle.Linux.String(), Enabled: true}
+}
 
 const (
 	defaultPath = "/etc/ecluse/sender.yaml"
@@ -188,6 +204,9 @@ func (t *TenantConfig) validate(f *config.Faults) {
 	if _, err := bundle.ParseNamePolicy(t.Names); err != nil {
 		f.Add("names", "%v", err)
 	}
+	t.Policy.Validate(f.In("policy"))
+	facts := t.route()
+	facts.Validate(f)
 }
 
 func (l *LinkConfig) validate(f *config.Faults) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/landlock-lsm/go-landlock/landlock"
@@ -16,10 +17,15 @@ func confine(c Config, log *zap.Logger) error {
 		write = append(write, t.Outbox)
 	}
 	read := []string{filepath.Dir(c.Identity), filepath.Dir(c.Receiver), "/etc", "/usr/share/zoneinfo"}
-	err := landlock.V5.BestEffort().RestrictPaths(
+	self, err := os.Executable() // what looks into content is a child of the same program
+	if err != nil {
+		return fmt.Errorf("confine the process: %w", err)
+	}
+	err = landlock.V5.BestEffort().RestrictPaths(
 		landlock.RWDirs(write...).WithRefer(),
 		landlock.RODirs(read...).IgnoreIfMissing(),
 		landlock.RODirs("/proc").IgnoreIfMissing(),
+		landlock.ROFiles(self).IgnoreIfMissing(),
 		landlock.RWFiles("/dev/null").IgnoreIfMissing(),
 	)
 	if err != nil {

@@ -105,7 +105,7 @@ func (d *daemon) prepare(s *house.State, r *ring) (server *control.Server, err e
 		Link:    house.Link{Facts: l.facts(), Plan: d.plan, Socket: d.socket, Pacer: pacer, Batch: house.Batch(pacer, d.plan)},
 		Tenants: tenants, Passes: d.c.Passes.Count, Apart: d.c.Passes.Apart.Std(), Settle: d.c.Settle.Std(), Rescan: d.c.Rescan.Std(),
 		Keep:   house.Keep{Sent: d.c.Keep.Sent.Std(), Failed: d.c.Keep.Failed.Std(), Rows: d.c.Keep.Rows.Std()},
-		Memory: int64(d.c.Memory), Log: d.log, Alive: d.beat, Unsent: d.unsent, Report: d.report,
+		Memory: int64(d.c.Memory), Examine: cli.Examiner().Run, Log: d.log, Alive: d.beat, Unsent: d.unsent, Report: d.report,
 	})
 	if err != nil {
 		return nil, err
@@ -127,7 +127,11 @@ func tenantsOf(c Config) ([]house.Tenant, error) {
 		if err != nil {
 			return nil, err
 		}
-		tenants = append(tenants, house.Tenant{Name: bundle.Name(t.Name), Outbox: t.Outbox, Weight: t.Weight, Names: names})
+		tenant := house.Tenant{Name: bundle.Name(t.Name), Outbox: t.Outbox, Weight: t.Weight, Names: names, Route: t.route()}
+		if t.Policy.Given {
+			tenant.Rules = t.Policy.Rules()
+		}
+		tenants = append(tenants, tenant)
 	}
 	return tenants, nil
 }

@@ -12,10 +12,13 @@ import (
 	"strings"
 	"syscall"
 
+	"go.uber.org/zap"
+
 	"ecluse/internal/catalog"
 	"ecluse/internal/cli"
 	"ecluse/internal/control"
 	"ecluse/internal/disk"
+	"ecluse/internal/route"
 	"ecluse/protocol/bundle"
 	"ecluse/protocol/ticket"
 	"ecluse/sender/dispatch"
@@ -104,6 +107,7 @@ func (d *daemon) handle(s *control.Server) {
 	s.Handle("resend", d.looks, true, func(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) { return d.resend(ctx, p, m) })
 	s.Handle("dismiss", d.looks, true, func(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) { return d.dismiss(ctx, p, m) })
 	s.Handle("probe", control.Owner, true, func(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) { return d.probe(ctx, p, m) })
+	cli.HandleRoutes(s, d.Routes, d.looks, d.looks, d.maySay, d.Now, d.said)
 	s.Handle("redeem", d.looks, true, func(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) { return d.redeem(ctx, p, m) })
 }
 
@@ -211,6 +215,10 @@ func (d *daemon) send(ctx context.Context, p control.Peer, m json.RawMessage) (a
 	if err := d.staged(p, i, in.Have); err != nil {
 		return nil, err
 	}
+	if why := d.Dispatch.Halted(i); why != nil {
+		reason, _ := bundle.ReasonOf(why)
+		return nil, &control.Error{Code: cli.Refused, Text: why.Error(), Reason: string(reason)}
+	}
 	id, err := d.Take(i, outbox.Candidate{Name: in.Have, As: in.Name, Class: in.Priority})
 	if err == nil {
 		err = d.noted(ctx, id)
@@ -258,4 +266,14 @@ func (d *daemon) dismiss(ctx context.Context, p control.Peer, m json.RawMessage)
 		return nil, &control.Error{Code: cli.Refused, Text: fmt.Sprintf("bundle %s is %s: only what has failed can be dismissed", r.Bundle, r.State)}
 	}
 	return r, answerable(d.Outboxes[tenant].Dismiss(r.Bundle))
+}
+
+// said takes a word about a route that somebody has said: it holds from the next block on.
+func (d *daemon) said(w route.Word) {
+	tenant := string(w.Tenant)
+	if w.Tenant == route.All {
+		tenant = "all"
+	}
+	d.Follow()
+	d.log.Warn("route", zap.String("tenant", tenant), zap.Bool("stopped", w.Stopped), zap.String("who", w.Who), zap.Uint32("uid", w.UID), zap.String("reason", w.Reason))
 }

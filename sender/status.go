@@ -55,6 +55,10 @@ func (d *daemon) facts() watch.Facts {
 		}
 	}
 	f.Orphan = d.Orphans
+	for _, u := range d.Dispatch.Unexamined() {
+		f.Unexamined = append(f.Unexamined, watch.Unexamined{Tenant: string(u.Tenant), Why: u.Why})
+	}
+	f.Routes = d.Routes.Alarms(d.Now(), program)
 	if free, err := d.Disk.Space(d.Dir); err == nil && free.Full() {
 		f.Full = append(f.Full, d.Dir)
 	}

@@ -32,23 +32,25 @@ func (h *House) claim(ctx context.Context, i int) {
 		defer close(done)
 		h.Outboxes[i].Watch(ctx, found)
 	}()
-	for {
+	for h.room(ctx, i); ; h.room(ctx, i) {
 		select {
 		case c := <-found:
+			if h.room(ctx, i); ctx.Err() != nil { // somebody has stopped it while nothing was there
+				continue
+			}
 			if _, err := h.Take(i, c); err != nil && !errors.Is(err, outbox.ErrGone) {
 				h.o.Report(h.o.Tenants[i].Name, outbox.Notice{Kind: outbox.NoticeRefused, Name: c.Name, Err: err})
 			}
 		case <-done:
 			return
 		}
-		h.room(ctx)
 	}
 }
 
-// room waits until there is room for another claimed item.
-func (h *House) room(ctx context.Context) {
+// room waits until there is room for another claimed item, and its tenant is not stopped.
+func (h *House) room(ctx context.Context, i int) {
 	for ctx.Err() == nil {
-		if h.Dispatch.Held() < claimedMost {
+		if h.Dispatch.Held() < claimedMost && h.Dispatch.Halted(i) == nil {
 			return
 		}
 		select {

@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
 
+	"ecluse/internal/examine"
+	"ecluse/internal/policy"
+	"ecluse/internal/route"
 	"ecluse/protocol/bundle"
 	"ecluse/protocol/fec"
 	"ecluse/protocol/packet"
@@ -41,6 +45,8 @@ type Tenant struct {
 	Outbox string
 	Weight int
 	Names  bundle.NamePolicy
+	Rules  *policy.Rules // that content is held against before it is sent; nil: nobody looks inside
+	Route  route.Facts
 }
 
 // Keep says how long things stay.
@@ -59,7 +65,9 @@ type Options struct {
 	Memory         int64 // of packing
 	ChunkSize      int   // raw bytes; 0 is bundle.ChunkSizeMax
 	Unwatched      bool  // the outboxes are read at intervals only: see package outbox
-	Log            *zap.Logger
+	// Examine holds an item against rules; it is asked where a tenant has some.
+	Examine func(context.Context, examine.Job) (*examine.Report, error)
+	Log     *zap.Logger
 	// Alive is told which goroutine of the engine is alive, and Unsent of datagrams that the system would not take; both may be nil.
 	Alive  func(who string)
 	Unsent func(error) error
@@ -73,9 +81,11 @@ type House struct {
 	Engine   *transmit.Engine
 	Dispatch *dispatch.Dispatcher
 	Outboxes []*outbox.Outbox // in the order of Options.Tenants
-	Orphans  []string         // tenants of earlier lives, of whom bundles wait: what is beside runs when it is known
+	Routes   *route.Book
+	Orphans  []string // tenants of earlier lives, of whom bundles wait: what is beside runs when it is known
 
-	o Options
+	o         Options
+	following sync.Mutex
 }
 
 // Join opens the outboxes and makes the rooms. Nothing runs yet.
@@ -87,6 +97,7 @@ func Join(s *State, o Options) (*House, error) {
 		o.Report = func(bundle.Name, outbox.Notice) {}
 	}
 	h := &House{State: s, o: o}
+	facts := make(map[bundle.Name]route.Facts)
 	var weights []schedule.Weight
 	var tenants []dispatch.Tenant
 	for _, t := range o.Tenants {
@@ -98,7 +109,11 @@ func Join(s *State, o Options) (*House, error) {
 		}
 		h.Outboxes = append(h.Outboxes, b)
 		weights = append(weights, schedule.Weight{Tenant: t.Name, Weight: t.Weight})
-		tenants = append(tenants, dispatch.Tenant{Name: t.Name, Outbox: b, Names: t.Names})
+		tenants = append(tenants, dispatch.Tenant{Name: t.Name, Outbox: b, Names: t.Names, Rules: t.Rules})
+		facts[t.Name] = t.Route
+	}
+	if h.Routes = route.Open(s.Disk, s.Dir, facts); h.Routes.Fault() != nil {
+		o.Log.Error("nothing of any tenant is sent", zap.Error(h.Routes.Fault()))
 	}
 	l := o.Link
 	h.Engine = transmit.New(transmit.Options{
@@ -111,7 +126,9 @@ func Join(s *State, o Options) (*House, error) {
 		Tenants: tenants, Link: h.Engine, Disk: s.Disk, Ledger: s.Ledger, Signer: o.Secrets, Buffers: pack.NewBuffers(o.Memory, 0), Sender: o.Name,
 		Receiver: o.Secrets.receiver.ID(), Epoch: s.Epoch, TicketKey: s.Ticket, Passes: o.Passes, Apart: o.Apart,
 		ChunkSize: o.ChunkSize, BeatBytes: beatBytes(l.Facts.Rate, l.Plan.Shard), Now: s.Now, Log: o.Log,
+		Scratch: filepath.Join(s.Dir, scratchName), Examine: o.Examine,
 	})
+	h.Follow()
 	return h, nil
 }
 
@@ -139,12 +156,16 @@ func (h *House) Run(ctx context.Context, fatal context.CancelCauseFunc, ready fu
 	var bookErr, linkErr error
 	bookEnded.Go(func() { bookErr = h.Ledger.Run(book); fail(bookErr) })
 	h.Dispatch.Start(ctx, fatal)
-	err := h.resume(ctx)
+	err := h.clearScratch()
+	if err == nil {
+		err = h.resume(ctx)
+	}
 	if err == nil {
 		for i := range h.Outboxes {
 			others.Go(func() { h.claim(ctx, i) })
 		}
 		others.Go(func() { h.keep(ctx) })
+		others.Go(func() { h.followRoutes(ctx) })
 		for _, b := range beside {
 			others.Go(func() { fail(b(ctx)) })
 		}

@@ -5,6 +5,8 @@
 package watch
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"ecluse/internal/alarm"
@@ -49,17 +51,22 @@ type Facts struct {
 	Held bool   // somebody holds the state all the same
 	Next string // what to type
 
-	Stuck  []string // goroutines that stand still
-	Gone   []string // outboxes that are not there
-	Deaf   []Deaf   // outboxes of which nothing is taken
-	Failed []string // tenants with something in failed/
-	Orphan []string // tenants that are not configured any more, of whom bundles wait
-	Errors uint64   // batches that the system did not take in the last minute
-	Full   []string // directories whose disk has hardly room
+	Stuck      []string     // goroutines that stand still
+	Gone       []string     // outboxes that are not there
+	Deaf       []Deaf       // outboxes of which nothing is taken
+	Failed     []string     // tenants with something in failed/
+	Orphan     []string     // tenants that are not configured any more, of whom bundles wait
+	Unexamined []Unexamined // items that could not be looked into
+	Routes     alarm.List   // what is wrong with the routes of tenants
+	Errors     uint64       // batches that the system did not take in the last minute
+	Full       []string     // directories whose disk has hardly room
 }
 
 // Deaf is an outbox that is there and of which nothing is taken.
 type Deaf struct{ Outbox, Why string }
+
+// Unexamined is an item that waits because it could not be looked into.
+type Unexamined struct{ Tenant, Why string }
 
 // Alarms are what is wrong, in a stable order.
 func Alarms(s *Status, f Facts) alarm.List {
@@ -91,8 +98,19 @@ func Alarms(s *Status, f Facts) alarm.List {
 			add("unsent", l.Name, "link %s: the system did not take %d batches in the last minute (is the interface up?)", l.Name, f.Errors)
 		}
 	}
+	for _, u := range firstOfEach(f.Unexamined) {
+		add("inspector", u.Tenant, "tenant %s: items wait that could not be looked into, and are tried again (is there room, and memory?): %s", u.Tenant, u.Why)
+	}
+	alarms = append(alarms, f.Routes...)
 	for _, t := range f.Failed {
 		add("failed", t, "tenant %s: items wait in failed/ for their operators, with the reason beside each (list --state failed; dismiss BUNDLE once it was looked at)", t)
 	}
 	return alarms
+}
+
+// firstOfEach keeps one of each tenant, in order.
+func firstOfEach(list []Unexamined) []Unexamined {
+	list = slices.Clone(list)
+	slices.SortFunc(list, func(a, b Unexamined) int { return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Why, b.Why)) })
+	return slices.CompactFunc(list, func(a, b Unexamined) bool { return a.Tenant == b.Tenant })
 }
