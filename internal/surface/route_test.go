@@ -1,0 +1,216 @@
+package surface
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// kill ends the daemon as a crash does.
+func (d *daemon) kill() {
+	d.side.t.Helper()
+	_ = d.cmd.Process.Signal(syscall.SIGKILL)
+	<-d.ended
+	d.cmd = nil
+}
+
+// The low side holds the same rules: an operator hears "no" before anything is copied, and what is dropped all the same is put away with the findings, of which the high side never hears.
+func TestTheLowSideHoldsTheSamePolicy(t *testing.T) {
+	low, high := paired(t)
+	const rules = "\n    policy:\n      names: {deny: [\"*.exe\"]}\n      text: [\"top secret\"]"
+	low.edit("    weight: 1", "    weight: 1"+rules)
+	high.edit("    release: one", "    release: automatic"+rules)
+	high.start()
+	daemon := low.start()
+	good, bad := write(t, filepath.Join(low.dir, "work/good.txt"), "words"), write(t, filepath.Join(low.dir, "work/bad/deep/a.txt"), "this is TOP SECRET")
+	both := []*side{low, high}
+	for _, s := range both {
+		s.ends(0, "good.txt: 1 files, nothing that tenant default does not let in", "policy", "test", good)
+		s.ends(4, "policy-text", "policy", "test", "--tenant", "default", bad, good)
+		s.ends(3, "no such file", "policy", "test", good+"-not")
+		s.ends(3, "no tenant is called", "policy", "test", "--tenant", "other", good)
+	}
+	if one, two := low.try("policy", "test", "--json", bad), high.try("policy", "test", "--json", bad); one.out != two.out || one.code != two.code || one.err != two.err {
+		t.Errorf("the low side says\n%s%s\nthe high side\n%s%s", one.out, one.err, two.out, two.err)
+	}
+	low.ends(0, "", "send", "--wait", good)
+	high.reach("good.txt", "imported")
+	r := low.ends(4, "policy-text", "send", filepath.Dir(filepath.Dir(bad)))
+	if !strings.Contains(r.err, "tenant default does not let it in: 1 findings") {
+		t.Errorf("send says %s", r.err)
+	}
+	if left, err := os.ReadDir(filepath.Join(low.dir, "outbox/default")); err != nil || len(left) > 1 { // .ecluse
+		t.Errorf("in the outbox stand %v, %v", left, err)
+	}
+	if err := os.Rename(filepath.Dir(filepath.Dir(bad)), filepath.Join(low.dir, "outbox/default/bad")); err != nil {
+		t.Fatal(err)
+	}
+	failed := low.reach("bad", "failed")
+	const says = "not let in by the policy of tenant default: bad/deep/a.txt: "
+	if !strings.HasPrefix(failed.text("reason"), says) {
+		t.Errorf("%s", failed)
+	}
+	text, err := os.ReadFile(filepath.Join(low.dir, "outbox/default/.ecluse/failed", failed.text("bundle"), "REASON.txt"))
+	if err != nil || !strings.Contains(string(text), says) {
+		t.Errorf("REASON.txt: %q, %v", text, err)
+	}
+	low.ends(1, "ALARM failed", "status")
+	if r := high.find("bad"); r != nil {
+		t.Errorf("the high side heard of it: %s", r)
+	}
+	if names, _ := filepath.Glob(filepath.Join(low.dir, "state/inspect/*")); len(names) > 0 {
+		t.Errorf("left over: %v", names)
+	}
+	daemon.stop()
+}
+
+// stops says a word about a route and holds both what is told and what is shown to it.
+func (s *side) stops(reason string, args ...string) {
+	s.t.Helper()
+	s.ends(0, "stopped by", "policy", append([]string{"stop", "--reason", reason}, args...)...)
+	s.ends(0, "route-stopped", "policy", "show")
+	s.ends(1, "ALARM route-stopped", "status")
+}
+
+// A stop holds at once on either side, over kill -9 and with no daemon, loses nothing, and all goes on when it is over.
+func TestARouteIsStoppedAndStartedUnderLoad(t *testing.T) {
+	low, high := paired(t)
+	high.edit("    release: one", "    release: automatic")
+	receiver, sender := high.start(), low.start()
+	drop := func(n int) string {
+		name := fmt.Sprintf("item-%d", n)
+		if err := os.Rename(write(t, filepath.Join(low.dir, "work", name), strings.Repeat(name, 100)), filepath.Join(low.dir, "outbox/default", name)); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	imported := func() int { return len(below(t, filepath.Join(high.dir, "import/default"))) }
+	var all []string
+	load := func(n int) {
+		for range n {
+			all = append(all, drop(len(all)))
+		}
+	}
+	load(30)
+	high.ends(2, "needs a reason", "policy", "stop", "--tenant", "default")
+	high.ends(2, "--tenant TENANT, or --all", "policy", "stop", "--reason", "x")
+	high.ends(3, "no tenant is called", "policy", "stop", "--tenant", "other", "--reason", "x")
+	high.ends(3, "nobody has stopped tenant default", "policy", "start", "--tenant", "default")
+	high.stops("ticket 4711", "--tenant", "default")
+	stopped := imported()
+	load(30)
+	receiver.kill()
+	receiver = high.start()
+	high.ends(1, "ticket 4711", "status")
+	high.within(15*time.Second, "what comes is refused", func() bool { // what is sent before it hears the session is lost
+		load(1)
+		time.Sleep(200 * time.Millisecond)
+		return len(high.list("--state", "refused")) > 0
+	})
+	if now := imported(); now > stopped+1 { // the one that had its name on record when the stop came
+		t.Errorf("%d were imported while it was stopped", now-stopped)
+	}
+	for _, r := range high.list() {
+		if s := r.text("state"); s == "refused" && r.text("reason") != "route-stopped" || s == "quarantined" && r.text("reason") != "route-stopped" {
+			t.Errorf("%s", r)
+		}
+	}
+	high.ends(0, "started by", "policy", "start", "--tenant", "default")
+	low.within(15*time.Second, "all is sent", func() bool { return len(low.list("--state", "sent")) == len(all) })
+	high.within(30*time.Second, "all is imported", func() bool {
+		if imported() == len(all) {
+			return true
+		}
+		for _, r := range low.list() { // of what was refused a receiver asks anew after some seconds
+			if _, err := os.Lstat(filepath.Join(high.dir, "import/default", r.text("name"))); err != nil && r.text("state") == "sent" {
+				low.ends(0, "", "resend", r.text("bundle"))
+			}
+		}
+		time.Sleep(2 * time.Second)
+		return false
+	})
+
+	low.stops("the diode is being replaced", "--all")
+	low.ends(4, "route-stopped", "send", write(t, filepath.Join(low.dir, "work/more"), "more"))
+	before := len(all)
+	load(20)
+	sender.kill()
+	low.ends(1, "the diode is being replaced", "status") // with no daemon
+	low.ends(3, "policy start --all lifts that", "policy", "start", "--tenant", "default")
+	sender = low.start()
+	time.Sleep(1500 * time.Millisecond)
+	if n := imported(); n != before {
+		t.Errorf("%d came while the low side was stopped", n-before)
+	}
+	sender.kill()
+	low.ends(0, "started by", "policy", "start", "--all", "--reason", "it is replaced")
+	sender = low.start()
+	high.within(20*time.Second, "all is imported", func() bool { return imported() == len(all) })
+	if out := low.try("policy", "show").out; !strings.Contains(out, "route          open") {
+		t.Errorf("it shows\n%s", out)
+	}
+}
+
+// A route has people, a reason and a last day. After it nothing is let in or released, and a date that is put off frees what was held within seconds.
+func TestARouteEnds(t *testing.T) {
+	low, high := paired(t)
+	high.start()
+	low.start()
+	low.ends(0, "", "send", write(t, filepath.Join(low.dir, "work/held"), "words"))
+	held := high.reach("held", "quarantined").text("bundle")
+	facts := func(day string) string {
+		return "    release: one\n    owner: CTIE\n    contact: j@example.lu\n    justification: |\n      law of 2 August 2002\n      article 5\n    expires: " + day
+	}
+	high.edit("    release: one", facts("2026-01-31"))
+	high.within(15*time.Second, "its route has ended", func() bool { return high.find("held").text("reason") == "route-expired" })
+	high.ends(4, "route-expired", "approve", held)
+	high.ends(1, "ALARM route-expired: tenant default: nothing goes through: its route ended with 2026-01-31 (ask j@example.lu", "status")
+	low.ends(0, "", "send", "--wait", write(t, filepath.Join(low.dir, "work/late"), "words"))
+	late := high.reach("late", "refused")
+	if late.text("reason") != "route-expired" {
+		t.Errorf("%s", late)
+	}
+	out := high.ends(0, "with 2026-01-31, which is over", "policy", "show", "--tenant", "default").out
+	for _, want := range []string{"owner          CTIE", "justification  law of 2 August 2002\n               article 5", "release        by one person", "is not looked at"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not shown:\n%s", want, out)
+		}
+	}
+	next := time.Now().UTC().AddDate(0, 0, 10).Format("2006-01-02")
+	high.edit("expires: 2026-01-31", "expires: "+next)
+	high.within(15*time.Second, "it is held no more", func() bool { return high.find("held").text("reason") == "not-inspected" })
+	high.ends(1, "ALARM route-expires: tenant default: its route ends with "+next, "status")
+	var shown struct {
+		Open    bool
+		Expires string
+		Owner   string
+		Reason  *string
+		Policy  any
+		Release string
+	}
+	high.value(&shown, 0, "policy", "show", "--tenant", "default")
+	if !shown.Open || shown.Expires != next || shown.Owner != "CTIE" || shown.Reason != nil || shown.Policy != nil || shown.Release != "one" {
+		t.Errorf("%+v", shown)
+	}
+	high.ends(0, "approved", "approve", held)
+	high.reach("held", "imported")
+	high.within(20*time.Second, "it comes in by a repair", func() bool { // some seconds after it was refused it is asked about anew
+		if high.find("late").text("state") == "quarantined" {
+			return true
+		}
+		if low.find("late").text("state") == "sent" {
+			low.ends(0, "", "resend", late.text("bundle"))
+		}
+		time.Sleep(time.Second)
+		return false
+	})
+	high.edit("    owner: CTIE", "    enabled: false\n    owner: CTIE")
+	high.within(15*time.Second, "it is not enabled", func() bool { return high.find("late").text("reason") == "route-stopped" })
+	high.ends(4, "enabled: false", "approve", high.find("late").text("bundle"))
+	high.edit("expires: "+next, "expires: 31.12.2027")
+	high.ends(2, "tenants[0].expires", "policy", "show")
+}
