@@ -72,8 +72,16 @@ sha256sum -c --quiet SHA256SUMS && wc -l <SHA256SUMS
 cd - >/dev/null
 fi
 
-say "6. A person releases it, and it is imported."
+say "6. An officer releases it by her signature, and it is imported."
 run ecluse-receiver approve --config "$high/receiver.yaml" --reason "checked in the demo" "$bundle"
+if command -v ssh-keygen >/dev/null && command -v jq >/dev/null; then
+	ecluse-receiver show --config "$high/receiver.yaml" --json "$bundle" >"$dir/show.json"
+	officer=$(jq -r '.decisions[0].officer' "$dir/show.json")
+	jq -j '.decisions[0].document' "$dir/show.json" >"$dir/decision"
+	jq -j '.decisions[0].signature' "$dir/show.json" >"$dir/decision.sig"
+	printf '$ ssh-keygen -Y verify -f officers -I %s -n release@ecluse -s decision.sig < decision\n' "$officer"
+	ssh-keygen -Y verify -f "$high/officers" -I "$officer" -n release@ecluse -s "$dir/decision.sig" <"$dir/decision"
+fi
 until_true 20 "the import" test -e "$high/import/default/crypto"
 run ls "$high/import/default"
 diff -r "$src" "$high/import/default/crypto"
