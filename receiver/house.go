@@ -17,6 +17,7 @@ import (
 	"ecluse/receiver/chamber"
 	"ecluse/receiver/deliver"
 	"ecluse/receiver/house"
+	"ecluse/receiver/inspect"
 	"ecluse/receiver/issue"
 	"ecluse/receiver/ledger"
 	"ecluse/receiver/release"
@@ -90,6 +91,13 @@ func tenantsOf(c Config) (map[bundle.Name]chamber.Tenant, error) {
 		tenant := chamber.Tenant{Name: bundle.Name(t.Name), Names: names, Release: mode, Officers: t.Officers, Override: t.Override == allow, Separate: t.Separate, Quota: int64(t.Quota)}
 		if t.Policy.Given {
 			tenant.Rules, tenant.Inspectors = t.Policy.Rules(), t.required(asked)
+			people, err := t.Policy.Signatures.asked(c.AllowedSigners)
+			if err != nil {
+				return nil, err
+			}
+			if people != nil {
+				tenant.Inspectors = append([]*inspect.Asked{people}, tenant.Inspectors...)
+			}
 		}
 		for _, d := range t.Deliver {
 			clash, err := deliver.ParseClash(d.Clash)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -12,6 +13,7 @@ import (
 
 	"ecluse/internal/cli"
 	"ecluse/internal/config"
+	"ecluse/internal/keys"
 	"ecluse/internal/policy"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/chamber"
@@ -19,6 +21,7 @@ import (
 	"ecluse/receiver/inspect/clamd"
 	"ecluse/receiver/inspect/command"
 	"ecluse/receiver/inspect/icap"
+	"ecluse/receiver/inspect/signatures"
 )
 
 // InspectorConfig is one of those that tenants may require: exactly one of clamd, icap and command says how it is asked.
@@ -40,8 +43,58 @@ func (i *InspectorConfig) SetDefaults() {
 // PolicyConfig is what stands below policy: of a tenant here: what the low side has as well, and who looks at content beside.
 type PolicyConfig struct {
 	policy.Config `yaml:",squash"`
-	Inspectors    []string `yaml:"inspectors"`
+	Inspectors    []string         `yaml:"inspectors"`
+	Signatures    SignaturesConfig `yaml:"signatures"`
 }
+
+// SignaturesConfig says which people must have signed content: need of of, whose keys stand in signers.
+type SignaturesConfig struct {
+	Need    int      `yaml:"need"`
+	Of      []string `yaml:"of"`
+	Signers string   `yaml:"signers"`
+}
+
+func (s *SignaturesConfig) validate(f *config.Faults) {
+	switch {
+	case s.Need < 0:
+		f.Add("need", "%d is below 0", s.Need)
+	case s.Need == 0 && (len(s.Of) > 0 || s.Signers != ""):
+		f.Add("need", "is missing: how many people must have signed each file")
+	case len(s.Of) > 0 && s.Need > len(s.Of):
+		f.Add("need", "%d of %d people can never be", s.Need, len(s.Of))
+	}
+	for i, name := range s.Of {
+		if err := keys.CheckPerson(name); err != nil {
+			f.In("of[%d]", i).Add("", "%v", err)
+		} else if slices.Contains(s.Of[:i], name) {
+			f.In("of[%d]", i).Add("", "%q stands twice", name)
+		}
+	}
+	if s.Signers != "" && !filepath.IsAbs(s.Signers) {
+		f.Add("signers", "%q is not an absolute path", s.Signers)
+	}
+}
+
+// bySignatures is the name of the inspector that holds content against people's signatures.
+const bySignatures = "signatures"
+
+// asked is the inspector that asks for people's signatures, or nil where none are needed.
+func (s *SignaturesConfig) asked(allowedSigners string) (*inspect.Asked, error) {
+	if s.Need == 0 {
+		return nil, nil
+	}
+	file := cmp.Or(s.Signers, allowedSigners)
+	people, err := keys.LoadPeople(file)
+	if err != nil {
+		return nil, &cli.Error{Code: cli.Usage, Err: fmt.Errorf("policy.signatures: %w", err), Hint: "signers: names a file of its own for people"}
+	}
+	rule := signatures.Rule{Need: s.Need, Of: s.Of}
+	rules := inspect.RulesOf([]any{rule, string(people.Text())})
+	return &inspect.Asked{Step: inspect.Step{Name: bySignatures, Rules: rules}, Timeout: signaturesTime, Inspector: &signatures.Inspector{Rule: rule, People: people, Version: rules}}, nil
+}
+
+// signaturesTime is what reading takes beside what inspect.TimeFor adds for the bytes.
+const signaturesTime = time.Minute
 
 const (
 	mostInspectors = 8
@@ -52,7 +105,7 @@ func (i *InspectorConfig) validate(f *config.Faults) {
 	if _, err := bundle.ParseName(i.Name); err != nil {
 		f.Add("name", "%v", err)
 	}
-	if i.Name == chamber.ByPolicy {
+	if i.Name == chamber.ByPolicy || i.Name == bySignatures {
 		f.Add("name", "%q is the name of the tenants' own rules", i.Name)
 	}
 	ways := 0
@@ -99,6 +152,7 @@ func (c *Config) validateInspectors(f *config.Faults) {
 		names = append(names, n.Name)
 	}
 	for i, t := range c.Tenants {
+		t.Policy.Signatures.validate(f.In("tenants[%d].policy.signatures", i))
 		seen := map[string]bool{}
 		for k, name := range t.Policy.Inspectors {
 			in := f.In("tenants[%d].policy.inspectors[%d]", i, k)

@@ -116,3 +116,60 @@ func verify(t *testing.T, high *side, shown string, decisions int) {
 		t.Errorf("a text that was changed is verified: %s", out)
 	}
 }
+
+// m of n people have signed each file, with ssh-keygen; who did may not release it.
+func TestContentIsSignedByPeople(t *testing.T) {
+	low, high := sides(t)
+	people := filepath.Join(high.dir, "people")
+	high.edit("release: one", "release: one\n    separate: true\n    policy: {signatures: {need: 2, of: [alice, bob], signers: "+people+"}}")
+	alice, bob := newPen(t, high, "alice"), newPen(t, high, "bob")
+	var lines strings.Builder
+	for name, key := range map[string]string{"alice": alice, "bob": bob} {
+		public, err := os.ReadFile(key + ".pub")
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&lines, "%s namespaces=\"file\" %s", name, public)
+	}
+	high.ends(2, "policy.signatures", "run")
+	write(t, people, lines.String())
+	low.pair(high)
+	high.start()
+	low.start()
+	sign := func(key, file, as string) {
+		t.Helper()
+		if out, err := exec.Command("ssh-keygen", "-Y", "sign", "-q", "-f", key, "-n", "file", file).CombinedOutput(); err != nil {
+			t.Fatalf("%s", out)
+		}
+		if err := os.Rename(file+".sig", as); err != nil {
+			t.Fatal(err)
+		}
+	}
+	item := func(name string) string {
+		t.Helper()
+		dir := filepath.Join(low.dir, "work", name)
+		write(t, filepath.Join(dir, "a"), "a")
+		write(t, filepath.Join(dir, "d/b"), "b")
+		list := exec.Command("bash", "-c", "sha256sum a d/b > SHA256SUMS")
+		list.Dir = dir
+		if out, err := list.CombinedOutput(); err != nil {
+			t.Fatalf("%s", out)
+		}
+		sign(alice, filepath.Join(dir, "SHA256SUMS"), filepath.Join(dir, "SHA256SUMS.alice.sig"))
+		return dir
+	}
+	half, whole := item("half"), item("whole")
+	sign(bob, filepath.Join(whole, "SHA256SUMS"), filepath.Join(whole, "SHA256SUMS.sig"))
+	low.ends(0, "", "send", half)
+	low.ends(0, "", "send", whole)
+	high.within(20*time.Second, "both are judged", func() bool {
+		return high.find("half").text("reason") == "signature-missing" && high.find("whole").text("verdict") == "clean"
+	})
+	id := high.find("whole").text("bundle")
+	if shown := high.ends(0, "has signed 3 files", "show", id).out; !strings.Contains(shown, "alice") || !strings.Contains(shown, "bob") {
+		t.Errorf("who has signed is not shown: %s", shown)
+	}
+	high.ends(4, "signed its content", "approve", "--key", alice, id)
+	high.ends(0, "", "approve", id)
+	high.reach("whole", "imported")
+}

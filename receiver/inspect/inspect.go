@@ -21,6 +21,8 @@ type Item struct {
 	Files fs.FS // Dir, out of which no name leads
 	Bytes int64
 
+	Received time.Time // when the first of it came: keys are judged by then
+
 	Scratch string // a directory for what inspectors work with
 	Room    int64  // bytes that one may put there
 }

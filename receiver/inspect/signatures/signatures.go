@@ -14,6 +14,7 @@ package signatures
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/hex"
@@ -66,6 +67,7 @@ type Report struct {
 
 // examination is one item under way. One goroutine owns it.
 type examination struct {
+	ctx    context.Context
 	files  fs.FS
 	rule   Rule
 	people People
@@ -80,9 +82,9 @@ type examination struct {
 }
 
 // Check holds an item against a rule. Keys are judged at a time: when the bundle was received. An error says that nothing is known of the item.
-func Check(files fs.FS, item string, rule Rule, people People, at time.Time) (*Report, error) {
+func Check(ctx context.Context, files fs.FS, item string, rule Rule, people People, at time.Time) (*Report, error) {
 	x := &examination{
-		files: files, rule: rule, people: people, at: at, all: make(map[string]bool), by: make(map[string]map[string]bool), used: make(map[string]bool), strange: make(map[string]string),
+		ctx: ctx, files: files, rule: rule, people: people, at: at, all: make(map[string]bool), by: make(map[string]map[string]bool), used: make(map[string]bool), strange: make(map[string]string),
 		keys: make(map[string]string),
 	}
 	err := fs.WalkDir(files, item, func(name string, e fs.DirEntry, err error) error {
@@ -286,14 +288,28 @@ func (x *examination) hash(name string, short bool) (s256 [sha256.Size]byte, s51
 		return s256, s512, err
 	}
 	defer f.Close()
+	in := reader{x.ctx, f}
 	if short {
 		h := sha256.New()
-		_, err = io.Copy(h, f)
+		_, err = io.Copy(h, in)
 		h.Sum(s256[:0])
 		return s256, s512, err
 	}
 	h := sha512.New()
-	_, err = io.Copy(h, f)
+	_, err = io.Copy(h, in)
 	h.Sum(s512[:0])
 	return s256, s512, err
+}
+
+// reader ends with a context: a file may take minutes.
+type reader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (r reader) Read(p []byte) (int, error) {
+	if r.ctx.Err() != nil {
+		return 0, context.Cause(r.ctx)
+	}
+	return r.r.Read(p)
 }

@@ -110,7 +110,7 @@ func TestAnItemIsHeldAgainstWhatPeopleHaveSigned(t *testing.T) {
 		for name, text := range row.files {
 			tree[name] = &fstest.MapFile{Data: []byte(text)}
 		}
-		r, err := Check(tree, "i", row.rule, people, at)
+		r, err := Check(t.Context(), tree, "i", row.rule, people, at)
 		if err != nil {
 			t.Errorf("%s: %v", row.name, err)
 			continue

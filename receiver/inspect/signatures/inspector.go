@@ -1,0 +1,28 @@
+package signatures
+
+import (
+	"context"
+
+	"ecluse/receiver/inspect"
+)
+
+// Inspector holds items against a tenant's rule.
+type Inspector struct {
+	Rule    Rule
+	People  People
+	Version string // of the rule and of who may sign
+}
+
+// Ready implements inspect.Inspector.
+func (i *Inspector) Ready(context.Context) (inspect.Version, error) {
+	return inspect.Version{Text: i.Version}, nil
+}
+
+// Look implements inspect.Inspector.
+func (i *Inspector) Look(ctx context.Context, item inspect.Item) (*inspect.Answer, error) {
+	r, err := Check(ctx, item.Files, item.Name, i.Rule, i.People, item.Received)
+	if err != nil {
+		return nil, err
+	}
+	return &inspect.Answer{Version: inspect.Version{Text: i.Version}, Findings: r.Findings, More: r.More, Files: r.Files, Signers: r.Signers}, nil
+}
