@@ -38,7 +38,7 @@ inspectors:
   - {name: gateway, icap: "%s", timeout: 1m}
   - {name: own, command: [%s], read: [%s], timeout: 1m}
 tenants:`, clamd.Socket, gateway, script, rules))
-	high.start()
+	daemon := high.start()
 	low.start()
 	low.ends(0, "", "send", write(t, filepath.Join(low.dir, "work/good.txt"), "words"))
 	low.ends(0, "", "send", write(t, filepath.Join(low.dir, "work/virus.com"), string(scanners.TestVirus())))
@@ -98,6 +98,13 @@ tenants:`, clamd.Socket, gateway, script, rules))
 	clamd.Again(t)
 	high.ends(0, "clean", "inspect", high.find("next.txt").text("bundle"))
 	high.reach("next.txt", "imported")
+
+	// Without a daemon the command does it itself.
+	daemon.stop()
+	write(t, rules, "rules 3 words")
+	high.ends(4, "flagged: inspector-finding", "inspect", good)
+	high.ends(0, "seen", "inspect", "--seen", good)
+	high.value(&all, 4, "inspect", "--all", "--force")
 }
 
 func TestInspectorsAreConfiguredStrictly(t *testing.T) {
