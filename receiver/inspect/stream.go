@@ -100,14 +100,21 @@ func (s *Streams) begin(ctx context.Context) (*run, error) {
 		return nil, err
 	}
 	r := &run{s: s, ctx: ctx, session: session}
+	hangs := time.AfterFunc(tryMost, func() { session.Close() })
 	if r.version, err = session.Version(); err == nil {
 		err = r.try()
+	}
+	if !hangs.Stop() {
+		err = errors.Join(fmt.Errorf("it does not answer to what is tried within %v", tryMost), err)
 	}
 	if err != nil {
 		return nil, errors.Join(err, r.session.Close())
 	}
 	return r, nil
 }
+
+// tryMost is how long a scanner may take for what it is tried with: one that hangs is not waited for as long as a large bundle may take.
+const tryMost = time.Minute
 
 // UntrustedError is a scanner that lets pass what it has to find.
 type UntrustedError struct{ Text string }

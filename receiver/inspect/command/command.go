@@ -73,7 +73,7 @@ func (c *Command) Look(ctx context.Context, item inspect.Item) (*inspect.Answer,
 
 // run has the program look at one path.
 func (c *Command) run(ctx context.Context, path, scratch string, room int64) (*inspect.Answer, error) {
-	j := job{Command: c.Command, Item: path, Room: room, Read: c.Read, Network: c.Network}
+	j := job{Command: c.Command, Item: path, Room: room, Read: c.Read, Network: c.Network, Parent: os.Getpid()}
 	var err error
 	if j.Scratch, err = os.MkdirTemp(scratch, "run-"); err != nil {
 		return nil, err
@@ -95,7 +95,11 @@ func (c *Command) run(ctx context.Context, path, scratch string, room int64) (*i
 	cmd.Stdout, cmd.Stderr = answer, talk
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.WaitDelay = 5 * time.Second
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	stop := guard(j.Scratch, room, end)
 	err = group(ctx, cmd)
+	stop()
 	switch {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
@@ -109,6 +113,54 @@ func (c *Command) run(ctx context.Context, path, scratch string, room int64) (*i
 		return nil, fmt.Errorf("read its answer: %w", err)
 	}
 	return a, nil
+}
+
+// guardEvery is how often a scratch directory is looked through: what writes 2 GB/s takes 500 MB meanwhile.
+const guardEvery = 250 * time.Millisecond
+
+// entriesMost bounds what may stand in a scratch directory, so that looking through it stays cheap.
+const entriesMost = 50_000
+
+// guard ends what takes more room than it may: a limit of the system is for each file, and there may be many.
+func guard(dir string, room int64, end context.CancelCauseFunc) (stop func()) {
+	done, over := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(over)
+		tick := time.NewTicker(guardEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+			case <-done:
+				return
+			}
+			if bytes, entries := taken(dir); bytes > room || entries > entriesMost {
+				end(fmt.Errorf("it took more of the disk than its %d bytes and %d names", room, entriesMost))
+				return
+			}
+		}
+	}()
+	return func() {
+		close(done)
+		<-over
+	}
+}
+
+// taken is what stands in a directory. What goes while it is looked through is not counted.
+func taken(dir string) (bytes, entries int64) {
+	_ = filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return nil
+		}
+		if info, err := e.Info(); err == nil {
+			bytes += info.Sys().(*syscall.Stat_t).Blocks * 512
+		}
+		if entries++; entries > entriesMost {
+			return fs.SkipAll
+		}
+		return nil
+	})
+	return bytes, entries
 }
 
 // group runs a command to its end, or to that of ctx. Whatever of its process group is left then ends as well: the group keeps its number until the command is waited for.

@@ -22,9 +22,19 @@ import (
 // asChild makes the test's own program what fences itself in and becomes a command.
 const asChild = "as-a-fenced-child"
 
+// asDaemon makes it one that runs a command, until it is killed.
+const asDaemon = "as-a-daemon"
+
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == asChild {
 		os.Exit(Confine(os.Args[2], os.Stderr))
+	}
+	if len(os.Args) == 3 && os.Args[1] == asDaemon {
+		scratch := os.Args[2]
+		c := &Command{Self: []string{"/proc/self/exe", asChild}, Command: []string{"/bin/sh", "-c", "touch $TMPDIR/begun; exec sleep 1000"}, Scratch: scratch}
+		_, err := c.Ready(context.Background())
+		fmt.Println(err)
+		os.Exit(1)
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -78,14 +88,22 @@ func (w *world) untouched() {
 	if left, err := os.ReadDir(filepath.Join(w.dir, "scratch")); err != nil || len(left) > 0 {
 		w.t.Errorf("in the scratch directory stand %v, %v", left, err)
 	}
+	for _, p := range w.left() {
+		w.t.Errorf("%s is left", p)
+	}
+}
+
+// left are the processes that work in the scratch directory.
+func (w *world) left() (list []string) {
 	processes, err := filepath.Glob("/proc/[0-9]*/environ")
 	must(w.t, err)
 	for _, p := range processes {
 		if text, err := os.ReadFile(p); err == nil && strings.Contains(string(text), w.dir+"/scratch/run-") {
 			name, _ := os.ReadFile(filepath.Join(filepath.Dir(p), "cmdline"))
-			w.t.Errorf("%s is left: %q", p, name)
+			list = append(list, fmt.Sprintf("%s %q", p, name))
 		}
 	}
+	return list
 }
 
 const saysClean = `echo '{"verdict": "clean", "version": "rules 7"}'`
@@ -124,6 +142,7 @@ func TestWhatACommandCannotDoIsNeverClean(t *testing.T) {
 		"a fork bomb":                     {saysClean + `; f() { f | f & }; f; while :; do :; done`, "longer than"},
 		"one that sleeps":                 {saysClean + `; exec sleep 100`, "longer than"},
 		"much memory":                     {`python3 -c "x = bytearray(3 << 30)" && ` + saysClean, "exit status"},
+		"many files":                      {`for i in 1 2 3 4 5 6 7 8 9; do head -c 1000000 /dev/zero > $TMPDIR/$i; done; while :; do :; done`, "more of the disk"},
 		"a large file":                    {`head -c 4000000 /dev/zero > $TMPDIR/x && ` + saysClean, "exit status"},
 		"a write to what it looks at":     {`echo x > "$1/a.txt" && ` + saysClean, "exit status"},
 		"an append to it":                 {`echo x >> "$1/a.txt" && ` + saysClean, "exit status"},
@@ -175,6 +194,29 @@ func TestNothingIsLeftOfACommand(t *testing.T) {
 		t.Error(err)
 	}
 	w.untouched()
+}
+
+func TestACommandEndsWithWhoStartedIt(t *testing.T) {
+	w := newWorld(t)
+	scratch := filepath.Join(w.dir, "scratch")
+	c := exec.Command("/proc/self/exe", asDaemon, scratch)
+	must(t, c.Start())
+	begun := func() bool {
+		found, err := filepath.Glob(filepath.Join(scratch, "run-*", "begun"))
+		return err == nil && len(found) > 0
+	}
+	for end := time.Now().Add(20 * time.Second); !begun(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the command does not begin")
+		}
+	}
+	must(t, c.Process.Kill())
+	_ = c.Wait()
+	for end := time.Now().Add(10 * time.Second); len(w.left()) > 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("left are %q", w.left())
+		}
+	}
 }
 
 // escapes are what a command that was taken over would try, each as a script that succeeds when it can.
@@ -246,7 +288,7 @@ func TestTheFenceHoldsForWhoIsNotRoot(t *testing.T) {
 	must(t, os.WriteFile(program, text, 0o755))
 	const bomb = "TestWhatACommandCannotDoIsNeverClean/a_fork_bomb"
 	for user, args := range map[int][]string{ // the bomb takes all that its user may start
-		64123: {"-test.run", "^(TestTheFenceHolds|TestACommandSaysWhatItFound|TestWhatACommandCannotDoIsNeverClean|TestNothingIsLeftOfACommand)$", "-test.skip", bomb},
+		64123: {"-test.run", "^(TestTheFenceHolds|TestACommandSaysWhatItFound|TestWhatACommandCannotDoIsNeverClean|TestNothingIsLeftOfACommand|TestACommandEndsWithWhoStartedIt)$", "-test.skip", bomb},
 		64124: {"-test.run", bomb},
 	} {
 		tmp := filepath.Join(dir, strconv.Itoa(user))

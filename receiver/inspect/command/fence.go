@@ -25,7 +25,8 @@ type job struct {
 	Room    int64    `json:"room"` // bytes of one file that it writes
 	Read    []string `json:"read"` // what else it may read, and start
 	Network bool     `json:"network"`
-	User    int      `json:"user"` // that it becomes; 0: it stays who it is
+	User    int      `json:"user"`   // that it becomes; 0: it stays who it is
+	Parent  int      `json:"parent"` // with whom it ends
 }
 
 // Bounds of a program. The number of processes is that of its user: where it has one of its own, they are its own alone.
@@ -88,6 +89,12 @@ func (j *job) confine() error {
 	}
 	if err := fence.BecomeNobody(j.User); err != nil {
 		return err
+	}
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil { // another user's process has none any more
+		return fmt.Errorf("end with the daemon: %w", err)
+	}
+	if os.Getppid() != j.Parent {
+		return errors.New("who started it has ended")
 	}
 	own := j.User > 0
 	if err := fence.Group(fence.Rights{Network: j.Network, Changes: own, Signals: own || version >= fence.ScopedSignals}); err != nil {
