@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"ecluse/protocol/fec"
+	"ecluse/protocol/packet"
 	"ecluse/protocol/record"
 	"ecluse/sender/schedule"
 )
@@ -29,6 +30,7 @@ type builder struct {
 	coder     *fec.Coder
 	beat      Beat
 	sessions  *sessions
+	wire      int // bytes that a packet costs beside itself
 
 	prompt chan<- emitted
 	bulk   chan<- emitted
@@ -173,6 +175,7 @@ func (b *builder) finish() (emitted, error) {
 		m = b.plan.Partial(k)
 	}
 	b.parts.book(e.emission.Prompt)
+	b.parts.charge(int64(k+m) * int64(packet.Overhead+shard+b.wire))
 	session, number := b.sessions.block()
 	c := &Coded{Session: session, Number: number, Code: fec.Code{K: k, M: m, Shard: shard}, parts: b.parts.parts, bulk: !e.emission.Prompt}
 	c.Data = b.block.Seal(number, k*shard)

@@ -33,6 +33,7 @@ func (c *Coded) left() {
 		if c.bulk {
 			p.out.bulk.Add(-1)
 		}
+		p.out.wire.Add(p.wire)
 		p.out.settle(p.content)
 	}
 	if c.free != nil {
@@ -44,12 +45,15 @@ func (c *Coded) left() {
 type part struct {
 	out     *Out
 	content int64 // bytes of raw content
+	used    int   // bytes of the block
+	wire    int64 // bytes of the wire that are its share
 }
 
 // Out follows one pass of one bundle until its last shard has left. The feed's owner makes it, blocks count themselves in and out.
 type Out struct {
 	pending atomic.Int64 // pieces not yet in a block, blocks not yet left, and one while the pass is still being fed
 	content atomic.Int64 // raw content that has left, bytes
+	wire    atomic.Int64 // what that, and all else of the pass, took of the wire, bytes
 	bulk    atomic.Int64 // bulk blocks in flight
 	ahead   int          // the builder's: prompt blocks made while bulk blocks were in flight
 	done    func()
@@ -90,6 +94,9 @@ func NewOut(done func()) *Out {
 
 // Content is how many bytes of raw content have left.
 func (o *Out) Content() int64 { return o.content.Load() }
+
+// Wire is how many bytes of the wire the blocks that have left took: this pass's share of them, with parity and all headers.
+func (o *Out) Wire() int64 { return o.wire.Load() }
 
 // Finish says that everything of the pass has been fed.
 func (o *Out) Finish() { o.settle(0) }

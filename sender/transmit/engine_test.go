@@ -178,7 +178,7 @@ func start(t *testing.T, f Socket, p *fec.Plan, beat Beat) *Engine {
 	}
 	e := New(Options{
 		Plan: p, Tenants: []schedule.Weight{{Tenant: "a", Weight: 1}, {Tenant: "b", Weight: 1}}, Socket: f, Pacer: freePacer{time.Now()}, Batch: 16,
-		Secrets: &secrets{}, Epoch: bundle.Epoch{1}, Beat: beat, Loss: p.Facts.Loss, Burst: p.Facts.Burst,
+		Secrets: &secrets{}, Epoch: bundle.Epoch{1}, Beat: beat, Loss: p.Facts.Loss, Burst: p.Facts.Burst, IPOverhead: fec.OverheadIPv4,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

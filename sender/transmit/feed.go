@@ -125,8 +125,9 @@ func (f *Feed) fill(b *record.Block, parts *partList) (full bool) {
 		} else {
 			done = p.Record.AppendTo(b)
 		}
+		parts.used += b.Used() - used
 		if b.Used() > used && p.Out != nil {
-			parts.enter(p.Out)
+			parts.enter(p.Out, b.Used()-used)
 		}
 		if !done {
 			return true
@@ -159,16 +160,32 @@ func (f *Feed) discard() {
 }
 
 // partList gathers what each pass has in the block under construction.
-type partList struct{ parts []part }
+type partList struct {
+	parts []part
+	used  int // bytes of the block, also of what is no pass's
+}
 
-func (l *partList) enter(o *Out) {
+// enter notes that a pass has bytes in the block, or more of them.
+func (l *partList) enter(o *Out, bytes int) {
 	for i := len(l.parts) - 1; i >= 0; i-- { // most often it is the last
 		if l.parts[i].out == o {
+			l.parts[i].used += bytes
 			return
 		}
 	}
 	o.enter()
-	l.parts = append(l.parts, part{out: o})
+	l.parts = append(l.parts, part{out: o, used: bytes})
+}
+
+// charge shares what the block takes of the wire, parity and headers too, between the passes in it, by their bytes and without a rest.
+func (l *partList) charge(wire int64) {
+	sum, charged := int64(0), int64(0)
+	for i := range l.parts {
+		sum += int64(l.parts[i].used)
+		upTo := wire * sum / int64(l.used)
+		l.parts[i].wire = upTo - charged
+		charged = upTo
+	}
 }
 
 // mayOvertake says whether the block may leave promptly: see Out.

@@ -42,7 +42,7 @@ func TestAPassIsNotOutWhileAPieceOfItWaitsInAFeed(t *testing.T) {
 
 func TestAPassThatIsNowFastNowSlowOvertakesItselfNoMoreThanItsEnd(t *testing.T) {
 	out := NewOut(nil)
-	parts := partList{[]part{{out: out}}}
+	parts := partList{parts: []part{{out: out}}}
 	block := func(prompt bool) *Coded {
 		parts.book(prompt)
 		return &Coded{parts: parts.parts, bulk: !prompt}
