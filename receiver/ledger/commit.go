@@ -84,10 +84,12 @@ func (l *Ledger) stage(r *request) error {
 		if err := last.follow(after); err != nil {
 			return err
 		}
+		now := l.now().UTC()
 		after.Bundle = r.id
 		if last == nil || last.State != Imported { // what is said of that later does not have it kept for longer
-			after.Changed = l.now().UTC()
+			after.Changed = now
 		}
+		after.count(l.countable(now))
 		last = after
 	}
 	if after.State.Stored() {
@@ -143,6 +145,7 @@ func (l *Ledger) commit(sync bool) (failed map[bundle.ID]error, err error) {
 	defer l.mu.Unlock()
 	for id, r := range l.staged {
 		l.bytes[r.Tenant] += r.inQuarantine() - l.before[id].inQuarantine()
+		l.counted[r.Tenant] += r.countedSince(l.before[id])
 		if r.State.Ended() {
 			delete(l.live, id)
 		} else {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ecluse/internal/catalog"
@@ -58,6 +59,7 @@ type Ledger struct {
 	anchor   *anchor  // it has a lock of its own
 	findings []string // of Open
 
+	closed   atomic.Int64  // nanoseconds: all before it is closed in the account
 	requests chan *request // bounded: who asks waits when it is full
 	ended    chan struct{} // closed when Run has returned, and why is set
 	why      error         // of the end of Run
@@ -69,6 +71,8 @@ type Ledger struct {
 	heads  map[Chain]Head
 	moved  map[Chain]bool        // heads that the catalog does not show yet
 	bytes  map[bundle.Name]int64 // of each tenant's bundles in quarantine
+
+	counted map[bundle.Name]int64 // bytes of each tenant that were quarantined in this life
 
 	// The batch under way; Run's own.
 	staged map[bundle.ID]*Record
@@ -126,6 +130,7 @@ func Open(ctx context.Context, dir string, disk Disk, now func() time.Time) (*Le
 		heads:    make(map[Chain]Head),
 		moved:    make(map[Chain]bool),
 		bytes:    make(map[bundle.Name]int64),
+		counted:  make(map[bundle.Name]int64),
 		staged:   make(map[bundle.ID]*Record),
 		before:   make(map[bundle.ID]*Record),
 		texts:    make(map[bundle.ID][]byte),
@@ -379,6 +384,7 @@ func parseRecord(text []byte, id bundle.ID) (*Record, error) {
 	if err := json.Unmarshal(text, &r); err != nil || r.Bundle != id || !r.State.Stored() {
 		return nil, errors.Join(err, errRecord)
 	}
+	r.countOld()
 	return &r, nil
 }
 

@@ -31,6 +31,8 @@ type Record struct {
 	Deliveries   []Delivery   `json:"deliveries,omitempty"`
 	Key          string       `json:"key,omitempty"` // fingerprint of the key that signed
 	Purged       *time.Time   `json:"purged,omitempty"`
+	Quarantined  *time.Time   `json:"quarantined,omitempty"` // the month in which it counts
+	Over         *time.Time   `json:"ended,omitempty"`
 }
 
 // Manifest is a verified manifest's place in its chain.
@@ -127,6 +129,7 @@ func (r *Record) clone() *Record {
 	c.Sequence, c.Name, c.Verdict, c.Reason = copied(r.Sequence), copied(r.Name), copied(r.Verdict), copied(r.Reason)
 	c.Files, c.Bytes, c.MissingBytes = copied(r.Files), copied(r.Bytes), copied(r.MissingBytes)
 	c.Created, c.Received, c.Purged, c.Manifest = copied(r.Created), copied(r.Received), copied(r.Purged), copied(r.Manifest)
+	c.Quarantined, c.Over = copied(r.Quarantined), copied(r.Over)
 	c.Inspections = append([]Inspection(nil), r.Inspections...) // what is in one never changes
 	c.Decisions = append([]Decision(nil), r.Decisions...)
 	c.Deliveries = append([]Delivery(nil), r.Deliveries...)

@@ -59,6 +59,7 @@ type Options struct {
 	Apart     time.Duration
 	ChunkSize int
 	BeatBytes int    // what a heartbeat may take of the link
+	Rate      int64  // of the link, bits a second: what passes took of it is noted as time
 	Scratch   string // a directory for what is taken out of archives; it may not be there
 	Examine   func(context.Context, examine.Job) (*examine.Report, error)
 	Now       func() time.Time

@@ -101,6 +101,7 @@ func (l *Ledger) stage(r *request) error {
 		return err
 	}
 	after.normalize()
+	after.count(l.Countable(l.now()))
 	if l.staged[r.id] == nil {
 		l.before[r.id] = known
 	}
@@ -152,10 +153,12 @@ func (l *Ledger) catchUp() error {
 	if len(l.behind) == 0 {
 		return nil
 	}
+	l.lagging.Store(true)
 	err := l.roomy(func() error { return l.show(context.Background(), l.behind) })
 	switch {
 	case err == nil:
 		clear(l.behind)
+		l.lagging.Store(false)
 	case !catalog.NoRoom(err):
 		return fmt.Errorf("%w: %w", ErrFatal, err)
 	}

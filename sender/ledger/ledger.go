@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ecluse/internal/catalog"
@@ -63,6 +64,9 @@ type Ledger struct {
 	mu     sync.Mutex // guards what follows: Run writes, all may read
 	live   map[bundle.ID]*Record
 	chains map[bundle.Name]Link
+
+	floor   atomic.Int64 // nanoseconds: all before it is closed in the account
+	lagging atomic.Bool  // the catalog does not show all that is durable
 
 	// The batch under way; Run's own.
 	staged map[bundle.ID]*Record

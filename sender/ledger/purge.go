@@ -76,8 +76,10 @@ func (l *Ledger) purge(ids []bundle.ID) error {
 	err := l.roomy(func() error {
 		return l.catalog.Write(context.Background(), func(tx *sql.Tx) error {
 			for _, id := range gone {
-				if _, err := tx.Exec(`DELETE FROM bundles WHERE bundle = ?`, id.String()); err != nil {
-					return err
+				for _, table := range []string{"bundles", "link"} {
+					if _, err := tx.Exec(`DELETE FROM `+table+` WHERE bundle = ?`, id.String()); err != nil {
+						return err
+					}
 				}
 			}
 			return nil

@@ -113,6 +113,7 @@ func TestListShowsWhatTheRecordsSay(t *testing.T) {
 	for _, r := range list {
 		kept, err := ReadRecord(b.disk, dir, r.Bundle)
 		must(t, err)
+		kept.Counted, kept.Cleared = nil, nil // the account's
 		got, _ := json.Marshal(r)
 		want, _ := json.Marshal(kept)
 		if string(got) != string(want) {
@@ -231,7 +232,7 @@ func TestTheCatalogIsMadeAgain(t *testing.T) {
 			before, err := List(t.Context(), b.catalog.DB(), Query{})
 			must(t, err)
 			if name == "dirty" {
-				_, err = b.catalog.DB().Exec(`DELETE FROM bundles; INSERT INTO bundles SELECT 'stray', '', '', 1, '', '', '', '', 1, 1, 1, 1, 1, 1`)
+				_, err = b.catalog.DB().Exec(`DELETE FROM bundles; INSERT INTO bundles (` + columns + `) SELECT 'stray', '', '', 1, '', '', '', '', 1, 1, 1, 1, 1, 1`)
 				must(t, err)
 			}
 			must(t, b.end(name != "dirty"))

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"ecluse/internal/usage"
 	"ecluse/protocol/bundle"
 	"ecluse/protocol/ticket"
 )
@@ -34,6 +35,48 @@ type Record struct {
 	Dirs       *int64       `json:"dirs,omitempty"`
 
 	Asked []ticket.Range `json:"asked,omitempty"` // while it is sent again: the chunks; none is all of them
+
+	Counted *time.Time `json:"counted,omitempty"` // when its first passes were out: the month in which it counts
+	Cleared *time.Time `json:"cleared,omitempty"` // when a receipt let it go
+	Link    []LinkUse  `json:"link,omitempty"`    // of all its passes and repairs, by month
+}
+
+// LinkUse is what passes took of the link in one month.
+type LinkUse struct {
+	Month usage.Month    `json:"month"`
+	Wire  int64          `json:"wire"`    // bytes, with parity and all headers
+	Time  usage.LinkTime `json:"seconds"` // at the rate that the link had then
+}
+
+// Took notes what a pass took of the wire.
+func (r *Record) Took(at time.Time, wire, rate int64) {
+	if wire <= 0 {
+		return
+	}
+	m := usage.MonthOf(at)
+	i := slices.IndexFunc(r.Link, func(u LinkUse) bool { return u.Month == m })
+	if i < 0 {
+		i, r.Link = len(r.Link), append(r.Link, LinkUse{Month: m})
+	}
+	r.Link[i].Wire += wire
+	r.Link[i].Time += usage.LinkTimeOf(wire, rate)
+}
+
+// count notes when a bundle began to count, and when a receipt let it go.
+func (r *Record) count(at time.Time) {
+	if r.Counted == nil && (r.State == Sent || r.State == Confirmed) {
+		r.Counted = &at
+	}
+	if r.Cleared == nil && r.State == Confirmed {
+		r.Cleared = copied(&at)
+	}
+}
+
+// countOld has a record that was written before there was an account count from its end.
+func (r *Record) countOld() {
+	if r.Counted == nil && r.Finished != nil && (r.State == Sent || r.State == Confirmed) {
+		r.Counted = copied(r.Finished)
+	}
 }
 
 // clone copies a record, so that whoever reads one is not told of a change that is not durable.
@@ -41,7 +84,8 @@ func (r *Record) clone() *Record {
 	c := *r
 	c.Sequence, c.Reason, c.Finished = copied(r.Sequence), copied(r.Reason), copied(r.Finished)
 	c.Files, c.Bytes, c.Chunks, c.Dirs = copied(r.Files), copied(r.Bytes), copied(r.Chunks), copied(r.Dirs)
-	c.Asked = slices.Clone(r.Asked)
+	c.Counted, c.Cleared = copied(r.Counted), copied(r.Cleared)
+	c.Asked, c.Link = slices.Clone(r.Asked), slices.Clone(r.Link)
 	return &c
 }
 
@@ -105,6 +149,7 @@ func parseRecord(state string, id bundle.ID, text []byte) (*Record, error) {
 	if _, err := ParseState(string(r.State)); err != nil || r.Bundle != id {
 		return nil, damagedRecord(state, id, fmt.Errorf("it is of bundle %s, state %q", r.Bundle, r.State))
 	}
+	r.countOld()
 	return &r, nil
 }
 
