@@ -46,6 +46,7 @@ const (
 	ReasonTenantUnknown         Reason = "tenant-unknown"
 	ReasonTenantNotAllowed      Reason = "tenant-not-allowed"
 	ReasonQuota                 Reason = "quota"
+	ReasonEnvelope              Reason = "envelope"
 	ReasonDiskFull              Reason = "disk-full"
 	ReasonLimit                 Reason = "limit"
 	ReasonManifestSyntax        Reason = "manifest-syntax"
@@ -159,6 +160,7 @@ var reasons = [...]struct {
 	{ReasonTenantUnknown, "bundle", "no such tenant here"},
 	{ReasonTenantNotAllowed, "bundle", "this sender may not use the tenant"},
 	{ReasonQuota, "bundle", "the tenant's quota does not hold it"},
+	{ReasonEnvelope, "bundle", "the tenant's envelope of the year does not hold it"},
 	{ReasonDiskFull, "bundle", "the disk does not hold it above the reserve"},
 	{ReasonLimit, "bundle", "more files, directories or bytes than allowed"},
 	{ReasonManifestSyntax, "bundle", "not in the one form"},

@@ -25,6 +25,7 @@ var reasonKeepers = map[bundle.Reason][]string{
 	bundle.ReasonTenantUnknown:    {"receiver/chamber.TestARefusalHasItsReasonAndLeavesNothing"},
 	bundle.ReasonTenantNotAllowed: {"receiver/chamber.TestARefusalHasItsReasonAndLeavesNothing", "internal/lab.TestATenantThatTheSenderMayNotUseIsRefused"},
 	bundle.ReasonQuota:            {"receiver/chamber.TestQuotaCountsWhatIsHeldAndWhatIsComing"},
+	bundle.ReasonEnvelope:         {"receiver/chamber.TestAnEnvelopeThatStopsRefusesWhatIsBeyondIt"},
 	bundle.ReasonDiskFull:         {"receiver/chamber.TestAFullDiskPutsOffTheQuarantineAndNothingElse"},
 	bundle.ReasonRollback:         {"receiver/chamber.TestWhatAnOlderCopyOfTheRecordsForgotIsHeldUntilAPersonAcceptsIt"},
 	bundle.ReasonSignerRevoked:    {"receiver/chamber.TestARevokedKeyHoldsWhatIsNotReleased"},

@@ -170,6 +170,11 @@ func (c *Chamber) reserve(o *record.Offer, held, bytes, inodes int64, arrived ma
 	if quota := c.o.Tenants[o.Tenant].Quota; quota > 0 && held+mine+int64(o.Bytes) > quota {
 		return bundle.Reject(bundle.ReasonQuota, "G-2", "%d bytes beside %d held and %d coming are more than the quota of %d", o.Bytes, held, mine, quota)
 	}
+	if c.o.Envelope != nil {
+		if err := c.o.Envelope(o.Tenant, mine, int64(o.Bytes)); err != nil {
+			return err
+		}
+	}
 	r := reservationOf(o)
 	if free := bytes - coming; r.bytes > free {
 		return bundle.Reject(bundle.ReasonDiskFull, "G-2", "%d bytes, and %d are free above the reserve", r.bytes, max(free, 0))

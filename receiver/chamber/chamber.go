@@ -55,6 +55,10 @@ type Options struct {
 	Inspect   func(ctx context.Context, job examine.Job) (*examine.Report, error)
 	Closed    func(tenant bundle.Name) error // why nothing of a tenant goes through now: a *bundle.Rejection, or nil; asked often
 	Aged      func() time.Time               // by which things have stayed long enough: a clock that is set ahead does not move it
+	// Envelope says whether a tenant's envelope of the year holds bytes more beside those that are coming: a rejection, or an error that says that nobody knows. nil: none has one.
+	Envelope func(tenant bundle.Name, coming, bytes int64) error
+	// Purgeable is the time before which rows may be purged, of which Keep says before; nil: that. after is how long a row may count behind its end.
+	Purgeable func(before time.Time, after time.Duration) time.Time
 	Log       *zap.Logger
 	Fatal     func(error) // called once at most
 }

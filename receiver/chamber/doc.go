@@ -1,7 +1,7 @@
 // Package chamber is the lock between the two gates: it admits what is offered, closes behind what is whole, has it verified and held, lets people decide, and opens
 // the second gate for what was released.
 //
-//	offer --> admitted, or refused           (tenant, quota, disk)
+//	offer --> admitted, or refused           (tenant, quota, envelope, disk)
 //	whole --> verified --> quarantined       (quarantine.Verify, ledger.Judge), or refused, or damaged again
 //	      --> inspected (inspect): clean or flagged by the tenant's rules; clean / not-inspected where it has none
 //	      --> approved: automatic, or by one or two people (release.Decide)

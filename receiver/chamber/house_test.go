@@ -130,6 +130,9 @@ type plan struct {
 	idle    time.Duration
 	disk    *realDisk
 
+	envelope  func(h *house, tenant bundle.Name, coming, bytes int64) error // nil: none
+	purgeable func(before time.Time, after time.Duration) time.Time
+
 	mu     sync.Mutex
 	bytes  int64
 	inodes int64
@@ -263,11 +266,16 @@ func (p *plan) prepare(t testing.TB) *house {
 	h.ledger, err = ledger.Open(context.Background(), p.at(state), p.disk, p.clock)
 	must(t, err)
 	h.trusted(p.signers)
-	h.Chamber = New(Options{
+	o := Options{
 		State: p.at(state), Ledger: h.ledger, Disk: p.disk.Disk, Space: p.space, Reserve: func() int64 { return 1 << 20 },
 		Sync:     func(context.Context) error { return p.disk.SyncAll(p.at(state)) },
 		Receiver: receiverID, Tenants: p.tenants, Inspect: p.inspect, Closed: p.closed, Trust: h.trust, Keep: p.keep, Now: p.clock, Aged: p.aged, Log: zap.New(core), Fatal: func(err error) { h.fatal <- err },
-	})
+		Purgeable: p.purgeable,
+	}
+	if p.envelope != nil {
+		o.Envelope = func(tenant bundle.Name, coming, bytes int64) error { return p.envelope(h, tenant, coming, bytes) }
+	}
+	h.Chamber = New(o)
 	h.assembler, err = assemble.New(assemble.Options{
 		Dir: p.at(state, "receiving"), Disk: p.disk, Owner: h.Chamber, Memory: 48 << 20, Workers: 2, Now: p.clock, Passed: p.passed, Idle: p.idle, Checkpoint: time.Millisecond,
 	})

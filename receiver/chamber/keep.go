@@ -179,8 +179,12 @@ func (c *Chamber) purge() error {
 	}
 	err = errors.Join(err, c.purgeContent(now))
 	if c.o.Keep.Rows > 0 {
+		before := now.Add(-c.o.Keep.Rows)
+		if c.o.Purgeable != nil {
+			before = c.o.Purgeable(before, max(c.o.Keep.Imported, c.o.Keep.Rejected))
+		}
 		for _, s := range []ledger.State{ledger.Imported, ledger.Rejected, ledger.Abandoned, ledger.Refused} {
-			old, e := c.o.Ledger.Older(c.ctx, s, now.Add(-c.o.Keep.Rows))
+			old, e := c.o.Ledger.Older(c.ctx, s, before)
 			err = errors.Join(err, e, c.forget(old))
 		}
 	}

@@ -1,9 +1,11 @@
 package chamber
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -233,6 +235,65 @@ func TestQuotaCountsWhatIsHeldAndWhatIsComing(t *testing.T) {
 	again := thousand()
 	h.receive(l, &again.offer)
 	h.becomes(again, ledger.Receiving)
+}
+
+// What an envelope does not hold is refused before a byte of it is taken, whatever of it is counted, held or coming; raised, it takes what is offered again.
+func TestAnEnvelopeThatStopsRefusesWhatIsBeyondIt(t *testing.T) {
+	t.Parallel()
+	p := newPlan(t, release.ModeOne)
+	var most atomic.Int64
+	most.Store(2500)
+	p.envelope = func(h *house, tenant bundle.Name, coming, bytes int64) error {
+		if counted := h.ledger.Counted(tenant); counted+coming+bytes > most.Load() {
+			return bundle.Reject(bundle.ReasonEnvelope, "G-2", "%d, %d and %d", counted, coming, bytes)
+		}
+		return nil
+	}
+	h := p.open(t)
+	l := p.lows[0]
+	thousand := func() *item { return l.pack(t, "cssf", map[string]string{"x": strings.Repeat("x", 1000)}) }
+	counted, coming, much := thousand(), thousand(), thousand()
+	h.take(counted, ledger.Quarantined)
+	must(t, h.reject(counted, 1, "it counts all the same"))
+	h.receive(l, &coming.offer)
+	h.becomes(coming, ledger.Receiving)
+	h.receive(l, &much.offer)
+	h.becomes(much, ledger.Refused)
+	h.is(much, ledger.Refused, bundle.ReasonEnvelope)
+	if n := h.ledger.Counted("cssf"); n != 1000 {
+		t.Errorf("%d bytes are counted", n)
+	}
+	most.Store(3000)
+	p.advance(6 * time.Second) // a refused offer is asked about again by then
+	h.take(much, ledger.Quarantined)
+}
+
+// Threat R9: rows that an open month of the account needs stay, whatever keep.rows says.
+func TestRowsThatTheAccountNeedsAreNotPurged(t *testing.T) {
+	t.Parallel()
+	p := newPlan(t, release.ModeOne)
+	p.keep = Keep{Imported: time.Hour, Rejected: 2 * time.Hour, Damaged: time.Hour, Rows: 3 * time.Hour}
+	var open atomic.Pointer[time.Time]
+	open.Store(&began)
+	p.purgeable = func(before time.Time, after time.Duration) time.Time {
+		if after != 2*time.Hour {
+			t.Errorf("rows count for %v behind their end", after)
+		}
+		return *open.Load()
+	}
+	h := p.open(t)
+	i := p.lows[0].pack(t, "cssf", small("x"))
+	h.take(i, ledger.Quarantined)
+	must(t, h.reject(i, 1, "no"))
+	p.advance(100 * time.Hour)
+	must(t, h.purge())
+	h.is(i, ledger.Rejected, bundle.ReasonRejected)
+	now := p.clock()
+	open.Store(&now)
+	must(t, h.purge())
+	if _, err := h.ledger.Get(i.id()); !errors.Is(err, ledger.ErrNotFound) {
+		t.Errorf("it is still known: %v", err)
+	}
 }
 
 func TestWhatHasArrivedOfOthersIsNotCountedTwice(t *testing.T) {

@@ -124,6 +124,12 @@ func (h *House) Run(ctx context.Context, fatal context.CancelCauseFunc, ready, e
 	var assembled, others sync.WaitGroup
 	var assembleErr error
 	assembled.Go(func() { assembleErr = h.Assembler.Run(work); fail(assembleErr) })
+	if h.Meter != nil {
+		if err := h.Meter.Look(ctx); err != nil {
+			h.o.Log.Error("look at the envelopes", zap.Error(err))
+		}
+		beside = append(beside, h.Meter.Run)
+	}
 	for _, b := range append(beside, h.Desk.Run) {
 		others.Go(func() { fail(b(ctx)) })
 	}

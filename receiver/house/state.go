@@ -15,6 +15,7 @@ import (
 	"ecluse/internal/examine"
 	"ecluse/internal/instance"
 	"ecluse/internal/keys"
+	"ecluse/internal/meter"
 	"ecluse/internal/route"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/assemble"
@@ -39,6 +40,7 @@ type Options struct {
 	Reserve func(total int64) (bytes int64) // what no bundle may take of a disk
 	Inspect func(context.Context, examine.Job) (*examine.Report, error)
 	Routes  map[bundle.Name]route.Facts // what the configuration says of the tenants' routes
+	Account *Account                    // nil: nobody counts what tenants use
 	Codes   int                         // tickets and receipts that may be issued on one day
 	Log     *zap.Logger
 	Now     func() time.Time // the machine's clock; nil is the system's
@@ -54,6 +56,7 @@ type State struct {
 	Clock   *clock.Clock
 	Ledger  *ledger.Ledger
 	Chamber *chamber.Chamber
+	Meter   *meter.Meter // nil: nobody counts what tenants use
 	Desk    *issue.Desk
 	Routes  *route.Book
 
@@ -116,15 +119,22 @@ func (s *State) open(ctx context.Context) (err error) {
 	if err != nil {
 		return errors.Join(err, s.Ledger.Close(true))
 	}
+	if err := s.openMeter(); err != nil {
+		return errors.Join(err, s.Ledger.Close(true))
+	}
 	if s.Routes = route.Open(s.Disk, s.Dir, s.o.Routes); s.Routes.Fault() != nil {
 		s.o.Log.Error("nothing of any tenant goes through", zap.Error(s.Routes.Fault()))
 	}
-	s.Chamber = chamber.New(chamber.Options{
+	c := chamber.Options{
 		State: s.Dir, Ledger: s.Ledger, Disk: s.Disk, Space: s.Space, Reserve: s.Reserve,
 		Sync:     func(context.Context) error { return s.sync() },
 		Receiver: s.Key.ID(), Inspect: s.o.Inspect, Closed: s.closed, Tenants: s.o.Tenants, Trust: &s.trust, Keep: s.o.Keep,
 		Now: s.Clock.Now, Aged: s.Clock.Aged, Log: s.o.Log, Fatal: func(err error) { s.o.Fatal(err) },
-	})
+	}
+	if s.Meter != nil {
+		c.Envelope, c.Purgeable = s.envelope, s.Meter.Purgeable
+	}
+	s.Chamber = chamber.New(c)
 	return nil
 }
 

@@ -7,7 +7,7 @@
 // What must never go down (epochs, floors, sessions, the highest sequence of each chain) stands once more in the anchor, two sealed copies. What is put back from an older copy
 // while the daemon is stopped, or removed, is noticed by it, named, and held (rule Q-6); a small file that is damaged is refused by name. Neither is ever forgotten in silence.
 //
-// The table of states is in state.go. One way leads back from a state that has ended: refused -> receiving, for the reasons disk-full and quota, when the bundle is offered again
+// The table of states is in state.go. One way leads back from a state that has ended: refused -> receiving, for the reasons disk-full, quota and envelope, when the bundle is offered again
 // and there is room. Its record file says refused until it gets another one; a crash in between costs nothing, since what is staged is still wanted then.
 //
 // It promises: a change is durable before it is reported; a change is one that the table of states allows; many changes share one sync and one transaction, and

@@ -180,7 +180,7 @@ type Refusal struct {
 // RefusedUnheld returns what was refused before anything of it was taken, the oldest first.
 func (l *Ledger) RefusedUnheld(ctx context.Context) (list []Refusal, err error) {
 	const q = `SELECT bundle, sender, reason FROM bundles WHERE state = 'refused' AND held = 0
-		AND reason IN ('tenant-unknown', 'tenant-not-allowed', 'quota', 'disk-full', 'limit') ORDER BY changed, bundle`
+		AND reason IN ('tenant-unknown', 'tenant-not-allowed', 'quota', 'envelope', 'disk-full', 'limit') ORDER BY changed, bundle`
 	rows, err := l.catalog.DB().QueryContext(ctx, q)
 	if err != nil {
 		return nil, fmt.Errorf("ask the catalog: %w", err)

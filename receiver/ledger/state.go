@@ -73,7 +73,7 @@ func (r *Record) ForWantOfRoom() bool {
 		return false
 	}
 	switch bundle.Reason(*r.Reason) {
-	case bundle.ReasonDiskFull, bundle.ReasonQuota, bundle.ReasonRouteStopped, bundle.ReasonRouteExpired:
+	case bundle.ReasonDiskFull, bundle.ReasonQuota, bundle.ReasonEnvelope, bundle.ReasonRouteStopped, bundle.ReasonRouteExpired:
 		return true
 	}
 	return false

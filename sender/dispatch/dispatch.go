@@ -133,6 +133,7 @@ type task struct {
 	repair bool           // somebody asked for it again
 	asked  []ticket.Range // chunks to send; none for all
 	out    *transmit.Out
+	took   int64      // bytes of the wire, by the pass that ended last
 	offer  bool       // an offer of it has left, in this life or an earlier one
 	seen   *pack.Seal // what was looked into; nil where nobody has to
 

@@ -29,7 +29,7 @@ func (d *Dispatcher) passDone(t *task, content int64) {
 	if d.ctx.Err() != nil {
 		return
 	}
-	wire := d.left(t)
+	d.left(t)
 	d.mu.Lock()
 	more := !t.repair && t.record.PassesDone+1 < d.o.Passes
 	t.record.PassesDone++
@@ -38,7 +38,7 @@ func (d *Dispatcher) passDone(t *task, content int64) {
 		have.PassesDone++
 		have.SentBytes += content
 		now := d.o.Now().UTC()
-		have.Took(d.o.Ledger.Countable(now), wire, d.o.Rate)
+		have.Took(d.o.Ledger.Countable(now), t.took, d.o.Rate)
 		if !more {
 			have.State, have.Reason, have.Finished, have.Asked = ledger.Sent, nil, &now, nil
 		}
@@ -57,20 +57,20 @@ func (d *Dispatcher) passDone(t *task, content int64) {
 	d.o.Log.Info("sent", zap.Stringer("bundle", t.record.Bundle), zap.String("tenant", string(t.record.Tenant)), zap.Uint64("sequence", *t.record.Sequence), zap.String("name", t.record.Name), zap.Int64("bytes", content))
 }
 
-// left ends a pass: nothing of it is repeated, and its sequence no longer keeps heartbeats from naming it and what follows. It gives what the pass has taken of the wire so far: what of one that
-// was given up is in flight still, or in the feed, is nobody's.
-func (d *Dispatcher) left(t *task) (wire int64) {
+// left ends a pass: nothing of it is repeated, its sequence no longer keeps heartbeats from naming it and what follows, and what it has taken of the wire is to be noted. What of one that was given up is in
+// flight still, or in the feed, is nobody's.
+func (d *Dispatcher) left(t *task) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	t.took = 0
 	if t.out != nil {
-		wire = t.out.Wire()
+		t.took = t.out.Wire()
 	}
 	d.beats.done(t.record.Bundle)
 	t.out = nil
 	if t.record.Sequence != nil {
 		d.heads[t.tenant].out(*t.record.Sequence)
 	}
-	return wire
 }
 
 // later waits, and then queues a task for its next pass.
@@ -239,12 +239,12 @@ func (d *Dispatcher) giveUp(l *lane, t *task, cause error) {
 		d.postpone(t, cause)
 		return
 	}
-	wire := d.left(t)
-	d.beside(l, func() { d.fall(t, cause.Error(), wire) })
+	d.left(t)
+	d.beside(l, func() { d.fall(t, cause.Error()) })
 }
 
 // fall notes that a bundle is given up, and what its last pass took of the wire, puts it away, and says farewell.
-func (d *Dispatcher) fall(t *task, reason string, wire int64) {
+func (d *Dispatcher) fall(t *task, reason string) {
 	r := t.record
 	log := d.o.Log.With(zap.Stringer("bundle", r.Bundle), zap.String("tenant", string(r.Tenant)), zap.String("name", r.Name), zap.String("reason", reason))
 	state := ledger.Failed
@@ -253,7 +253,7 @@ func (d *Dispatcher) fall(t *task, reason string, wire int64) {
 	}
 	err := d.note(t, func(have *ledger.Record) error {
 		now := d.o.Now().UTC()
-		have.Took(d.o.Ledger.Countable(now), wire, d.o.Rate)
+		have.Took(d.o.Ledger.Countable(now), t.took, d.o.Rate)
 		have.State, have.Reason, have.Finished, have.Asked = state, &reason, &now, nil
 		return nil
 	})

@@ -67,6 +67,7 @@ func (h *House) Take(i int, c outbox.Candidate) (bundle.ID, error) {
 	if err != nil {
 		return id, err
 	}
+	h.flights.add(id, item.Tenant, item.Bytes)
 	h.o.Log.Info("claimed", zap.Stringer("bundle", id), zap.String("tenant", string(item.Tenant)), zap.String("name", item.Name), zap.Stringer("priority", item.Class))
 	return id, h.Dispatch.Submit(item)
 }
@@ -80,6 +81,9 @@ func (h *House) resume(ctx context.Context) error {
 	open := make(map[bundle.ID]*ledger.Record, len(records))
 	for _, r := range records {
 		open[r.Bundle] = r
+		if r.Bytes != nil {
+			h.flights.add(r.Bundle, r.Tenant, *r.Bytes)
+		}
 	}
 	for _, b := range h.Outboxes {
 		items, err := b.Claimed()

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"ecluse/internal/examine"
+	"ecluse/internal/meter"
 	"ecluse/internal/policy"
 	"ecluse/internal/route"
 	"ecluse/protocol/bundle"
@@ -67,6 +68,7 @@ type Options struct {
 	Unwatched      bool  // the outboxes are read at intervals only: see package outbox
 	// Examine holds an item against rules; it is asked where a tenant has some.
 	Examine func(context.Context, examine.Job) (*examine.Report, error)
+	Account *Account // nil: nobody counts what tenants use
 	Log     *zap.Logger
 	// Alive is told which goroutine of the engine is alive, and Unsent of datagrams that the system would not take; both may be nil.
 	Alive  func(who string)
@@ -80,12 +82,14 @@ type House struct {
 	*State
 	Engine   *transmit.Engine
 	Dispatch *dispatch.Dispatcher
+	Meter    *meter.Meter     // nil: nobody counts what tenants use
 	Outboxes []*outbox.Outbox // in the order of Options.Tenants
 	Routes   *route.Book
 	Orphans  []string // tenants of earlier lives, of whom bundles wait: what is beside runs when it is known
 
 	o         Options
 	following sync.Mutex
+	flights   flights
 }
 
 // Join opens the outboxes and makes the rooms. Nothing runs yet.
@@ -97,12 +101,16 @@ func Join(s *State, o Options) (*House, error) {
 		o.Report = func(bundle.Name, outbox.Notice) {}
 	}
 	h := &House{State: s, o: o}
+	if err := h.openMeter(); err != nil {
+		return nil, err
+	}
 	facts := make(map[bundle.Name]route.Facts)
 	var weights []schedule.Weight
 	var tenants []dispatch.Tenant
 	for _, t := range o.Tenants {
 		b, err := outbox.Open(outbox.Options{
 			Disk: s.Disk, Dir: t.Outbox, Tenant: t.Name, Settle: o.Settle, Rescan: o.Rescan, Unwatched: o.Unwatched, Now: s.Now, Report: func(n outbox.Notice) { o.Report(t.Name, n) },
+			Admit: h.admits(t.Name),
 		})
 		if err != nil {
 			return nil, fmt.Errorf("tenant %s: %w", t.Name, err)
@@ -125,7 +133,7 @@ func Join(s *State, o Options) (*House, error) {
 	h.Dispatch = dispatch.New(dispatch.Options{
 		Tenants: tenants, Link: h.Engine, Disk: s.Disk, Ledger: s.Ledger, Signer: o.Secrets, Buffers: pack.NewBuffers(o.Memory, 0), Sender: o.Name,
 		Receiver: o.Secrets.receiver.ID(), Epoch: s.Epoch, TicketKey: s.Ticket, Passes: o.Passes, Apart: o.Apart,
-		ChunkSize: o.ChunkSize, BeatBytes: beatBytes(l.Facts.Rate, l.Plan.Shard), Now: s.Now, Log: o.Log,
+		ChunkSize: o.ChunkSize, BeatBytes: beatBytes(l.Facts.Rate, l.Plan.Shard), Rate: l.Facts.Rate, Now: s.Now, Log: o.Log,
 		Scratch: filepath.Join(s.Dir, scratchName), Examine: o.Examine,
 	})
 	h.Follow()
@@ -161,6 +169,12 @@ func (h *House) Run(ctx context.Context, fatal context.CancelCauseFunc, ready fu
 		err = h.resume(ctx)
 	}
 	if err == nil {
+		if h.Meter != nil {
+			if err := h.Meter.Look(ctx); err != nil {
+				h.o.Log.Error("look at the envelopes", zap.Error(err))
+			}
+			beside = append(beside, h.Meter.Run)
+		}
 		for i := range h.Outboxes {
 			others.Go(func() { h.claim(ctx, i) })
 		}

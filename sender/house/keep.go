@@ -89,8 +89,12 @@ func (h *House) purge(ctx context.Context) error {
 			return true
 		}))
 	}
+	before := now.Add(-h.o.Keep.Rows)
+	if h.Meter != nil {
+		before = h.Meter.Purgeable(before, h.o.Keep.Sent)
+	}
 	for _, s := range []ledger.State{ledger.Sent, ledger.Confirmed, ledger.Failed} {
-		old, err := h.Ledger.Older(ctx, s, now.Add(-h.o.Keep.Rows))
+		old, err := h.Ledger.Older(ctx, s, before)
 		errs = append(errs, err)
 		if len(old) > 0 {
 			errs = append(errs, h.Ledger.Purge(ctx, old))

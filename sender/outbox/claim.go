@@ -47,6 +47,14 @@ func (b *Outbox) claim(c Candidate, id bundle.ID) (Item, error) {
 	if err := b.same(c); err != nil {
 		return Item{}, err
 	}
+	if b.o.Admit != nil {
+		if item.Bytes = c.bytes; c.inode == (inode{}) { // nobody has looked at it
+			item.Bytes = lookAt(b.o.Disk, b.o.Dir, c.Name, false, true, true, b.o.Now).bytes
+		}
+		if err := b.o.Admit(item.Bytes); err != nil {
+			return Item{}, fmt.Errorf("claim %q: %w", c.Name, err)
+		}
+	}
 	dir := SendingDir(b.o.Dir, id)
 	if err := b.o.Disk.Mkdir(dir, 0o700); err != nil {
 		return Item{}, fmt.Errorf("claim %q: %w", c.Name, err)

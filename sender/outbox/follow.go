@@ -37,6 +37,7 @@ type follow struct {
 	stirred bool      // of looking, whole and offered: something has happened to it since
 	moved   bool      // of stirred: and that was a rename
 	inode   inode     // of whole
+	bytes   int64     // the same
 	since   time.Time // of offered and refused
 	tries   int       // refusals in a row
 	scan    uint64    // the last rescan that saw it
@@ -157,7 +158,7 @@ func (f *followers) looked(it *follow, l look, now time.Time) {
 		it.phase, it.probe = settling, v.probe
 		f.requeue(it, v.until)
 	case ready:
-		it.phase, it.inode = whole, l.inode
+		it.phase, it.inode, it.bytes = whole, l.inode, l.bytes
 		f.offers = append(f.offers, it)
 	}
 }

@@ -59,6 +59,7 @@ func (w *looker) entry(fd int, name, path string, above uint64, st *unix.Stat_t,
 	own := w.add(name, above, st)
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
+		w.bytes += st.Size
 		if w.probed && w.writer == "" && w.denied == nil {
 			w.probe(fd, name, path)
 		}

@@ -42,7 +42,9 @@ type Options struct {
 	Now    func() time.Time
 	// Unwatched says that inotify is not to be used: the outbox is read at intervals only.
 	Unwatched bool
-	Report    func(Notice) // called from any goroutine, must not wait; may be nil
+	// Admit is asked before an item of so many bytes is claimed; an error keeps it where it is, with the reason beside it. nil: all are.
+	Admit  func(bytes int64) error
+	Report func(Notice) // called from any goroutine, must not wait; may be nil
 }
 
 // Notice is something that the operator of the daemon should know and that stops nothing.
@@ -77,6 +79,7 @@ type Candidate struct {
 	As    string       // the name under which it travels; "" for Name
 	Class bundle.Class // 0 for Normal
 
+	bytes int64 // of all its files, when it was looked at
 	inode inode // of what was looked at; zero for whatever stands there
 }
 
@@ -89,6 +92,7 @@ type Item struct {
 	Class   bundle.Class
 	Created time.Time // when it was claimed
 	Path    string    // <outbox>/.ecluse/sending/<id>/<name>
+	Bytes   int64     // of all its files when it was claimed; 0 where nobody asked for that (Options.Admit), or an earlier life has claimed it
 }
 
 // Outbox is one tenant's directory. Its methods may be called from several goroutines; Watch runs once at a time.

@@ -25,8 +25,17 @@ func (b *Outbox) writeReason(name string, cause error) {
 	}
 }
 
+// HeldError says why an item that is as it should be is not taken now.
+type HeldError struct{ Why error }
+
+func (e *HeldError) Error() string { return e.Why.Error() }
+func (e *HeldError) Unwrap() error { return e.Why }
+
 // advice says what an operator can do about a refusal.
 func advice(cause error) string {
+	if held := (*HeldError)(nil); errors.As(cause, &held) {
+		return "Nothing has to be done with it: it is taken as soon as there is room for it. Ask those who run this gateway.\n"
+	}
 	if errors.Is(cause, os.ErrPermission) {
 		return "The daemon may not read or move it. Either give its group the right (chmod -R g+rwX), or have the daemon run with CAP_DAC_OVERRIDE.\n"
 	}

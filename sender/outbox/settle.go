@@ -5,6 +5,7 @@ import "time"
 // look is what one look at the whole tree of an item found.
 type look struct {
 	sum    uint64        // of every name, kind, size, inode, mtime and ctime in it
+	bytes  int64         // of every file in it
 	took   time.Duration // what the look cost
 	inode  inode         // of the item itself
 	gone   bool          // there is no such item any more

@@ -118,7 +118,7 @@ func (w *watcher) wait(timer <-chan time.Time) {
 	var found chan<- Candidate
 	var offer Candidate
 	if len(w.f.offers) > 0 {
-		found, offer = w.found, Candidate{Name: w.f.offers[0].name, inode: w.f.offers[0].inode}
+		found, offer = w.found, Candidate{Name: w.f.offers[0].name, bytes: w.f.offers[0].bytes, inode: w.f.offers[0].inode}
 	}
 	var events <-chan []event
 	if w.notifier != nil {

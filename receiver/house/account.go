@@ -1,0 +1,47 @@
+package house
+
+import (
+	"database/sql"
+	"errors"
+	"path/filepath"
+
+	"ecluse/internal/catalog"
+	"ecluse/internal/meter"
+	"ecluse/internal/usage"
+	"ecluse/protocol/bundle"
+	"ecluse/receiver/chamber"
+	"ecluse/receiver/ledger"
+)
+
+// Account is what is counted, for whom and at which prices.
+type Account struct {
+	Name    string // of this side, on statements
+	Prices  usage.Prices
+	Tenants []meter.Tenant
+}
+
+// Rows are what the account of a state is made of.
+func Rows(state string, k chamber.Keep) ledger.Usage {
+	return ledger.Usage{Imported: k.Imported, Rejected: k.Rejected, Open: func() (*sql.DB, error) { return catalog.Read(filepath.Join(state, "catalog.db")) }}
+}
+
+func (s *State) openMeter() (err error) {
+	a := s.o.Account
+	if a == nil {
+		return nil
+	}
+	s.Meter, err = meter.Open(meter.Options{
+		Book: meter.At(s.Dir, s.Disk), Rows: Rows(s.Dir, s.o.Keep), Side: "high", Name: a.Name, Prices: a.Prices, Tenants: a.Tenants,
+		Now: s.Clock.Now, Aged: s.Clock.Aged, Counted: func(t string) int64 { return s.Ledger.Counted(bundle.Name(t)) }, Closed: s.Ledger.CloseUntil, Log: s.o.Log,
+	})
+	return err
+}
+
+// envelope implements chamber.Options.
+func (s *State) envelope(tenant bundle.Name, coming, bytes int64) error {
+	err := s.Meter.Left(string(tenant), coming, bytes)
+	if full := (*meter.Full)(nil); errors.As(err, &full) {
+		return bundle.Reject(bundle.ReasonEnvelope, "G-2", "%v", full)
+	}
+	return err
+}

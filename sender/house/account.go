@@ -1,0 +1,111 @@
+package house
+
+import (
+	"database/sql"
+	"errors"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"ecluse/internal/catalog"
+	"ecluse/internal/clock"
+	"ecluse/internal/meter"
+	"ecluse/internal/usage"
+	"ecluse/protocol/bundle"
+	"ecluse/sender/ledger"
+	"ecluse/sender/outbox"
+)
+
+// Account is what is counted, for whom and at which prices.
+type Account struct {
+	Prices  usage.Prices
+	Tenants []meter.Tenant
+}
+
+// Rows are what the account of a state is made of.
+func Rows(state string, sent time.Duration) ledger.Usage {
+	return ledger.Usage{Sent: sent, Open: func() (*sql.DB, error) { return catalog.Read(filepath.Join(state, "catalog.db")) }}
+}
+
+func (h *House) openMeter() (err error) {
+	a := h.o.Account
+	if a == nil {
+		return nil
+	}
+	h.Meter, err = meter.Open(meter.Options{
+		Book: meter.At(h.Dir, h.Disk), Rows: Rows(h.Dir, h.o.Keep.Sent), Side: "low", Name: string(h.o.Name), Prices: a.Prices, Tenants: a.Tenants,
+		Sign: func() (meter.Signer, error) { return h.o.Secrets.identity, nil },
+		Now:  h.Now, Aged: h.aged, Lagging: h.Ledger.Lagging, Look: h.landed, Closed: h.Ledger.CloseUntil, Log: h.o.Log,
+	})
+	return err
+}
+
+// aged is the time by which things have stayed long enough.
+func (h *House) aged() time.Time {
+	now := h.Now()
+	return clock.Aged(h.opened, now.Sub(h.opened), now)
+}
+
+// admits is what an outbox asks before it lets an item be claimed.
+func (h *House) admits(tenant bundle.Name) func(bytes int64) error {
+	if h.Meter == nil {
+		return nil
+	}
+	return func(bytes int64) error {
+		err := h.Meter.Left(string(tenant), h.flights.of(tenant), bytes)
+		if full := (*meter.Full)(nil); errors.As(err, &full) {
+			return &outbox.HeldError{Why: full}
+		}
+		return err
+	}
+}
+
+// flights are the items that are claimed and do not count yet: an envelope that stops holds them too. Of what an earlier life had claimed and not begun to send nobody knows the size until it is sent.
+type flights struct {
+	mu  sync.Mutex
+	all map[bundle.ID]flight
+	sum map[bundle.Name]int64
+}
+
+type flight struct {
+	tenant bundle.Name
+	bytes  int64
+	since  time.Time
+}
+
+func (f *flights) add(id bundle.ID, tenant bundle.Name, bytes int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.all == nil {
+		f.all, f.sum = make(map[bundle.ID]flight), make(map[bundle.Name]int64)
+	}
+	f.sum[tenant] += bytes - f.all[id].bytes
+	f.all[id] = flight{tenant, bytes, time.Now()}
+}
+
+func (f *flights) of(tenant bundle.Name) int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.sum[tenant]
+}
+
+// unnotedMost is how long a claim may not be on record: it is posted at once.
+const unnotedMost = time.Minute
+
+// landed forgets those that count by now, or never will: what is on record about them is about to be read.
+func (h *House) landed() {
+	f := &h.flights
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for id, one := range f.all {
+		r, err := h.Ledger.Get(id)
+		switch {
+		case err == nil && r.Counted == nil && r.State != ledger.Failed:
+			continue
+		case errors.Is(err, ledger.ErrNotFound) && time.Since(one.since) < unnotedMost:
+			continue
+		}
+		f.sum[one.tenant] -= one.bytes
+		delete(f.all, id)
+	}
+}
