@@ -9,6 +9,7 @@ import (
 	"ecluse/internal/control"
 	"ecluse/internal/keys"
 	"ecluse/internal/route"
+	"ecluse/internal/usage"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/collect"
 	"ecluse/receiver/deliver"
@@ -28,6 +29,7 @@ type Config struct {
 	Links          []LinkConfig      `yaml:"links"`
 	Memory         config.Bytes      `yaml:"memory"`
 	Senders        []SenderConfig    `yaml:"senders"`
+	Prices         usage.Prices      `yaml:"prices"`
 	Tenants        []TenantConfig    `yaml:"tenants"`
 	Inspectors     []InspectorConfig `yaml:"inspectors"`
 	Keep           KeepConfig        `yaml:"keep"`
@@ -65,6 +67,8 @@ type TenantConfig struct {
 	Quota    config.Bytes    `yaml:"quota"`
 	Policy   PolicyConfig    `yaml:"policy"`
 	Deliver  []DeliverConfig `yaml:"deliver"`
+
+	Envelope usage.Envelope `yaml:"envelope"`
 
 	Owner         string      `yaml:"owner"`
 	Contact       string      `yaml:"contact"`
@@ -192,10 +196,15 @@ func (c *Config) Validate(f *config.Faults) {
 	if c.Tickets.PerDay < 0 || c.Tickets.PerDay > mostTickets {
 		f.Add("tickets.per_day", "%d is not between 0 and %d", c.Tickets.PerDay, mostTickets)
 	}
+	c.Prices.Validate(f.In("prices"))
+	if c.Prices.LinkHour > 0 {
+		f.Add("prices.link_hour", "this side cannot know how long a tenant used the link: the price stands on the low side")
+	}
 	tenants := map[string]bool{}
 	for i, t := range c.Tenants {
 		tenants[t.Name] = true
 		t.validate(f.In("tenants[%d]", i))
+		t.Envelope.Validate(f.In("tenants[%d].envelope", i), c.Prices.Given)
 		c.checkDestinations(f, i)
 	}
 	if len(c.Tenants) == 0 {

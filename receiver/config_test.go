@@ -89,3 +89,44 @@ func TestAllThatContradictsIsToldAtOnce(t *testing.T) {
 		t.Errorf("%d faults, not 12:\n%v", n, err)
 	}
 }
+
+func TestPricesAndEnvelopesAreHeldAgainstSense(t *testing.T) {
+	with := func(prices, envelope string) string {
+		text := documented + "    envelope: " + envelope + "\n"
+		if prices != "" {
+			text += "prices: " + prices + "\n"
+		}
+		return text
+	}
+	for name, row := range map[string]struct {
+		prices, envelope string
+		faults           []string // "" is none
+	}{
+		"all of it":      {`{currency: CHF, gigabyte: "0.12", bundle: 0.01, file: "0", gigabyte_month: "0.05"}`, `{bytes: 20TiB, cost: "12000", year_starts: 4, warn: [50%, 80%], stop: true}`, nil},
+		"one price":      {`{bundle: 1}`, `{bytes: 1TiB}`, nil},
+		"link time":      {`{link_hour: "3.50"}`, `{bytes: 1TiB}`, []string{"prices.link_hour", "low side"}},
+		"no currency":    {`{currency: "=1+1"}`, `{bytes: 1TiB}`, []string{"prices.currency"}},
+		"a price":        {`{gigabyte: "1e3"}`, `{bytes: 1TiB}`, []string{"prices.gigabyte"}},
+		"nothing fills":  {``, `{}`, []string{"tenants[0].envelope", "nothing could fill it"}},
+		"cost, no price": {``, `{cost: "1"}`, []string{"tenants[0].envelope.cost", "no prices"}},
+		"month, share":   {``, `{bytes: 1, year_starts: 13, warn: [0%]}`, []string{"envelope.year_starts", "envelope.warn"}},
+		"a strange key":  {``, `{bytes: 1, limit: 2}`, []string{"envelope.limit"}},
+	} {
+		_, err := config.Parse(name, []byte(with(row.prices, row.envelope)), defaults())
+		if (err == nil) != (row.faults == nil) {
+			t.Errorf("%s: %v", name, err)
+		}
+		for _, want := range row.faults {
+			if err != nil && !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v does not say %q", name, err, want)
+			}
+		}
+	}
+	c, err := config.Parse("f", []byte(with(`{bundle: 1}`, `{bytes: 1TiB}`)), defaults())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := c.Tenants[0].Envelope; !c.Prices.Given || c.Prices.Currency != "EUR" || !e.Given || e.Begins != 1 || len(e.Warn) != 2 || e.Stop {
+		t.Errorf("the defaults are %+v, %+v", c.Prices, e)
+	}
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -28,8 +29,9 @@ func stateOptions(c Config, log *zap.Logger) (o house.Options, err error) {
 	unix.Umask(0o077) // whatever is to be open to others is opened by name
 	o = house.Options{
 		Dir: c.State, Disk: disk.New(), Inspect: cli.Examiner().Run, Routes: routesOf(c), Reserve: c.Disk.Reserve.Of, Codes: c.Tickets.PerDay, Log: log,
-		Keep: chamber.Keep{Imported: c.Keep.Imported.Std(), Rejected: c.Keep.Rejected.Std(), Damaged: c.Keep.Damaged.Std(), Rows: c.Keep.Rows.Std()},
+		Keep: keepOf(c),
 	}
+	o.Account = &house.Account{Name: cmp.Or(c.Name, "receiver"), Prices: c.Prices, Tenants: envelopes(c)}
 	if o.Key, err = keys.LoadReceiverKey(c.Identity); err != nil {
 		return o, &cli.Error{Code: cli.Usage, Err: err}
 	}
@@ -43,6 +45,11 @@ func stateOptions(c Config, log *zap.Logger) (o house.Options, err error) {
 		return o, err
 	}
 	return o, cli.StateDir(c.State)
+}
+
+// keepOf is how long things stay.
+func keepOf(c Config) chamber.Keep {
+	return chamber.Keep{Imported: c.Keep.Imported.Std(), Rejected: c.Keep.Rejected.Std(), Damaged: c.Keep.Damaged.Std(), Rows: c.Keep.Rows.Std()}
 }
 
 // loadTrust reads who may sign, and which sender may use which tenant.

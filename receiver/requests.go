@@ -83,6 +83,7 @@ func member(groups ...string) control.Allow {
 func (d *daemon) handle(s *control.Server) {
 	view, people := member(viewGroup, releaseGroup), member(releaseGroup)
 	s.Handle("status", view, false, func(ctx context.Context, _ control.Peer, _ json.RawMessage) (any, error) { return d.status(ctx) })
+	d.account().Handle(s, view)
 	s.Handle("progress", view, false, func(context.Context, control.Peer, json.RawMessage) (any, error) { return d.Assembler.Progress(), nil })
 	s.Handle("show", view, false, func(ctx context.Context, _ control.Peer, m json.RawMessage) (any, error) {
 		id, err := d.bundleOf(ctx, m)

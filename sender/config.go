@@ -10,6 +10,7 @@ import (
 	"ecluse/internal/control"
 	"ecluse/internal/policy"
 	"ecluse/internal/route"
+	"ecluse/internal/usage"
 	"ecluse/protocol/bundle"
 	"ecluse/protocol/fec"
 )
@@ -28,6 +29,7 @@ type Config struct {
 	Rescan   config.Duration `yaml:"rescan"`
 	Memory   config.Bytes    `yaml:"memory"`
 	Keep     KeepConfig      `yaml:"keep"`
+	Prices   usage.Prices    `yaml:"prices"`
 	Tenants  []TenantConfig  `yaml:"tenants"`
 	Log      string          `yaml:"log"`
 }
@@ -71,6 +73,8 @@ type TenantConfig struct {
 	Outbox string `yaml:"outbox"`
 	Weight int    `yaml:"weight"`
 	Names  string `yaml:"names"`
+
+	Envelope usage.Envelope `yaml:"envelope"`
 
 	Policy        policy.Config `yaml:"policy"`
 	Owner         string        `yaml:"owner"`
@@ -151,6 +155,7 @@ func (c *Config) Validate(f *config.Faults) {
 	if c.Keep.Rows < max(c.Keep.Sent, c.Keep.Failed) {
 		f.Add("keep.rows", "%v is below keep.sent or keep.failed: what is kept could not be found any more", c.Keep.Rows)
 	}
+	c.Prices.Validate(f.In("prices"))
 	if len(c.Tenants) > bundle.MaxTenants {
 		f.Add("tenants", "there are %d, and a heartbeat names %d at the most", len(c.Tenants), bundle.MaxTenants)
 	}
@@ -159,6 +164,7 @@ func (c *Config) Validate(f *config.Faults) {
 	}
 	for i, t := range c.Tenants {
 		t.validate(f.In("tenants[%d]", i))
+		t.Envelope.Validate(f.In("tenants[%d].envelope", i), c.Prices.Given)
 	}
 	c.checkOutboxes(f)
 	checkLevel(f, c.Log)

@@ -83,6 +83,7 @@ func (d *daemon) tenantFor(p control.Peer, name string) (int, error) {
 // handle registers what commands may ask for.
 func (d *daemon) handle(s *control.Server) {
 	s.Handle("status", d.looks, false, func(ctx context.Context, _ control.Peer, _ json.RawMessage) (any, error) { return d.status(ctx) })
+	account(d.c, d.Disk).Handle(s, d.looks)
 	s.Handle("list", d.looks, false, func(ctx context.Context, _ control.Peer, m json.RawMessage) (any, error) {
 		var q ledger.Query
 		if err := control.Decode(m, &q); err != nil {
@@ -124,12 +125,15 @@ func (d *daemon) bundleOf(ctx context.Context, m json.RawMessage) (bundle.ID, er
 func answerable(err error) error {
 	var known *control.Error
 	var typo *ticket.Mistyped
+	var held *outbox.HeldError
 	reason, _ := bundle.ReasonOf(err)
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &known):
 		return err
+	case errors.As(err, &held):
+		return &control.Error{Code: cli.Refused, Text: err.Error()}
 	case errors.Is(err, ledger.ErrNotFound), errors.Is(err, dispatch.ErrNotHere), errors.Is(err, outbox.ErrGone):
 		return &control.Error{Code: cli.NotFound, Text: err.Error()}
 	case errors.Is(err, catalog.ErrAmbiguous), errors.As(err, &typo):

@@ -54,7 +54,7 @@ func (d *daemon) facts() watch.Facts {
 			f.Failed = append(f.Failed, t.Name)
 		}
 	}
-	f.Orphan = d.Orphans
+	f.Orphan, f.Envelopes = d.Orphans, d.Meter.Standings()
 	for _, u := range d.Dispatch.Unexamined() {
 		f.Unexamined = append(f.Unexamined, watch.Unexamined{Tenant: string(u.Tenant), Why: u.Why})
 	}

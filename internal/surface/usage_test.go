@@ -11,8 +11,8 @@ import (
 
 // verbs are the commands of both programs.
 var verbs = map[string][]string{
-	"sender":   {"init", "pair", "renew", "run", "send", "list", "show", "resend", "dismiss", "status", "plan", "doctor", "version"},
-	"receiver": {"init", "pair", "renew", "run", "list", "show", "verify", "approve", "reject", "deliver", "status", "anchor", "doctor", "version"},
+	"sender":   {"init", "pair", "renew", "run", "send", "list", "show", "resend", "dismiss", "status", "usage", "plan", "doctor", "version"},
+	"receiver": {"init", "pair", "renew", "run", "list", "show", "verify", "approve", "reject", "deliver", "status", "usage", "anchor", "doctor", "version"},
 }
 
 func TestHelpOfEveryCommandShowsAnExampleAndTheExitCodes(t *testing.T) {

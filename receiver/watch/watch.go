@@ -11,6 +11,7 @@ import (
 
 	"ecluse/internal/alarm"
 	"ecluse/internal/config"
+	"ecluse/internal/usage"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/collect"
 	"ecluse/receiver/ledger"
@@ -91,6 +92,7 @@ type Facts struct {
 	Unseen    int                     // bundles that were flagged after their delivery, and nobody has seen it
 	Homeless  []bundle.Name           // tenants of which bundles are held, and which are not configured
 	Routes    alarm.List              // what is wrong with the routes of tenants
+	Envelopes []usage.Standing        // of tenants that have one
 	Untrusted string                  // why configuration or allowed_signers could not be read again after somebody had edited them
 }
 
@@ -186,6 +188,11 @@ func Alarms(s *Status, f Facts) alarm.List {
 	alarms = append(alarms, f.Routes...)
 	if s.Disk.Free >= 0 && s.Disk.Free < s.Disk.Reserve {
 		add("disk", "", "%s are free, below the %s kept back: nothing is admitted (release, reject, or make room)", config.FormatBytes(s.Disk.Free), config.FormatBytes(s.Disk.Reserve))
+	}
+	for _, e := range f.Envelopes {
+		if text := e.Alarm(); text != "" {
+			add("envelope", e.Tenant, "%s", text)
+		}
 	}
 	if f.Untrusted != "" {
 		add("trust", "", "configuration or allowed_signers were edited and cannot be read, the former trust stands: %s", f.Untrusted)

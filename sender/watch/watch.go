@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ecluse/internal/alarm"
+	"ecluse/internal/usage"
 	"ecluse/sender/ledger"
 )
 
@@ -60,6 +61,7 @@ type Facts struct {
 	Routes     alarm.List   // what is wrong with the routes of tenants
 	Errors     uint64       // batches that the system did not take in the last minute
 	Full       []string     // directories whose disk has hardly room
+	Envelopes  []usage.Standing
 }
 
 // Deaf is an outbox that is there and of which nothing is taken.
@@ -102,6 +104,11 @@ func Alarms(s *Status, f Facts) alarm.List {
 		add("inspector", u.Tenant, "tenant %s: items wait that could not be looked into, and are tried again (is there room, and memory?): %s", u.Tenant, u.Why)
 	}
 	alarms = append(alarms, f.Routes...)
+	for _, e := range f.Envelopes {
+		if text := e.Alarm(); text != "" {
+			add("envelope", e.Tenant, "%s", text)
+		}
+	}
 	for _, t := range f.Failed {
 		add("failed", t, "tenant %s: items wait in failed/ for their operators, with the reason beside each (list --state failed; dismiss BUNDLE once it was looked at)", t)
 	}
