@@ -28,6 +28,7 @@ siege) package=./internal/lab tests=TestSoakSiege ;;
 flood) package=./receiver/collect tests=TestSoakFlood ;;
 transfers) package=./internal/sim tests=TestTransfers ;;
 fec) package=./protocol/fec tests=TestSoakFEC ;;
+walks) package=./receiver/chamber tests=TestNoWayFromQuarantine ;;
 points) package=./internal/points tests=TestPoints ;;
 esac
 out=$(mktemp)
