@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export time=${1:-10s} said
-least=22
+least=23
 said=$(mktemp -d)
 trap 'rm -rf "$said"' EXIT
 
