@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"ecluse/internal/audit"
 	"ecluse/internal/clock"
 	"ecluse/internal/disk"
 	"ecluse/internal/examine"
@@ -59,6 +60,7 @@ type State struct {
 	Meter   *meter.Meter // nil: nobody counts what tenants use
 	Desk    *issue.Desk
 	Routes  *route.Book
+	Audit   *audit.Log
 
 	o     Options
 	lock  *instance.Lock
@@ -113,11 +115,14 @@ func (s *State) open(ctx context.Context) (err error) {
 	for _, text := range s.Ledger.Findings() {
 		s.o.Log.Warn("state", zap.String("text", text))
 	}
+	if err := s.openAudit(); err != nil {
+		return errors.Join(err, s.Ledger.Close(false))
+	}
 	s.Desk, err = issue.Open(issue.Options{
 		Dir: filepath.Join(s.Dir, "tickets"), Disk: s.Disk, Ledger: s.Ledger, PerDay: s.o.Codes, Now: s.Clock.Now, Log: s.o.Log,
 	}, assemble.OnDisk{Disk: stagedDisk{s.Disk, s.spare}, Dir: s.receiving()})
 	if err != nil {
-		return errors.Join(err, s.Ledger.Close(true))
+		return errors.Join(err, s.Ledger.Close(true), s.Audit.Close())
 	}
 	if err := s.openMeter(); err != nil {
 		return errors.Join(err, s.Ledger.Close(true))
@@ -169,7 +174,7 @@ func (s *State) sync() error {
 
 // Close gives the state free. clean says that everything that was begun has ended.
 func (s *State) Close(clean bool) error {
-	return errors.Join(s.Clock.Save(), s.Ledger.Close(clean), s.lock.Release())
+	return errors.Join(s.Clock.Save(), s.Ledger.Close(clean), s.Audit.Close(), s.lock.Release())
 }
 
 // AtRest opens a state, does something in it, and closes it: what a command does where no daemon runs. Nothing is received, and nothing delivered but what do asks for.
@@ -214,7 +219,9 @@ func Accept(dir string, d *disk.Disk, by ledger.Acceptance) (did []string, err e
 	if err != nil {
 		return nil, err
 	}
-	did, err = ledger.Accept(d, dir, by)
+	if did, err = ledger.Accept(d, dir, by); err == nil {
+		err = noteAcceptance(dir, d, by, did)
+	}
 	return did, errors.Join(err, lock.Release())
 }
 

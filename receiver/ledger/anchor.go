@@ -51,6 +51,7 @@ type anchorText struct {
 	Marks    []Mark       `json:"marks"`
 	Doubts   []Doubt      `json:"doubts"`
 	Accepted []Acceptance `json:"accepted"`
+	Audit    *AuditPlace  `json:"audit,omitempty"` // how far the audit log was durable
 }
 
 // Session is the highest session number of a sender's key in one epoch.

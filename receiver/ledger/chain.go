@@ -97,6 +97,9 @@ func (l *Ledger) Pair(ctx context.Context, sender bundle.Name, epoch bundle.Epoc
 			delete(c.Safe, c.Epoch)
 		}
 		c.Epoch = epoch
+		if err := l.pairing(sender, epoch); err != nil {
+			return err
+		}
 		return l.putChain(c)
 	}})
 }

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"syscall"
 
+	"golang.org/x/mod/sumdb/tlog"
+
 	"ecluse/internal/group"
 	"ecluse/internal/journal"
 	"ecluse/protocol/bundle"
@@ -21,7 +23,8 @@ func (l *Ledger) batch(first *request) error {
 	clear(l.staged)
 	clear(l.before)
 	clear(l.texts)
-	l.linked = nil
+	clear(l.digests)
+	l.linked, l.said = nil, l.said[:0]
 	sync := false
 	l.waited = false
 	take := func(r *request) {
@@ -74,6 +77,7 @@ func (l *Ledger) stage(r *request) error {
 		return err
 	}
 	last, after := before, &Record{Bundle: r.id}
+	var says []said
 	for _, step := range r.steps {
 		if last != nil {
 			after = last.clone()
@@ -90,6 +94,11 @@ func (l *Ledger) stage(r *request) error {
 			after.Changed = now
 		}
 		after.count(l.countable(now))
+		if l.audit != nil {
+			for _, e := range Entries(last, after, now) {
+				says = append(says, said{r.id, e})
+			}
+		}
 		last = after
 	}
 	if after.State.Stored() {
@@ -98,7 +107,11 @@ func (l *Ledger) stage(r *request) error {
 			return fmt.Errorf("write the record of %s: %w", r.id, err)
 		}
 		l.texts[r.id] = journal.Seal(text)
+		if l.audit != nil {
+			l.digests[r.id] = digestOf(text)
+		}
 	}
+	l.said = append(l.said, says...)
 	if l.staged[r.id] == nil {
 		l.before[r.id] = before
 	}
@@ -129,11 +142,9 @@ func (l *Ledger) commit(sync bool) (failed map[bundle.ID]error, err error) {
 		return nil, err
 	}
 	if sync {
-		if err := l.disk.SyncAll(l.dir); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrFatal, err)
+		if err := l.syncNames(commit); err != nil {
+			return nil, err
 		}
-		l.commits = commit
-		l.anchor.committed(commit, l.before, l.staged, l.linked)
 	}
 	if err := l.tell(commit); err != nil {
 		if sync {
@@ -141,6 +152,7 @@ func (l *Ledger) commit(sync bool) (failed map[bundle.ID]error, err error) {
 		}
 		return nil, err
 	}
+	l.tellRest(failed)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for id, r := range l.staged {
@@ -154,6 +166,24 @@ func (l *Ledger) commit(sync bool) (failed map[bundle.ID]error, err error) {
 	}
 	clear(l.hidden)
 	return failed, nil
+}
+
+// syncNames makes the batch durable, and has the anchor know it.
+func (l *Ledger) syncNames(commit uint64) error {
+	var size uint64
+	var root tlog.Hash
+	if l.audit != nil {
+		size, root = l.audit.Place() // of what this sync covers
+	}
+	if err := l.disk.SyncAll(l.dir); err != nil {
+		return fmt.Errorf("%w: %w", ErrFatal, err)
+	}
+	l.commits = commit
+	l.anchor.committed(commit, l.before, l.staged, l.linked)
+	if l.audit != nil {
+		l.anchor.audited(size, root)
+	}
+	return nil
 }
 
 // tell has the catalog know the batch.
@@ -186,7 +216,13 @@ func (l *Ledger) put() (failed map[bundle.ID]error, commit uint64, err error) {
 		}
 		return l.roomy(func() error { return l.disk.Prepare(path, text) })
 	})
-	if len(l.texts) > len(failed) { // no record gets its name before all of it is durable, and with it what its change did on the disk
+	var written []bundle.ID
+	if number == nil && len(l.texts) > len(failed) {
+		if number = l.roomy(func() error { return l.write(failed) }); number == nil {
+			written = l.writtenOf(failed)
+		}
+	}
+	if number == nil && len(l.texts) > len(failed) { // no record gets its name before all of it is durable, and with it what its change did on the disk
 		anchored := l.prepareAnchor() // of what was durable before; where the disk is full, a later one tells more
 		if err := l.disk.SyncAll(l.dir); err != nil {
 			return nil, 0, fmt.Errorf("%w: %w", ErrFatal, err)
@@ -204,6 +240,7 @@ func (l *Ledger) put() (failed map[bundle.ID]error, commit uint64, err error) {
 		}
 		return l.disk.Place(path)
 	})
+	l.unsay(failed, written)
 	return failed, commit, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"ecluse/internal/audit"
 	"ecluse/internal/catalog"
 	"ecluse/internal/journal"
 	"ecluse/protocol/bundle"
@@ -56,8 +57,9 @@ type Ledger struct {
 	now     func() time.Time
 	spare   Spare // may be nil
 
-	anchor   *anchor  // it has a lock of its own
-	findings []string // of Open
+	anchor   *anchor    // it has a lock of its own
+	audit    *audit.Log // it has one too; nil where nobody has given one
+	findings []string   // of Open
 
 	closed   atomic.Int64  // nanoseconds: all before it is closed in the account
 	requests chan *request // bounded: who asks waits when it is full
@@ -75,11 +77,13 @@ type Ledger struct {
 	counted map[bundle.Name]int64 // bytes of each tenant that were quarantined in this life
 
 	// The batch under way; Run's own.
-	staged map[bundle.ID]*Record
-	before map[bundle.ID]*Record // what they were; nil: nothing was known
-	texts  map[bundle.ID][]byte  // record files of those that have one
-	linked []*chains             // senders whose file was written
-	waited bool                  // somebody waits for it
+	staged  map[bundle.ID]*Record
+	before  map[bundle.ID]*Record // what they were; nil: nothing was known
+	texts   map[bundle.ID][]byte  // record files of those that have one
+	linked  []*chains             // senders whose file was written
+	digests map[bundle.ID]string  // of those texts, for the audit log
+	said    []said                // what the audit log is to be told of it
+	waited  bool                  // somebody waits for it
 
 	commits uint64 // groups of records that were made durable; Run's own
 }
@@ -134,6 +138,7 @@ func Open(ctx context.Context, dir string, disk Disk, now func() time.Time) (*Le
 		staged:   make(map[bundle.ID]*Record),
 		before:   make(map[bundle.ID]*Record),
 		texts:    make(map[bundle.ID][]byte),
+		digests:  make(map[bundle.ID]string),
 	}
 	err = l.takeAnchor()
 	if err == nil {
@@ -182,7 +187,7 @@ const flushMost = 60
 func (l *Ledger) run(ctx context.Context) error {
 	flush := time.NewTicker(time.Second)
 	defer flush.Stop()
-	failures := 0
+	failures, looks := 0, 0
 	for {
 		select {
 		case r := <-l.requests:
@@ -190,7 +195,11 @@ func (l *Ledger) run(ctx context.Context) error {
 				return err
 			}
 		case <-flush.C:
-			err := errors.Join(l.flushHeads(context.Background()), l.flushAnchor())
+			var settled error
+			if looks++; looks%settleEvery == 0 {
+				settled = l.settleAudit()
+			}
+			err := errors.Join(settled, l.flushHeads(context.Background()), l.flushAnchor())
 			if l.spare != nil {
 				_ = l.spare.Keep() // it is tried again in a second, and a start says why it fails
 			}
@@ -226,7 +235,11 @@ func (l *Ledger) drain() error {
 // Close closes the catalog; after an error of Run, clean is false and the next start makes it again.
 func (l *Ledger) Close(clean bool) error {
 	if clean {
-		err := errors.Join(l.flushHeads(context.Background()), l.settleAnchor())
+		settled := l.settleAudit()
+		if catalog.NoRoom(settled) {
+			settled = nil // the next start finds the end of the log as a crash leaves it
+		}
+		err := errors.Join(settled, l.flushHeads(context.Background()), l.settleAnchor())
 		return errors.Join(err, l.catalog.Close())
 	}
 	return l.catalog.Abort()

@@ -39,6 +39,9 @@ func (l *Ledger) purge(ids []bundle.ID) error {
 	if err := l.raiseFloors(records); err != nil {
 		return err
 	}
+	if err := l.roomy(func() error { return l.purged(records, l.now().UTC()) }); err != nil {
+		return err
+	}
 	l.anchor.lower(records) // it must not miss what is removed on purpose
 	if err := l.flushAnchor(); err != nil {
 		return err
@@ -49,6 +52,7 @@ func (l *Ledger) purge(ids []bundle.ID) error {
 	l.anchor.committed(l.commits, nil, nil, l.linked)
 	for _, r := range records {
 		if err := l.disk.RemoveAll(l.path(r.Bundle)); err != nil {
+			l.unpurge(records)
 			return fmt.Errorf("purge %s: %w", r.Bundle, err)
 		}
 	}

@@ -1,0 +1,47 @@
+package house
+
+import (
+	"encoding/json"
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"ecluse/internal/audit"
+	"ecluse/internal/disk"
+	"ecluse/receiver/ledger"
+)
+
+// auditOrigin is what a high side's log calls itself. The key that it draws tells one from another.
+const auditOrigin = "ecluse-receiver"
+
+// openAudit opens the audit log, and has the book write to it. A log that is not what was signed is set aside, and an alarm stands for it: what is in quarantine does not depend on the log,
+// and whoever can change one byte of it must not be able to stop what comes in.
+func (s *State) openAudit() (err error) {
+	s.Audit, err = audit.Open(audit.Options{Dir: audit.Dir(s.Dir), Disk: s.Disk, Origin: auditOrigin, Now: s.Clock.Now})
+	if err != nil {
+		return err
+	}
+	err = s.Ledger.SetAudit(s.Audit)
+	for _, text := range s.Audit.Findings() {
+		s.o.Log.Warn("audit", zap.String("text", text))
+	}
+	if err != nil {
+		return errors.Join(err, s.Audit.Close())
+	}
+	return nil
+}
+
+// noteAcceptance tells the log of a state that nobody has open what a person has accepted.
+func noteAcceptance(dir string, d *disk.Disk, by ledger.Acceptance, did []string) error {
+	data, err := json.Marshal(did)
+	if err != nil {
+		return err
+	}
+	a, err := audit.Open(audit.Options{Dir: audit.Dir(dir), Disk: d, Origin: auditOrigin, Now: func() time.Time { return by.At }})
+	if err != nil {
+		return err
+	}
+	err = a.Note(audit.Entry{Event: "accepted", Who: by.Who, Text: by.Reason, Data: data})
+	return errors.Join(err, a.Close())
+}
