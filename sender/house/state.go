@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"ecluse/internal/audit"
 	"ecluse/internal/disk"
 	"ecluse/internal/instance"
 	"ecluse/protocol/bundle"
@@ -40,6 +41,7 @@ type State struct {
 	Epoch  bundle.Epoch
 	Ticket [32]byte
 	Ledger *ledger.Ledger
+	Audit  *audit.Log
 	Now    func() time.Time // the machine's clock
 
 	opened time.Time
@@ -79,12 +81,28 @@ func (s *State) open(ctx context.Context) (err error) {
 	if n, err := hex.Decode(s.Ticket[:], []byte(strings.TrimSpace(string(text)))); err != nil || n != len(s.Ticket) {
 		return fmt.Errorf("read the ticket key: %s is damaged; %s", filepath.Join(s.Dir, ticketKeyFile), newLife)
 	}
-	s.Ledger, err = ledger.Open(ctx, s.Dir, s.Disk, s.Epoch, s.Now)
-	return err
+	if s.Ledger, err = ledger.Open(ctx, s.Dir, s.Disk, s.Epoch, s.Now); err != nil {
+		return err
+	}
+	s.Audit, err = audit.Open(audit.Options{Dir: audit.Dir(s.Dir), Disk: s.Disk, Origin: auditOrigin, Now: s.Now})
+	if err == nil {
+		if err = s.Ledger.SetAudit(s.Audit); err != nil {
+			err = errors.Join(err, s.Audit.Close())
+		}
+	}
+	if err != nil {
+		return errors.Join(err, s.Ledger.Close(false))
+	}
+	return nil
 }
 
+// auditOrigin is what a low side's log calls itself. The key that it draws tells one from another.
+const auditOrigin = "ecluse-sender"
+
 // Close gives the state free. clean says that everything that was begun has ended.
-func (s *State) Close(clean bool) error { return errors.Join(s.Ledger.Close(clean), s.lock.Release()) }
+func (s *State) Close(clean bool) error {
+	return errors.Join(s.Ledger.Close(clean), s.Audit.Close(), s.lock.Release())
+}
 
 // AtRest does something in an open state of which no house is joined, and closes it: what a command does where no daemon runs.
 func (s *State) AtRest(ctx context.Context, do func(*State) error) error {

@@ -40,6 +40,7 @@ func (l *Ledger) group(first *request) (next *request, err error) {
 	clear(l.before)
 	clear(l.links)
 	clear(l.texts)
+	l.said = l.said[:0]
 	var accepted, purges []*request
 	take := func(r *request) {
 		if r.change == nil {
@@ -56,7 +57,9 @@ func (l *Ledger) group(first *request) (next *request, err error) {
 		take(r)
 		return len(accepted) < batchMost && len(purges) == 0
 	})
-	err = l.commit()
+	if err = l.commit(); err == nil {
+		err = l.settleMany()
+	}
 	for _, r := range accepted {
 		r.end(err)
 	}
@@ -102,6 +105,9 @@ func (l *Ledger) stage(r *request) error {
 	}
 	after.normalize()
 	after.count(l.Countable(l.now()))
+	if l.audit != nil {
+		l.said = append(l.said, said{r.id, Entries(now, after, link, l.now())})
+	}
 	if l.staged[r.id] == nil {
 		l.before[r.id] = known
 	}
@@ -250,12 +256,15 @@ func (l *Ledger) put() error {
 			return l.takeBack(all[:i+1], 0, err)
 		}
 	}
+	if err := l.roomy(l.writeAudit); err != nil {
+		return l.takeBack(all, 0, err)
+	}
 	if err := l.disk.SyncAll(l.dir); err != nil {
 		return fmt.Errorf("%w: %w", ErrFatal, err)
 	}
 	for i, e := range all {
 		if err := l.disk.Place(e.path); err != nil {
-			return l.takeBack(all, i, fmt.Errorf("place %s: %w", e.path, err))
+			return l.unsay(l.takeBack(all, i, fmt.Errorf("place %s: %w", e.path, err)))
 		}
 	}
 	return nil

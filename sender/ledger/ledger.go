@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"ecluse/internal/audit"
 	"ecluse/internal/catalog"
 	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
@@ -57,6 +58,7 @@ type Ledger struct {
 	now      func() time.Time
 	epoch    bundle.Epoch
 	spare    Spare         // may be nil
+	audit    *audit.Log    // nil where nobody has given one
 	requests chan *request // bounded: who asks waits when it is full
 	ended    chan struct{} // closed when Run has returned, and why is set
 	why      error
@@ -73,6 +75,7 @@ type Ledger struct {
 	before map[bundle.ID]*Record    // what they were; nil: nothing was known
 	links  map[bundle.Name]Link     // new ends of chains
 	texts  map[bundle.ID]recordFile // to be put, and put back should the batch fail
+	said   []said                   // what the audit log is to be told of it
 	behind map[bundle.ID]*Record    // durable, and the catalog had no room for them yet; Run's own until it has ended
 }
 
@@ -145,7 +148,7 @@ func Open(ctx context.Context, dir string, disk Disk, epoch bundle.Epoch, now fu
 // Close closes the catalog; after an error, clean is false and the next start makes it again. So it does where the catalog lacks something.
 func (l *Ledger) Close(clean bool) error {
 	if clean && len(l.behind) == 0 {
-		return l.catalog.Close()
+		return errors.Join(l.settled(l.settleAudit()), l.catalog.Close())
 	}
 	return l.catalog.Abort()
 }
@@ -169,7 +172,7 @@ func (l *Ledger) Run(ctx context.Context) error {
 func (l *Ledger) run(ctx context.Context) error {
 	keep := time.NewTicker(time.Second)
 	defer keep.Stop()
-	for {
+	for looks := 1; ; {
 		select {
 		case r := <-l.requests:
 			if err := l.batch(r); err != nil {
@@ -189,6 +192,11 @@ func (l *Ledger) run(ctx context.Context) error {
 			}
 			if err := l.catchUp(); err != nil {
 				return err
+			}
+			if looks++; looks%settleEvery == 0 {
+				if err := l.settled(l.settleAudit()); err != nil {
+					return err
+				}
 			}
 		case <-ctx.Done():
 			if len(l.requests) == 0 {

@@ -48,7 +48,8 @@ func (l *Ledger) Purge(ctx context.Context, ids []bundle.ID) error {
 
 // purge runs behind the batch it came in. Files go first: rows without files are swept by the next start, files without rows would stay for ever.
 func (l *Ledger) purge(ids []bundle.ID) error {
-	var gone []bundle.ID
+	var going, gone []bundle.ID
+	var records []*Record
 	var unreadable []error // they stay, and hold up no other
 	for _, id := range ids {
 		r, err := l.Get(id)
@@ -59,9 +60,18 @@ func (l *Ledger) purge(ids []bundle.ID) error {
 			continue
 		case !r.State.Final() || l.isHead(r):
 			continue
+		default:
+			records = append(records, r)
 		}
+		going = append(going, id)
+	}
+	if err := l.purged(records); err != nil {
+		return err
+	}
+	for _, id := range going {
 		if err := l.disk.RemoveAll(l.bundleDir(id)); err != nil {
 			unreadable = append(unreadable, fmt.Errorf("purge %s: %w", id, err))
+			l.tellStands(id, "it could not be removed")
 			continue
 		}
 		l.mu.Lock()
