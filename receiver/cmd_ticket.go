@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"rsc.io/qr"
 
+	"ecluse/internal/audit"
 	"ecluse/internal/cli"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/house"
@@ -176,6 +178,11 @@ func issued(ctx context.Context, s *house.State, in ticketRequest, p issue.Peer)
 	default:
 		v, err = s.Desk.Ticket(ctx, p, in.Bundle)
 	}
+	e := audit.Entry{Event: "issued", Who: p.Name, Tenant: string(in.Tenant), Sender: string(in.Sender)}
+	if e.Data, _ = json.Marshal(v); err != nil {
+		e.Event, e.Text, e.Data = "issue-refused", err.Error(), nil
+	}
+	s.Audit.Tell(e)
 	return v, answerable(err)
 }
 

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"ecluse/internal/audit"
 	"ecluse/internal/config"
 	"ecluse/internal/control"
 	"ecluse/internal/keys"
@@ -35,6 +36,7 @@ type Config struct {
 	Keep           KeepConfig        `yaml:"keep"`
 	Disk           DiskConfig        `yaml:"disk"`
 	Tickets        TicketsConfig     `yaml:"tickets"`
+	Audit          audit.Config      `yaml:"audit"`
 	Silence        config.Duration   `yaml:"silence"`
 	Idle           config.Duration   `yaml:"idle"`
 	Log            string            `yaml:"log"`
@@ -153,6 +155,7 @@ func defaults() Config {
 		Keep:           KeepConfig{Rejected: 30 * day, Damaged: 30 * day, Rows: 400 * day},
 		Disk:           DiskConfig{Reserve: config.Size{Part: 0.05}},
 		Tickets:        TicketsConfig{PerDay: 24},
+		Audit:          audit.Defaults(),
 		Silence:        config.Duration(10 * time.Second),
 		Idle:           config.Duration(15 * time.Second),
 		Log:            "info",
@@ -200,6 +203,7 @@ func (c *Config) Validate(f *config.Faults) {
 	if c.Prices.LinkHour > 0 {
 		f.Add("prices.link_hour", "this side cannot know how long a tenant used the link: the price stands on the low side")
 	}
+	c.Audit.Validate(f.In("audit"))
 	tenants := map[string]bool{}
 	for i, t := range c.Tenants {
 		tenants[t.Name] = true

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ecluse/internal/alarm"
+	"ecluse/internal/audit"
 	"ecluse/internal/cli"
 	"ecluse/internal/control"
 	"ecluse/internal/udp"
@@ -40,7 +41,8 @@ type daemon struct {
 
 	mu        sync.Mutex
 	recent    watch.Recent
-	untrusted string // why an edited trust could not be read; "" when it was
+	older     map[string]bool // copies of checkpoints that know more than the audit log
+	untrusted string          // why an edited trust could not be read; "" when it was
 }
 
 // runDaemon runs until ctx ends or a promise cannot be kept.
@@ -48,7 +50,7 @@ func runDaemon(ctx context.Context, c Config, log *zap.Logger) (err error) {
 	life := cli.Live(ctx)
 	defer life.Fatal(nil)
 	ctx = life.Context()
-	d := &daemon{c: c, log: log, since: time.Now(), late: time.Unix(0, 0), told: make(map[string]uint64), probed: make(map[string]uint32), recent: make(watch.Recent), routed: make(chan struct{}, 1), stamps: stampsOf(c)}
+	d := &daemon{c: c, log: log, since: time.Now(), late: time.Unix(0, 0), told: make(map[string]uint64), probed: make(map[string]uint32), recent: make(watch.Recent), older: make(map[string]bool), routed: make(chan struct{}, 1), stamps: stampsOf(c)}
 	o, err := stateOptions(c, log)
 	if err != nil {
 		return err
@@ -60,6 +62,7 @@ func runDaemon(ctx context.Context, c Config, log *zap.Logger) (err error) {
 	}
 	err = d.run(ctx, life.Fatal, s)
 	err = life.End(err)
+	auditEnded(s.Audit, err)
 	return errors.Join(err, s.Close(err == nil))
 }
 
@@ -69,6 +72,7 @@ func (d *daemon) run(ctx context.Context, fatal context.CancelCauseFunc, s *hous
 	if err != nil {
 		return err
 	}
+	d.auditStarted()
 	ready := func() {
 		d.log.Info("receiving", zap.Any("links", d.addresses()), zap.String("version", version))
 		cli.Ready(d.log, "receiving")
@@ -77,7 +81,7 @@ func (d *daemon) run(ctx context.Context, fatal context.CancelCauseFunc, s *hous
 		cli.Stopping()
 		d.log.Info("ending")
 	}
-	return d.Run(ctx, fatal, ready, ending, server.Serve, d.watch, d.watchRoutes, func(ctx context.Context) error { return cli.Watchdog(ctx, d.log, d.stalled) })
+	return d.Run(ctx, fatal, ready, ending, server.Serve, d.watch, d.watchRoutes, d.publish, func(ctx context.Context) error { return cli.Watchdog(ctx, d.log, d.stalled) })
 }
 
 // prepare opens sockets and joins the rooms. Nothing runs yet.
@@ -100,6 +104,7 @@ func (d *daemon) prepare(s *house.State) (*control.Server, error) {
 	d.House, err = house.Join(s, house.Flow{
 		Links: links, Memory: int(d.c.Memory), Idle: d.c.Idle.Std(), OnWide: func() { cli.AllowMemory(fec.WideTables) },
 		OnRefusal: func(r collect.Refusal) {
+			s.Audit.Tell(audit.Entry{Event: "session-refused", Sender: r.Sender, Reason: string(r.Reason), Text: fmt.Sprintf("session %d, %d in all", r.Session, r.Count)})
 			d.log.Warn("session refused", zap.String("reason", string(r.Reason)), zap.String("sender", r.Sender), zap.Uint64("session", r.Session), zap.Uint64("count", r.Count))
 		},
 	})

@@ -174,6 +174,7 @@ func decide(ctx context.Context, s *house.State, in decisionRequest, uid uint32,
 	if err != nil {
 		return nil, err
 	}
+	asked := r
 	switch {
 	case !r.Bundle.IsZero():
 		r, err = s.Chamber.Decide(ctx, r.Bundle, d)
@@ -183,6 +184,7 @@ func decide(ctx context.Context, s *house.State, in decisionRequest, uid uint32,
 		r, err = s.Chamber.GiveUp(ledger.Chain{Sender: r.Sender, Tenant: r.Tenant, Epoch: r.Epoch}, *r.Sequence, d)
 	}
 	if err != nil {
+		tellRefused(s.Audit, asked, who, err)
 		return nil, answerable(err)
 	}
 	return &decisionAnswer{Bundle: r.Bundle, Name: r.Name, State: r.State, Missing: s.Chamber.Undecided(r)}, nil

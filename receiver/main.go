@@ -31,7 +31,7 @@ people have released. Nothing leaves by the diode.`,
 	root.SetContext(ctx)
 	root.AddCommand(
 		initCommand(), pairCommand(), renewCommand(), runCommand(), listCommand(), showCommand(), verifyCommand(), approveCommand(), rejectCommand(), officerCommand(), deliverCommand(), ticketCommand(),
-		statusCommand(), usageCommand(), cli.PolicyCommand(policyHouse), inspectCommand(), cli.ExamineCommand(), confineCommand(), anchorCommand(), doctorCommand(), cli.VersionCommand("ecluse-receiver", version, defaultPath),
+		statusCommand(), usageCommand(), cli.PolicyCommand(policyHouse), inspectCommand(), cli.ExamineCommand(), confineCommand(), anchorCommand(), auditCommand(), doctorCommand(), cli.VersionCommand("ecluse-receiver", version, defaultPath),
 	)
 	return cli.Run(root, args, s)
 }

@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"ecluse/internal/audit"
 	"ecluse/internal/catalog"
 	"ecluse/internal/cli"
 	"ecluse/internal/config"
@@ -103,6 +104,7 @@ func (d *daemon) handle(s *control.Server) {
 			return ledger.List(ctx, db, q)
 		})
 	})
+	s.Handle("audit", view, false, cli.ServeAudit(d.c.State, recordsOf(d.c.State)))
 	s.Handle("anchor", view, false, func(context.Context, control.Peer, json.RawMessage) (any, error) { return d.Ledger.Anchored(), nil })
 	s.Handle("verify", view, false, func(ctx context.Context, _ control.Peer, m json.RawMessage) (any, error) {
 		id, err := d.bundleOf(ctx, m)
@@ -129,11 +131,12 @@ func (d *daemon) handle(s *control.Server) {
 		return statementOf(ctx, d.State, in)
 	})
 	d.handleInspect(s)
-	s.Handle("deliver", people, true, func(ctx context.Context, _ control.Peer, m json.RawMessage) (any, error) {
+	s.Handle("deliver", people, true, func(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) {
 		id, err := d.bundleOf(ctx, m)
 		if err != nil {
 			return nil, err
 		}
+		d.Audit.Tell(audit.Entry{Event: "asked", Bundle: id.String(), Who: p.Name(), Text: "deliver"})
 		if err := d.Chamber.Deliver(ctx, id); err != nil {
 			return nil, answerable(err)
 		}
@@ -218,6 +221,7 @@ func (d *daemon) reload(ctx context.Context) error {
 	d.mu.Unlock()
 	d.Routes.Set(routesOf(c))
 	d.log.Info("trust was read again", zap.Int("senders", len(c.Senders)))
+	d.auditFacts()
 	if err := d.Enrol(ctx, signers, senders); err != nil && ctx.Err() == nil { // it stands; before each release the bundle is held against it once more
 		d.log.Error("hold the quarantine against the trust that was read again", zap.Error(err))
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"ecluse/internal/audit"
 	"ecluse/internal/config"
 	"ecluse/internal/control"
 	"ecluse/internal/policy"
@@ -31,6 +32,7 @@ type Config struct {
 	Keep     KeepConfig      `yaml:"keep"`
 	Prices   usage.Prices    `yaml:"prices"`
 	Tenants  []TenantConfig  `yaml:"tenants"`
+	Audit    audit.Config    `yaml:"audit"`
 	Log      string          `yaml:"log"`
 }
 
@@ -115,6 +117,7 @@ func defaults() Config {
 		Rescan:   config.Duration(10 * time.Second),
 		Memory:   48 << 20,
 		Keep:     KeepConfig{Sent: 7 * day, Failed: 30 * day, Rows: 400 * day},
+		Audit:    audit.Defaults(),
 		Log:      "info",
 	}
 }
@@ -167,6 +170,7 @@ func (c *Config) Validate(f *config.Faults) {
 		t.Envelope.Validate(f.In("tenants[%d].envelope", i), c.Prices.Given)
 	}
 	c.checkOutboxes(f)
+	c.Audit.Validate(f.In("audit"))
 	checkLevel(f, c.Log)
 }
 

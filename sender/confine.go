@@ -16,6 +16,11 @@ func confine(c Config, log *zap.Logger) error {
 	for _, t := range c.Tenants {
 		write = append(write, t.Outbox)
 	}
+	for _, copy := range c.Audit.Copies() {
+		if copy.Kind == "file" {
+			write = append(write, filepath.Dir(copy.Path))
+		}
+	}
 	read := []string{filepath.Dir(c.Identity), filepath.Dir(c.Receiver), "/etc", "/usr/share/zoneinfo"}
 	self, err := os.Executable() // what looks into content is a child of the same program
 	if err != nil {

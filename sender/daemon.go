@@ -38,6 +38,7 @@ type daemon struct {
 	notice map[string]time.Time // when it was told last
 	meter  cli.Meter            // of the link
 	recent alarm.Minute         // errors
+	older  map[string]bool      // copies of checkpoints that know more than the audit log
 	deaf   map[string]deafness  // of each tenant, why its outbox could not be read when it was looked at last
 }
 
@@ -54,9 +55,11 @@ func runDaemon(ctx context.Context, c Config, log *zap.Logger) (err error) {
 	if err != nil {
 		return life.End(err)
 	}
-	d := &daemon{c: c, name: r.name, log: log, since: time.Now(), notice: make(map[string]time.Time), deaf: make(map[string]deafness)}
+	d := &daemon{c: c, name: r.name, log: log, since: time.Now(), notice: make(map[string]time.Time), deaf: make(map[string]deafness), older: make(map[string]bool)}
+	d.auditStarted(s)
 	err = d.run(ctx, life.Fatal, s, r)
 	err = life.End(err)
+	auditEnded(s.Audit, err)
 	return errors.Join(err, s.Close(err == nil))
 }
 
@@ -77,7 +80,7 @@ func (d *daemon) run(ctx context.Context, fatal context.CancelCauseFunc, s *hous
 			d.log.Info("ending")
 		})
 	}
-	return d.Run(ctx, fatal, ready, server.Serve, d.watch, func(ctx context.Context) error { return cli.Watchdog(ctx, d.log, d.stalled) })
+	return d.Run(ctx, fatal, ready, server.Serve, d.watch, d.publish, func(ctx context.Context) error { return cli.Watchdog(ctx, d.log, d.stalled) })
 }
 
 // prepare opens socket and outboxes and joins the rooms. Nothing runs yet.

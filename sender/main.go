@@ -30,7 +30,7 @@ is never deleted before it was sent, and stays for keep.sent after that.`,
 	root.SetContext(ctx)
 	root.AddCommand(
 		initCommand(), pairCommand(), renewCommand(), runCommand(), sendCommand(), listCommand(), showCommand(), resendCommand(), dismissCommand(), statusCommand(), usageCommand(), planCommand(), cli.PolicyCommand(policyHouse), cli.ExamineCommand(),
-		doctorCommand(), cli.VersionCommand("ecluse-sender", version, defaultPath),
+		auditCommand(), doctorCommand(), cli.VersionCommand("ecluse-sender", version, defaultPath),
 	)
 	return cli.Run(root, args, s)
 }

@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"ecluse/internal/audit"
 	"ecluse/internal/catalog"
 	"ecluse/internal/cli"
 	"ecluse/internal/control"
@@ -22,6 +23,7 @@ import (
 	"ecluse/protocol/bundle"
 	"ecluse/protocol/ticket"
 	"ecluse/sender/dispatch"
+	"ecluse/sender/house"
 	"ecluse/sender/ledger"
 	"ecluse/sender/outbox"
 )
@@ -102,6 +104,7 @@ func (d *daemon) handle(s *control.Server) {
 		r, err := d.Ledger.Get(id)
 		return r, answerable(err)
 	})
+	s.Handle("audit", d.looks, false, cli.ServeAudit(d.c.State, recordsOf(d.c.State)))
 	s.Handle("progress", d.looks, false, func(ctx context.Context, _ control.Peer, m json.RawMessage) (any, error) { return d.progress(ctx, m) })
 	s.Handle("current", d.looks, false, func(ctx context.Context, _ control.Peer, _ json.RawMessage) (any, error) { return d.current() })
 	s.Handle("send", d.looks, true, func(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) { return d.send(ctx, p, m) })
@@ -225,6 +228,7 @@ func (d *daemon) send(ctx context.Context, p control.Peer, m json.RawMessage) (a
 	}
 	id, err := d.Take(i, outbox.Candidate{Name: in.Have, As: in.Name, Class: in.Priority})
 	if err == nil {
+		d.Audit.Tell(audit.Entry{Event: "asked", Bundle: id.String(), Tenant: in.Tenant, Name: in.Name, Who: p.Name(), Text: "send"})
 		err = d.noted(ctx, id)
 	}
 	if err == nil {
@@ -254,6 +258,7 @@ func (d *daemon) resend(ctx context.Context, p control.Peer, m json.RawMessage) 
 	if err != nil {
 		return nil, err
 	}
+	d.Audit.Tell(audit.Entry{Event: "asked", Bundle: r.Bundle.String(), Tenant: string(r.Tenant), Who: p.Name(), Text: "resend"})
 	if err := d.Dispatch.Resend(ctx, r.Bundle, nil); err != nil {
 		return nil, answerable(err)
 	}
@@ -269,7 +274,11 @@ func (d *daemon) dismiss(ctx context.Context, p control.Peer, m json.RawMessage)
 	if r.State != ledger.Failed {
 		return nil, &control.Error{Code: cli.Refused, Text: fmt.Sprintf("bundle %s is %s: only what has failed can be dismissed", r.Bundle, r.State)}
 	}
-	return r, answerable(d.Outboxes[tenant].Dismiss(r.Bundle))
+	err = d.Outboxes[tenant].Dismiss(r.Bundle)
+	if err == nil {
+		d.Audit.Tell(audit.Entry{Event: "dismissed", Bundle: r.Bundle.String(), Tenant: string(r.Tenant), State: string(r.State), Who: p.Name()})
+	}
+	return r, answerable(err)
 }
 
 // said takes a word about a route that somebody has said: it holds from the next block on.
@@ -279,5 +288,6 @@ func (d *daemon) said(w route.Word) {
 		tenant = "all"
 	}
 	d.Follow()
+	d.Audit.Tell(house.RouteEntry(w))
 	d.log.Warn("route", zap.String("tenant", tenant), zap.Bool("stopped", w.Stopped), zap.String("who", w.Who), zap.Uint32("uid", w.UID), zap.String("reason", w.Reason))
 }

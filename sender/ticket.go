@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
+	"ecluse/internal/audit"
 	"ecluse/internal/cli"
 	"ecluse/internal/control"
 	"ecluse/protocol/bundle"
@@ -64,7 +65,7 @@ type acts struct {
 }
 
 // takeCode reads a code and does what it says. may is asked once the tenant is known.
-func takeCode(ctx context.Context, s *house.State, tenants []bundle.Name, text string, may func(tenant bundle.Name) error, do acts) (*codeAnswer, error) {
+func takeCode(ctx context.Context, s *house.State, who string, tenants []bundle.Name, text string, may func(tenant bundle.Name) error, do acts) (*codeAnswer, error) {
 	o, err := (&redeem.Sender{Key: s.Ticket, Tenants: tenants, Ledger: s.Ledger}).Read(ctx, text)
 	if err == nil {
 		err = may(o.Tenant)
@@ -72,6 +73,11 @@ func takeCode(ctx context.Context, s *house.State, tenants []bundle.Name, text s
 	if err != nil {
 		return nil, answerable(err)
 	}
+	kind := "ticket"
+	if o.Receipt {
+		kind = "receipt"
+	}
+	s.Audit.Tell(audit.Entry{Event: "redeemed", Tenant: string(o.Tenant), Who: who, Text: kind + " " + text})
 	a := &codeAnswer{Kind: "ticket", Tenant: o.Tenant, Epoch: s.Epoch, Bundles: []codeBundle{}, Held: []codeBundle{}}
 	if o.Receipt {
 		a.Kind = "receipt"
@@ -151,7 +157,7 @@ func (d *daemon) redeem(ctx context.Context, p control.Peer, m json.RawMessage) 
 	if err := control.Decode(m, &in); err != nil {
 		return nil, err
 	}
-	a, err := takeCode(ctx, d.State, d.c.names(), in.Code, func(tenant bundle.Name) error { _, err := d.tenantFor(p, string(tenant)); return err },
+	a, err := takeCode(ctx, d.State, p.Name(), d.c.names(), in.Code, func(tenant bundle.Name) error { _, err := d.tenantFor(p, string(tenant)); return err },
 		acts{d.Dispatch.Resend, d.Dispatch.Confirm})
 	if err != nil {
 		d.log.Warn("code refused", zap.Uint32("uid", p.UID), zap.String("user", p.Name()), zap.Error(err))
@@ -175,8 +181,9 @@ func (c *Config) names() (list []bundle.Name) {
 // redeemCode asks the daemon, or notes what the code says for the daemon to do when it starts.
 func redeemCode(ctx context.Context, conf Config, text string) (*codeAnswer, error) {
 	return cli.Ask(ctx, reader(conf), "redeem", codeRequest{text}, func() (out *codeAnswer, err error) {
+		who := userName()
 		err = atRest(ctx, conf, func(s *house.State) (err error) {
-			out, err = takeCode(ctx, s, conf.names(), text, func(bundle.Name) error { return nil }, acts{
+			out, err = takeCode(ctx, s, who, conf.names(), text, func(bundle.Name) error { return nil }, acts{
 				resend: func(ctx context.Context, id bundle.ID, chunks []ticket.Range) error {
 					return resendAtRest(ctx, conf, s, id, chunks)
 				},

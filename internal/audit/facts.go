@@ -21,6 +21,7 @@ func (l *Log) Facts(now map[string]string) error {
 	if text, err := l.o.Disk.ReadFile(path, factsLimit); err == nil {
 		_ = json.Unmarshal(text, &before) // what cannot be read was not told
 	}
+	maps.DeleteFunc(now, func(_, text string) bool { return text == "" })
 	if maps.Equal(before, now) {
 		return nil
 	}

@@ -74,7 +74,7 @@ func (q Query) takes(e *Entry) bool {
 	return strings.HasPrefix(e.Bundle, q.Bundle) && (q.Tenant == "" || e.Tenant == q.Tenant) && !e.At.Before(q.Since)
 }
 
-// List gives entries, the oldest first. It stops at the first one that is older than is asked for: the owner's clock does not run back.
+// List gives entries, the oldest first. It stops at a file of which all are older than is asked for: clocks run back, but not for so long.
 func (r Reader) List(q Query) (found []Entry, err error) {
 	firsts, err := segments(r.Disk, r.Dir)
 	if err != nil {
@@ -89,6 +89,7 @@ func (r Reader) List(q Query) (found []Entry, err error) {
 		if err != nil {
 			return nil, err
 		}
+		old := !q.Since.IsZero()
 		for i, line := range slices.Backward(lines) {
 			n := first + uint64(i)
 			if n < q.from {
@@ -105,10 +106,14 @@ func (r Reader) List(q Query) (found []Entry, err error) {
 			if q.takes(e) {
 				found = append(found, *e)
 			}
-			if e.At.Before(q.Since) || q.Limit > 0 && len(found) == q.Limit {
+			old = old && e.At.Before(q.Since)
+			if q.Limit > 0 && len(found) == q.Limit {
 				slices.Reverse(found)
 				return found, nil
 			}
+		}
+		if old && q.Bundle == "" { // of others of its entries nothing was read
+			break
 		}
 	}
 	slices.Reverse(found)

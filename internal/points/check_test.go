@@ -40,6 +40,7 @@ func (w *world) check() {
 		w.fail("list the low side's bundles: %v", err)
 	}
 	highs, missing := w.highRecords()
+	w.audited(lows, highs)
 	w.sequences(lows)
 	imports := w.lookAtImports(false)
 	mine, takenBack := w.match(lows)

@@ -34,6 +34,7 @@ func firstVisible(dir string) string {
 func (w *world) check() {
 	imports := w.lookAtImports(true)
 	lows, highs := w.lowRecords(), w.highRecords()
+	w.audited(lows, highs)
 	byName := make(map[*item]*lowledger.Record)
 	for _, r := range lows {
 		it := w.item(r.Tenant, r.Name)

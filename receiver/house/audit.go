@@ -9,6 +9,7 @@ import (
 
 	"ecluse/internal/audit"
 	"ecluse/internal/disk"
+	"ecluse/internal/route"
 	"ecluse/receiver/ledger"
 )
 
@@ -38,10 +39,26 @@ func noteAcceptance(dir string, d *disk.Disk, by ledger.Acceptance, did []string
 	if err != nil {
 		return err
 	}
-	a, err := audit.Open(audit.Options{Dir: audit.Dir(dir), Disk: d, Origin: auditOrigin, Now: func() time.Time { return by.At }})
+	return noteAtRest(dir, d, audit.Entry{Event: "accepted", Who: by.Who, Text: by.Reason, Data: data})
+}
+
+// noteAtRest tells the log of a state of which the caller has the lock, and which nobody has open.
+func noteAtRest(dir string, d *disk.Disk, e audit.Entry) error {
+	a, err := audit.Open(audit.Options{Dir: audit.Dir(dir), Disk: d, Origin: auditOrigin, Now: time.Now})
 	if err != nil {
 		return err
 	}
-	err = a.Note(audit.Entry{Event: "accepted", Who: by.Who, Text: by.Reason, Data: data})
-	return errors.Join(err, a.Close())
+	return errors.Join(a.Note(e), a.Close())
+}
+
+// RouteEntry is a person's word about a route in the log.
+func RouteEntry(w route.Word) audit.Entry {
+	e := audit.Entry{Event: "route-started", Tenant: string(w.Tenant), Who: w.Who, Text: w.Reason}
+	if w.Stopped {
+		e.Event = "route-stopped"
+	}
+	if w.Tenant == route.All {
+		e.Tenant, e.Text = "", "of every tenant: "+w.Reason
+	}
+	return e
 }

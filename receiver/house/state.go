@@ -232,6 +232,8 @@ func Say(dir string, d *disk.Disk, routes map[bundle.Name]route.Facts, w route.W
 		return w, "", err
 	}
 	disk.NewSpare(d, dir).GiveWhenFull()
-	by, still, err = route.Open(d, dir, routes).Say(w, time.Now())
+	if by, still, err = route.Open(d, dir, routes).Say(w, time.Now()); err == nil {
+		err = noteAtRest(dir, d, RouteEntry(by))
+	}
 	return by, still, errors.Join(err, lock.Release())
 }

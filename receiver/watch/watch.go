@@ -87,6 +87,7 @@ type Facts struct {
 	Refused   map[bundle.Reason]int64 // bundles that were refused of late, by reason
 	Ahead     time.Duration           // of our clock before the machine's
 	Stuck     []string                // goroutines that stand still
+	Audit     []string                // what is wrong with the audit log
 	Doubts    []string                // where the state is older than what the anchor remembers
 	Lately    map[string]Lately       // of each link
 	Unseen    int                     // bundles that were flagged after their delivery, and nobody has seen it
@@ -152,6 +153,9 @@ func Alarms(s *Status, f Facts) alarm.List {
 	}
 	for _, text := range f.Doubts {
 		add("rollback", text, "%s (ecluse-receiver anchor says more)", text)
+	}
+	for _, text := range f.Audit {
+		add("audit", text, "%s", text)
 	}
 	for _, who := range f.Stuck {
 		add("stuck", "", "%s stands still (the watchdog of its unit starts it again; its log says more)", who)

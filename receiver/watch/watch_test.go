@@ -50,6 +50,7 @@ func TestEachFaultHasItsAlarmAndHealthHasNone(t *testing.T) {
 		{"undelivered", func(_ *Status, f *Facts) { f.Undone = 1 }, "delivery"},
 		{"a tenant that was removed", func(_ *Status, f *Facts) { f.Homeless = []bundle.Name{"gone"} }, "tenant"},
 		{"what was flagged after its delivery", func(_ *Status, f *Facts) { f.Unseen = 2 }, "inspection"},
+		{"an audit log that was set aside", func(_ *Status, f *Facts) { f.Audit = []string{"/state/audit/damaged-1: it was set aside"} }, "audit"},
 		{"a fork", func(_ *Status, f *Facts) { f.Suspect = map[bundle.Reason]int64{bundle.ReasonSequenceFork: 1} }, "sequence-fork"},
 		{"a full disk", func(s *Status, _ *Facts) { s.Disk.Free = 9 }, "disk"},
 		{"the clock set back", func(_ *Status, f *Facts) { f.Ahead = time.Hour }, "clock"},

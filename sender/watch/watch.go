@@ -52,6 +52,7 @@ type Facts struct {
 	Held bool   // somebody holds the state all the same
 	Next string // what to type
 
+	Audit      []string     // what is wrong with the audit log
 	Stuck      []string     // goroutines that stand still
 	Gone       []string     // outboxes that are not there
 	Deaf       []Deaf       // outboxes of which nothing is taken
@@ -76,6 +77,9 @@ func Alarms(s *Status, f Facts) alarm.List {
 	add := alarms.Add
 	if !s.Running {
 		alarms.Absent(f.Held, "nothing is sent", f.Next)
+	}
+	for _, text := range f.Audit {
+		add("audit", text, "%s", text)
 	}
 	for _, who := range f.Stuck {
 		add("stuck", "", "%s stands still (the watchdog of its unit starts it again; its log says more)", who)

@@ -1,0 +1,314 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ecluse/internal/audit"
+	"ecluse/internal/control"
+	"ecluse/internal/disk"
+)
+
+// AuditHouse is what the audit commands have to know of a side.
+type AuditHouse struct {
+	Program string                             // for examples
+	Config  string                             // where its configuration stands
+	Load    func(path string) (Audited, error) // reads it
+}
+
+// Audited is one configured state.
+type Audited struct {
+	Reader  Reader
+	Tenants []string
+	Records audit.Records // those that stand in it
+}
+
+// AuditRequest is what a command asks the daemon for, where its user may not read the log.
+type AuditRequest struct {
+	What       string      `json:"what"` // list, entry, prove, checkpoint, key, verify
+	Query      audit.Query `json:"query"`
+	N          uint64      `json:"n"`
+	Checkpoint string      `json:"checkpoint"` // that was kept elsewhere
+	Key        string      `json:"key"`
+}
+
+// AuditAnswer is what it gets.
+type AuditAnswer struct {
+	Entries []audit.Entry `json:"entries,omitempty"`
+	Proof   *audit.Proof  `json:"proof,omitempty"`
+	Report  *audit.Report `json:"report,omitempty"`
+	Text    string        `json:"text,omitempty"`
+}
+
+// AnswerAudit answers, for the daemon and for a command that may read the log itself.
+func AnswerAudit(state string, records audit.Records, in AuditRequest) (*AuditAnswer, error) {
+	r := audit.Reader{Disk: disk.New(), Dir: audit.Dir(state)}
+	out := new(AuditAnswer)
+	var kept []byte
+	if in.Checkpoint != "" {
+		kept = audit.Unline([]byte(in.Checkpoint))
+	}
+	var err error
+	switch in.What {
+	case "list":
+		out.Entries, err = r.List(in.Query)
+	case "entry":
+		var e *audit.Entry
+		if e, err = r.Entry(in.N); err == nil {
+			out.Entries = []audit.Entry{*e}
+		}
+	case "prove":
+		out.Proof, err = r.Prove(in.N, kept, in.Key)
+	case "checkpoint":
+		var c audit.Checkpoint
+		c, err = r.Checkpoint(in.Key)
+		out.Text = c.Text
+	case "key":
+		out.Text, err = r.Key()
+	case "verify":
+		out.Report, err = audit.Verify(r, kept, in.Key, records)
+	default:
+		err = fmt.Errorf("nothing is known of %q", in.What)
+	}
+	if errors.Is(err, audit.ErrNone) {
+		return nil, &control.Error{Code: NotFound, Text: err.Error()}
+	}
+	return out, err
+}
+
+// ServeAudit is AnswerAudit for a daemon: a list is bounded.
+func ServeAudit(state string, records audit.Records) control.Handler {
+	return func(_ context.Context, _ control.Peer, m json.RawMessage) (any, error) {
+		var in AuditRequest
+		if err := control.Decode(m, &in); err != nil {
+			return nil, err
+		}
+		if in.Query.Limit <= 0 || in.Query.Limit > PageMost {
+			in.Query.Limit = PageMost
+		}
+		return AnswerAudit(state, records, in)
+	}
+}
+
+// ask reads the log, or asks the daemon.
+func (a Audited) ask(ctx context.Context, in AuditRequest) (*AuditAnswer, error) {
+	out, err := AnswerAudit(a.Reader.State, a.Records, in)
+	if errors.Is(err, fs.ErrPermission) {
+		out = new(AuditAnswer)
+		err = a.Reader.NoDaemon(control.Call(ctx, a.Reader.State, "audit", in, out))
+	}
+	return out, err
+}
+
+// list asks for entries; the daemon gives them by pages.
+func (a Audited) list(ctx context.Context, q audit.Query) ([]audit.Entry, error) {
+	out, err := AnswerAudit(a.Reader.State, a.Records, AuditRequest{What: "list", Query: q})
+	if err == nil {
+		return out.Entries, nil
+	}
+	if !errors.Is(err, fs.ErrPermission) {
+		return nil, err
+	}
+	entries, err := pages(q.Limit, PageMost, func(page int, newer []audit.Entry) ([]audit.Entry, error) {
+		next := q
+		next.Limit = page
+		if len(newer) > 0 {
+			next.Before = &newer[0].N
+		}
+		out := new(AuditAnswer)
+		err := control.Call(ctx, a.Reader.State, "audit", AuditRequest{What: "list", Query: next}, out)
+		return out.Entries, err
+	})
+	return entries, a.Reader.NoDaemon(err)
+}
+
+// AuditCommand is `audit` with all of its verbs.
+func AuditCommand(h AuditHouse) *cobra.Command {
+	c := &cobra.Command{
+		Use: "audit", Short: "Show and check the log of everything that has happened", Args: cobra.NoArgs,
+		Long: `Show and check the log of everything that has happened: a Merkle tree over entries of which nothing can be changed, taken out or put in another order without that it
+shows, with checkpoints that this side signs. What was cut off at its end shows against a checkpoint that was kept elsewhere.`,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(h.list(), h.show(), h.verify(), h.prove(), h.text("checkpoint", "Print the newest signed checkpoint"), h.text("key", "Print the key that checks the log's signatures"))
+	return c
+}
+
+func (h AuditHouse) list() *cobra.Command {
+	var path, bundle, tenant, since string
+	var limit int
+	var asJSON bool
+	c := &cobra.Command{
+		Use: "list [flags]", Short: "List entries, the oldest first", Args: cobra.NoArgs,
+		Example: fmt.Sprintf("  %s audit list --bundle 3f7k2q\n  %[1]s audit list --tenant cssf --since 24h --json", h.Program),
+		RunE: func(c *cobra.Command, _ []string) error {
+			a, err := h.Load(path)
+			if err != nil {
+				return err
+			}
+			f := ListFlags{Tenant: tenant, Limit: limit, since: since}
+			q := audit.Query{Bundle: bundle, Tenant: tenant, Limit: limit}
+			if q.Since, err = f.Check(a.Tenants, time.Now()); err != nil {
+				return err
+			}
+			entries, err := a.list(c.Context(), q)
+			if err != nil {
+				return err
+			}
+			return printEntries(c.OutOrStdout(), entries, asJSON)
+		},
+	}
+	ConfigFlag(c, &path, h.Config)
+	JSONFlag(c, &asJSON)
+	c.Flags().StringVar(&bundle, "bundle", "", "only of this `BUNDLE`, or of those that begin so")
+	c.Flags().StringVar(&tenant, "tenant", "", "only of this `TENANT`")
+	c.Flags().StringVar(&since, "since", "", "only since `TIME`: 24h, 7d, or an RFC 3339 time")
+	c.Flags().IntVar(&limit, "limit", 0, "only the newest `N`; 0 for all")
+	return c
+}
+
+func printEntries(w io.Writer, entries []audit.Entry, asJSON bool) error {
+	if asJSON {
+		return PrintJSON(w, entries)
+	}
+	table := [][]string{{"N", "AT", "EVENT", "BUNDLE", "TENANT", "STATE", "REASON", "WHO", "TEXT"}}
+	for _, e := range entries {
+		table = append(table, []string{
+			strconv.FormatUint(e.N, 10), Local(&e.At), e.Event, e.Bundle, Quote(e.Tenant), e.State, e.Reason, Quote(e.Who), Clean(e.Text),
+		})
+	}
+	return Table(w, table)
+}
+
+func (h AuditHouse) show() *cobra.Command {
+	var path string
+	var asJSON bool
+	c := &cobra.Command{
+		Use: "show [flags] N|BUNDLE", Short: "Show one entry, or all of one bundle, with all that it says", Args: cobra.ExactArgs(1),
+		Example: fmt.Sprintf("  %s audit show 4711\n  %[1]s audit show 3f7k2q", h.Program),
+		RunE: func(c *cobra.Command, args []string) error {
+			a, err := h.Load(path)
+			if err != nil {
+				return err
+			}
+			var entries []audit.Entry
+			if n, bad := strconv.ParseUint(args[0], 10, 63); bad == nil && len(args[0]) < 6 || bad == nil && len(args[0]) != 26 {
+				out, err := a.ask(c.Context(), AuditRequest{What: "entry", N: n})
+				if err != nil {
+					return err
+				}
+				entries = out.Entries
+			} else if entries, err = a.list(c.Context(), audit.Query{Bundle: args[0]}); err != nil {
+				return err
+			}
+			if len(entries) == 0 {
+				return Fail(NotFound, "no entry is of a bundle that begins with %q", args[0])
+			}
+			if asJSON {
+				return PrintJSON(c.OutOrStdout(), entries)
+			}
+			for _, e := range entries {
+				printEntry(c.OutOrStdout(), &e)
+			}
+			return nil
+		},
+	}
+	ConfigFlag(c, &path, h.Config)
+	JSONFlag(c, &asJSON)
+	return c
+}
+
+func printEntry(w io.Writer, e *audit.Entry) {
+	fmt.Fprintf(w, "%d  %s  %s\n", e.N, Local(&e.At), e.Event)
+	sequence := ""
+	if e.Sequence > 0 {
+		sequence = strconv.FormatUint(e.Sequence, 10)
+	}
+	for _, f := range [][2]string{
+		{"bundle", e.Bundle}, {"tenant", e.Tenant}, {"sender", e.Sender}, {"sequence", sequence}, {"name", e.Name}, {"state", e.State}, {"verdict", e.Verdict}, {"reason", e.Reason},
+		{"who", e.Who}, {"text", e.Text}, {"record", e.Record}, {"data", string(e.Data)},
+	} {
+		if f[1] != "" {
+			fmt.Fprintf(w, "    %-10s%s\n", f[0], Clean(f[1]))
+		}
+	}
+}
+
+func (h AuditHouse) prove() *cobra.Command {
+	var path, checkpoint string
+	c := &cobra.Command{
+		Use: "prove [flags] N", Short: "Print a proof that an entry is in the log, as JSON", Args: cobra.ExactArgs(1),
+		Long: `Print a proof that an entry is in the log, as JSON: the entry, the hashes beside its way to the root, and the signed checkpoint. audit verify --proof FILE --key KEY
+checks it on any machine. With --checkpoint it is proved against one that was kept before.`,
+		Example: fmt.Sprintf("  %s audit prove 4711 > proof.json", h.Program),
+		RunE: func(c *cobra.Command, args []string) error {
+			n, err := strconv.ParseUint(args[0], 10, 63)
+			if err != nil {
+				return Fail(Usage, "%q is no number of an entry (audit list shows them)", args[0])
+			}
+			a, err := h.Load(path)
+			if err != nil {
+				return err
+			}
+			in := AuditRequest{What: "prove", N: n}
+			if in.Checkpoint, err = readSmall(checkpoint); err != nil {
+				return err
+			}
+			out, err := a.ask(c.Context(), in)
+			if err != nil {
+				return err
+			}
+			return PrintJSON(c.OutOrStdout(), out.Proof)
+		},
+	}
+	ConfigFlag(c, &path, h.Config)
+	c.Flags().StringVar(&checkpoint, "checkpoint", "", "against the checkpoint in this `FILE` instead of the newest")
+	return c
+}
+
+func (h AuditHouse) text(what, short string) *cobra.Command {
+	var path string
+	c := &cobra.Command{
+		Use: what + " [flags]", Short: short, Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			a, err := h.Load(path)
+			if err != nil {
+				return err
+			}
+			out, err := a.ask(c.Context(), AuditRequest{What: what})
+			if err == nil {
+				_, err = fmt.Fprintln(c.OutOrStdout(), strings.TrimSuffix(out.Text, "\n"))
+			}
+			return err
+		},
+	}
+	ConfigFlag(c, &path, h.Config)
+	return c
+}
+
+// smallMost bounds what is read for a flag.
+const smallMost = 4 << 20
+
+// readSmall reads a file for a flag; none where there is no name.
+func readSmall(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", &Error{Code: Usage, Err: err}
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, smallMost))
+	return string(text), err
+}

@@ -1,0 +1,186 @@
+package cli
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"ecluse/internal/audit"
+)
+
+// auditFlags are what audit verify is told.
+type auditFlags struct {
+	path, checkpoint, key, proof string
+	json                         bool
+}
+
+func (h AuditHouse) verify() *cobra.Command {
+	var f auditFlags
+	c := &cobra.Command{
+		Use: "verify [flags]", Short: "Check the whole log, or a proof", Args: cobra.NoArgs,
+		Long: `Check the whole log: every line, its number, the tree, the signature of the newest checkpoint, and the records beside it against what the log last said of them. With
+--checkpoint also that it goes on from one that was kept elsewhere: what was cut off at the end shows by nothing else. With --proof it reads no state: it checks a proof that
+audit prove has printed, by the key alone. Exit code 4 where something does not hold.`,
+		Example: fmt.Sprintf("  %s audit verify --checkpoint /mnt/elsewhere/checkpoint\n  %[1]s audit verify --proof proof.json --key audit.pub", h.Program),
+		RunE: func(c *cobra.Command, _ []string) error {
+			if f.proof != "" {
+				return h.verifyProof(c, f)
+			}
+			return h.verifyLog(c, f)
+		},
+	}
+	ConfigFlag(c, &f.path, h.Config)
+	JSONFlag(c, &f.json)
+	c.Flags().StringVar(&f.checkpoint, "checkpoint", "", "hold it against the checkpoint in this `FILE`, or the line of a log that has one")
+	c.Flags().StringVar(&f.key, "key", "", "trust this key instead of the one beside the log: its text, or a `FILE`")
+	c.Flags().StringVar(&f.proof, "proof", "", "check the proof in this `FILE`, and no log")
+	return c
+}
+
+// keyOf is a key, or what stands in the file that is named.
+func keyOf(text string) (string, error) {
+	if text == "" {
+		return "", nil
+	}
+	if _, err := audit.ParseKey(text); err == nil {
+		return text, nil
+	}
+	if _, err := os.Stat(text); errors.Is(err, fs.ErrNotExist) {
+		return "", Fail(Usage, "--key: %q is neither a key nor a file with one", text)
+	}
+	read, err := readSmall(text)
+	if err != nil {
+		return "", err
+	}
+	if _, err := audit.ParseKey(read); err != nil {
+		return "", &Error{Code: Usage, Err: fmt.Errorf("%s: %w", text, err)}
+	}
+	return strings.TrimSpace(read), nil
+}
+
+func (h AuditHouse) verifyLog(c *cobra.Command, f auditFlags) error {
+	a, err := h.Load(f.path)
+	if err != nil {
+		return err
+	}
+	in := AuditRequest{What: "verify"}
+	if in.Key, err = keyOf(f.key); err != nil {
+		return err
+	}
+	if in.Checkpoint, err = readSmall(f.checkpoint); err != nil {
+		return err
+	}
+	out, err := a.ask(c.Context(), in)
+	if err != nil {
+		return err
+	}
+	r := out.Report
+	if f.json {
+		err = PrintJSON(c.OutOrStdout(), r)
+	} else {
+		printReport(c, r)
+	}
+	if err == nil && len(r.Faults) > 0 {
+		return Fail(Refused, "the audit log does not hold: %s", r.Faults[0].Text)
+	}
+	return err
+}
+
+func printReport(c *cobra.Command, r *audit.Report) {
+	w := c.OutOrStdout()
+	for _, f := range r.Faults {
+		fmt.Fprintf(w, "FAULT: %s\n", Clean(f.Text))
+	}
+	for _, n := range r.Notes {
+		fmt.Fprintf(w, "note: %s\n", Clean(n))
+	}
+	if len(r.Faults) == 0 {
+		fmt.Fprintf(w, "%d entries hold, %d of them are signed; %d records agree with them\nroot  %s\nkey   %s\n", r.Entries, r.Signed, r.Records, r.Root, r.Key)
+	}
+}
+
+func (h AuditHouse) verifyProof(c *cobra.Command, f auditFlags) error {
+	text, err := readSmall(f.proof)
+	if err != nil {
+		return err
+	}
+	key, err := keyOf(f.key)
+	if err != nil {
+		return err
+	}
+	if key == "" {
+		a, err := h.Load(f.path)
+		if err != nil {
+			return err
+		}
+		out, err := a.ask(c.Context(), AuditRequest{What: "key"})
+		if err != nil {
+			return err
+		}
+		key = out.Text
+	}
+	verifier, err := audit.ParseKey(key)
+	if err != nil {
+		return err
+	}
+	var p audit.Proof
+	if err := json.Unmarshal([]byte(text), &p); err != nil {
+		return Fail(Refused, "%s is no proof: %v", f.proof, err)
+	}
+	if f.checkpoint != "" {
+		kept, err := readSmall(f.checkpoint)
+		if err != nil {
+			return err
+		}
+		if string(audit.Unline([]byte(kept))) != p.Checkpoint {
+			return Fail(Refused, "the proof is against another checkpoint than the one in %s (audit prove --checkpoint makes one)", f.checkpoint)
+		}
+	}
+	e, err := p.Check(verifier)
+	if err != nil {
+		return &Error{Code: Refused, Err: err}
+	}
+	if f.json {
+		return PrintJSON(c.OutOrStdout(), e)
+	}
+	fmt.Fprintf(c.OutOrStdout(), "the entry is in the log of %s, among its first %d:\n", verifier.Name(), p.Size)
+	printEntry(c.OutOrStdout(), e)
+	return nil
+}
+
+// FileDigest is the SHA-256 of a file in hex, or why there is none; "" where none is named.
+func FileDigest(path string) string {
+	if path == "" {
+		return ""
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(text))
+}
+
+// AuditFaults are what an alarm stands for: what was set aside of a log, and copies of checkpoints that know of more than it has.
+func AuditFaults(d audit.Disk, state string, older map[string]bool) (texts []string) {
+	aside, err := audit.Damaged(d, audit.Dir(state))
+	if err != nil {
+		texts = append(texts, err.Error())
+	}
+	for _, path := range aside {
+		texts = append(texts, path+": the audit log was not what this side had signed, or was put back to an older one; it was set aside, and another was begun (audit show 0 says why; look at it, and move it away)")
+	}
+	for _, path := range slices.Sorted(maps.Keys(older)) {
+		if older[path] {
+			texts = append(texts, path+": this copy of a checkpoint knows of more than the audit log has: the log was put back to an older one (audit verify --checkpoint "+path+" says more; then move it away)")
+		}
+	}
+	return texts
+}
