@@ -104,7 +104,16 @@ tenants:`, clamd.Socket, gateway, script, rules))
 	write(t, rules, "rules 3 words")
 	high.ends(4, "flagged: inspector-finding", "inspect", good)
 	high.ends(0, "seen", "inspect", "--seen", good)
-	high.value(&all, 4, "inspect", "--all", "--force")
+	write(t, rules, "rules 4 otherword")
+	high.value(&all, 4, "inspect", "--all") // the virus, in quarantine
+	high.ends(0, "", "reject", "--reason", "a virus", high.find("virus.com").text("bundle"))
+	write(t, rules, "rules 5 words")
+	high.ends(4, "flagged: inspector-finding", "inspect", good)
+	high.ends(0, "seen", "inspect", "--seen", good)
+	high.ends(4, "flagged", "inspect", good)
+	high.ends(4, "next.txt", "inspect", "--all") // it has the word as well
+	high.ends(0, "seen", "inspect", "--seen", high.find("next.txt").text("bundle"))
+	high.ends(0, "flagged  imported  good.txt  (nothing is newer)", "inspect", "--all")
 }
 
 func TestInspectorsAreConfiguredStrictly(t *testing.T) {

@@ -288,7 +288,7 @@ func TestTheFenceHoldsForWhoIsNotRoot(t *testing.T) {
 	must(t, os.WriteFile(program, text, 0o755))
 	const bomb = "TestWhatACommandCannotDoIsNeverClean/a_fork_bomb"
 	for user, args := range map[int][]string{ // the bomb takes all that its user may start
-		64123: {"-test.run", "^(TestTheFenceHolds|TestACommandSaysWhatItFound|TestWhatACommandCannotDoIsNeverClean|TestNothingIsLeftOfACommand|TestACommandEndsWithWhoStartedIt)$", "-test.skip", bomb},
+		64123: {"-test.run", "^(TestTheFenceHolds|TestACommandSaysWhatItFound|TestWhatACommandCannotDoIsNeverClean|TestNothingIsLeftOfACommand|TestACommandEndsWithWhoStartedIt)$", "-test.skip", bomb + "|(clean|answer|verdict|version|key|finding|null|words|list|nothing|flagged|sleeps|loop)"},
 		64124: {"-test.run", bomb},
 	} {
 		tmp := filepath.Join(dir, strconv.Itoa(user))
