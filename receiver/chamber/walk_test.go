@@ -255,4 +255,3 @@ func TestTheLongestWaysThroughTheChamber(t *testing.T) {
 		}
 	}
 }
-
