@@ -103,6 +103,7 @@ const (
 	ReasonRejected              Reason = "rejected"
 	ReasonClash                 Reason = "clash"
 	ReasonDestination           Reason = "destination"
+	ReasonUnfit                 Reason = "unfit"
 	ReasonNeverArrived          Reason = "never-arrived"
 	ReasonTicketCode            Reason = "ticket-code"
 	ReasonTicketVersion         Reason = "ticket-version"
@@ -217,6 +218,7 @@ var reasons = [...]struct {
 	{ReasonRejected, "bundle", "rejected by a person"},
 	{ReasonClash, "bundle", "the name is taken at the destination"},
 	{ReasonDestination, "bundle", "the destination cannot be written"},
+	{ReasonUnfit, "bundle", "the destination takes no content, or name, of this kind"},
 	{ReasonNeverArrived, "bundle", "missing: known only by its sequence"},
 	{ReasonTicketCode, "ticket", "mistyped: a group does not hold"},
 	{ReasonTicketVersion, "ticket", "another version or kind of code"},
