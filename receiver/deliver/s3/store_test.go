@@ -1,0 +1,349 @@
+package s3
+
+import (
+	"context"
+	"crypto/sha256"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+
+	"ecluse/protocol/bundle"
+	"ecluse/receiver/deliver/remote"
+	. "ecluse/receiver/deliver/remote/remotetest"
+)
+
+// A bundle stands in the bucket whole, its manifest last, with tags and checksums; a second attempt changes nothing.
+func TestABundleStandsInTheBucketWhole(t *testing.T) {
+	g := start(t)
+	s := g.store(nil)
+	Must(t, s.Check(t.Context()))
+	files := tree()
+	j := Job(t, 1, files)
+	name, err := s.Deliver(t.Context(), j)
+	if err != nil || name != "db" {
+		t.Fatalf("%q, %v", name, err)
+	}
+	want := g.want(j, files)
+	g.holds(want)
+	tags, err := g.watch.GetObjectTagging(t.Context(), "import", "cssf/db/a", minio.GetObjectTaggingOptions{})
+	Must(t, err)
+	digest := bundle.Digest(sha256.Sum256([]byte("alpha"))).String()
+	for k, v := range map[string]string{"tenant": "cssf", "bundle": j.Signed.Manifest.Bundle.String(), "digest": digest} {
+		if tags.ToMap()[k] != v {
+			t.Errorf("tag %s is %q, want %q", k, tags.ToMap()[k], v)
+		}
+	}
+	info, err := g.watch.StatObject(t.Context(), "import", "cssf/db/a", minio.StatObjectOptions{Checksum: true})
+	Must(t, err)
+	if info.ChecksumSHA256 == "" {
+		t.Error("the store keeps no checksum of it")
+	}
+	before := g.versions("cssf/db/a")
+	j.Again = true
+	_, err = s.Deliver(t.Context(), j)
+	Must(t, err)
+	g.holds(want)
+	if after := g.versions("cssf/db/a"); after != before {
+		t.Errorf("it was sent again: %d versions, and %d before", after, before)
+	}
+	next := map[string]string{"db/a": "omega"}
+	j = Job(t, 2, next)
+	_, err = s.Deliver(t.Context(), j)
+	Must(t, err)
+	for name, text := range g.want(j, next) {
+		want[name] = text
+	}
+	g.holds(want)
+}
+
+// versions are when an object was written last.
+func (g *gateway) versions(key string) int64 {
+	info, err := g.watch.StatObject(g.t.Context(), "import", key, minio.StatObjectOptions{})
+	Must(g.t, err)
+	return info.LastModified.UnixNano()
+}
+
+func TestAnObjectAboveThePartSizeIsSentInParts(t *testing.T) {
+	g := start(t)
+	files := map[string]string{"big": random(17<<20 + 7)}
+	j := Job(t, 1, files)
+	_, err := g.store(nil).Deliver(t.Context(), j)
+	Must(t, err)
+	g.holds(g.want(j, files))
+	info, err := g.watch.StatObject(t.Context(), "import", "cssf/big", minio.StatObjectOptions{})
+	Must(t, err)
+	if !strings.HasSuffix(info.ETag, "-4") {
+		t.Errorf("its tag is %s: it was not sent in 4 parts", info.ETag)
+	}
+	j.Again = true
+	l := NewLine(t, g.Address)
+	_, err = g.through(l, nil).Deliver(t.Context(), j)
+	Must(t, err)
+	if l.Passed() > 1<<20 {
+		t.Errorf("what stands there was sent again: %d bytes", l.Passed())
+	}
+	if n := g.begun(); n > 0 {
+		t.Errorf("%d uploads were begun and not ended", n)
+	}
+}
+
+// The connection breaks at any byte, any number of times: nothing is called whole before it is, and the last attempt comes to the same.
+func TestACutConnectionCostsAnAttemptAndNothingElse(t *testing.T) {
+	g := start(t)
+	files := tree()
+	files["db/big"] = random(12 << 20)
+	j := Job(t, 1, files)
+	l := NewLine(t, g.Address)
+	marker := "cssf/.ecluse/" + j.Signed.Manifest.Bundle.String() + ".json"
+	cuts := []int64{0, 1500, 20 << 10, 3 << 20, 11 << 20, 12<<20 + 15<<10, pick(12 << 20)}
+	for _, at := range cuts {
+		l.Cut(at)
+		_, err := g.through(l, nil).Deliver(t.Context(), j)
+		if err == nil {
+			t.Fatalf("cut after %d bytes: it went well", at)
+		}
+		if !remote.IsAway(err) {
+			t.Errorf("cut after %d bytes: %v", at, err)
+		}
+		if slices.Contains(g.names(), marker) {
+			t.Fatalf("cut after %d bytes: its manifest says that it is whole", at)
+		}
+		j.Again = true
+	}
+	l.Mend()
+	_, err := g.through(l, nil).Deliver(t.Context(), j)
+	Must(t, err)
+	g.holds(g.want(j, files))
+	if n := g.begun(); n > 0 {
+		t.Errorf("%d uploads were begun and not ended", n)
+	}
+}
+
+func TestAStoreThatHangsIsGivenUp(t *testing.T) {
+	g := start(t)
+	j := Job(t, 1, map[string]string{"big": random(11 << 20)})
+	l := NewLine(t, g.Address)
+	s := g.through(l, func(o *Options) { o.Stall = 300 * time.Millisecond })
+	Must(t, s.Check(t.Context()))
+	l.Hang()
+	began := time.Now()
+	_, err := s.Deliver(t.Context(), j)
+	Says(t, err, "destination", "nothing moved for too long")
+	if !remote.IsAway(err) || time.Since(began) > 15*time.Second {
+		t.Errorf("after %v: %v", time.Since(began), err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	began = time.Now()
+	if _, err := s.Deliver(ctx, j); err == nil || time.Since(began) > 3*time.Second {
+		t.Errorf("the end of the daemon waited %v: %v", time.Since(began), err)
+	}
+	l.Mend()
+	_, err = s.Deliver(t.Context(), j)
+	Must(t, err)
+}
+
+// Whatever is wrong at the destination, the error says what it is and what to do, and when it is mended the same Store goes on.
+func TestAStoreThatCannotBeUsedIsNamed(t *testing.T) {
+	g := start(t)
+	j := Job(t, 1, map[string]string{"x": "y"})
+	dead := Port(t)
+	wrong := NewAuthority(t)
+	open := Secret(t, user+":"+password)
+	Must(t, os.Chmod(open, 0o644))
+	wrongSecret, unknown := Secret(t, user+":wrong"), Secret(t, "nobody:wrong")
+	var all sync.WaitGroup
+	for name, row := range map[string]struct {
+		change func(o *Options)
+		says   []string
+	}{
+		"nobody listens":         {func(o *Options) { o.Endpoint = "https://" + dead }, []string{"is it running"}},
+		"another authority":      {func(o *Options) { o.CA = wrong.File }, []string{"ca:"}},
+		"no authority":           {func(o *Options) { o.CA = "" }, []string{"ca:"}},
+		"no file of authorities": {func(o *Options) { o.CA = "/nowhere" }, []string{"read ca", "/nowhere"}},
+		"not TLS":                {func(o *Options) { o.Endpoint = "http://" + g.Address }, []string{"destination"}},
+		"a wrong secret":         {func(o *Options) { o.KeyFile = wrongSecret }, []string{"SignatureDoesNotMatch", refusedKey}},
+		"an unknown key":         {func(o *Options) { o.KeyFile = unknown }, []string{refusedKey}},
+		"no key":                 {func(o *Options) { o.KeyFile = "/nowhere" }, []string{"access_key_file", "/nowhere"}},
+		"a key that others read": {func(o *Options) { o.KeyFile = open }, []string{"0644", "chmod"}},
+		"no bucket":              {func(o *Options) { o.Bucket = "other" }, []string{"NoSuchBucket", "make the bucket"}},
+	} {
+		all.Go(func() {
+			s := g.store(row.change)
+			_, err := s.Deliver(t.Context(), j)
+			Says(t, err, row.says...)
+			if r, _ := bundle.ReasonOf(err); r != bundle.ReasonDestination || !remote.IsAway(err) {
+				t.Errorf("%s: %v", name, err)
+			}
+			if s.Check(t.Context()) == nil {
+				t.Errorf("%s: doctor finds nothing", name)
+			}
+			s.o = g.options
+			s.host, s.plain, _ = ParseEndpoint(s.o.Endpoint)
+			if _, err = s.Deliver(t.Context(), j); err != nil {
+				t.Errorf("%s, and mended: %v", name, err)
+			}
+		})
+	}
+	all.Wait()
+	g.Kill()
+	s := g.store(nil)
+	_, err := s.Deliver(t.Context(), j)
+	Says(t, err, "is it running")
+	g.Start()
+	_, err = s.Deliver(t.Context(), j)
+	Must(t, err)
+}
+
+// refusedKey is what is said of a key that is refused.
+const refusedKey = "is the key in"
+
+func TestAnObjectThatIsLockedIsNotForgotten(t *testing.T) {
+	g := start(t)
+	Must(t, g.watch.MakeBucket(t.Context(), "locked", minio.MakeBucketOptions{ObjectLocking: true}))
+	mode, validity, unit := minio.Compliance, uint(1), minio.Days
+	Must(t, g.watch.SetObjectLockConfig(t.Context(), "locked", &mode, &validity, &unit))
+	s := g.store(func(o *Options) { o.Bucket = "locked" })
+	for id, text := range []string{"one", "two", "two"} {
+		j := Job(t, byte(id+1), map[string]string{"x": text})
+		_, err := s.Deliver(t.Context(), j)
+		Must(t, err)
+		j.Again = true
+		_, err = s.Deliver(t.Context(), j)
+		Must(t, err)
+	}
+	n := 0
+	for o := range g.watch.Client.ListObjects(t.Context(), "locked", minio.ListObjectsOptions{Prefix: "cssf/x", WithVersions: true}) {
+		Must(t, o.Err)
+		n++
+	}
+	if n != 3 {
+		t.Errorf("%d versions, not 3: the first ones are to stay", n)
+	}
+}
+
+// What was altered in quarantine never is an object under its name: not of a small file, not of one in parts, not of one that was longer or shorter.
+func TestContentThatIsNotWhatWasSignedIsNoObject(t *testing.T) {
+	g := start(t)
+	big := random(11 << 20)
+	for name, row := range map[string]struct{ file, content string }{
+		"a small one":         {"db/a", "omega"},
+		"one byte more":       {"db/a", "alphaX"},
+		"one byte less":       {"db/a", "alph"},
+		"empty was empty":     {"db/none", "x"},
+		"the last of a large": {"db/big", big[:len(big)-1] + "X"},
+		"a large cut":         {"db/big", big[:6<<20]},
+		"a large longer":      {"db/big", big + "X"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			j := Job(t, 1, map[string]string{"db/a": "alpha", "db/none": "", "db/big": big})
+			Change(t, j, row.file, row.content)
+			_, err := g.store(nil).Deliver(t.Context(), j)
+			if r, _ := bundle.ReasonOf(err); r != bundle.ReasonContentMismatch || remote.IsAway(err) {
+				t.Fatalf("got %v", err)
+			}
+			for _, n := range g.names() {
+				if n == "cssf/"+row.file || strings.HasPrefix(n, "cssf/.ecluse/") {
+					t.Errorf("%s stands there", n)
+				}
+			}
+			if n := g.begun(); n > 0 {
+				t.Errorf("%d uploads were begun and not ended", n)
+			}
+			for o := range g.watch.Client.ListObjects(t.Context(), "import", minio.ListObjectsOptions{Recursive: true}) {
+				Must(t, g.watch.RemoveObject(t.Context(), "import", o.Key, minio.RemoveObjectOptions{}))
+			}
+		})
+	}
+	j := Job(t, 1, map[string]string{"db/a": "alpha"})
+	Must(t, os.WriteFile(filepath.Join(j.Dir, "manifest.json"), []byte("{}"), 0o600))
+	_, err := g.store(nil).Deliver(t.Context(), j)
+	if r, _ := bundle.ReasonOf(err); r != bundle.ReasonContentMismatch {
+		t.Errorf("another manifest: %v", err)
+	}
+	if n := g.names(); slices.ContainsFunc(n, func(n string) bool { return strings.HasSuffix(n, ".json") }) {
+		t.Errorf("another manifest stands there: %q", n)
+	}
+}
+
+// Short names take at most 55 characters, follow from the path alone, and an object says which is which.
+func TestShortNamesAreStableAndSayWhatTheyAre(t *testing.T) {
+	g := start(t)
+	s := g.store(func(o *Options) { o.Names, o.Prefix = Short, "twelve-long/" })
+	long := "db/" + strings.Repeat(strings.Repeat("n", 200)+"/", 10) + "end"
+	files := map[string]string{"db/a": "alpha", long: "omega", "db/.ecluse/x": "x"}
+	j := Job(t, 1, files)
+	_, err := s.Deliver(t.Context(), j)
+	Must(t, err)
+	got := g.objects()
+	id := j.Signed.Manifest.Bundle.String()
+	for name := range got {
+		if len(name) > ShortMost {
+			t.Errorf("%s has %d characters", name, len(name))
+		}
+	}
+	for path, text := range files {
+		name := "twelve-long/" + ShortName(path)
+		if got[name] != text {
+			t.Errorf("%s holds %q, not %q", name, got[name], text)
+		}
+		if !strings.Contains(got["twelve-long/.ecluse/"+id+".names"], name+"  "+path+"\n") {
+			t.Errorf("nothing says which object %s is", path)
+		}
+	}
+	if len(got) != len(files)+3 {
+		t.Errorf("there are %q", g.names())
+	}
+	if n := ShortName("db/a"); n != "4hn43p7eabsz2w5cvunhwfnrz5dfx3iw" && len(n) != 32 {
+		t.Errorf("db/a is %s", n)
+	}
+}
+
+// What no store could hold, or what would pass for a manifest, is refused before anything is sent.
+func TestNamesThatDoNotFitAreRefusedBeforeAnythingIsSent(t *testing.T) {
+	s, err := New(Options{Endpoint: "https://127.0.0.1:1", Bucket: "b", Prefix: "cssf/", Stall: time.Second})
+	Must(t, err)
+	forged := ".ecluse/" + bundle.ID{15: 9}.String() + ".json"
+	for _, files := range []map[string]string{
+		{forged: "{}"},
+		{".ecluse": "x"},
+		{"db/" + strings.Repeat(strings.Repeat("n", 200)+"/", 6) + "end": "x"},
+	} {
+		_, err := s.Deliver(t.Context(), Job(t, 1, files))
+		if r, _ := bundle.ReasonOf(err); r != bundle.ReasonUnfit || remote.IsAway(err) {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+// An object of more parts than a store takes gets larger ones.
+func TestPartsStayCountable(t *testing.T) {
+	u := &upload{Store: &Store{o: Options{PartSize: DefaultPart}}}
+	for _, size := range []int64{1, DefaultPart, 100 << 30, partsMost * DefaultPart, partsMost*DefaultPart + 1, 5 << 40} {
+		part := u.partSize(size)
+		if n := (size + part - 1) / part; n > partsMost || part < DefaultPart || part > 5<<30 {
+			t.Errorf("%d bytes: %d parts of %d", size, n, part)
+		}
+	}
+}
+
+func TestEndpoints(t *testing.T) {
+	for text, want := range map[string]string{
+		"https://store:9000": "store:9000", "https://store": "store", "http://10.0.0.1:9000/": "10.0.0.1:9000",
+		"store:9000": "", "https://": "", "https://u:p@store": "", "https://store/bucket": "", "ftp://store": "", "": "",
+	} {
+		host, plain, err := ParseEndpoint(text)
+		if host != want || (err != nil) != (want == "") || plain != strings.HasPrefix(text, "http:") && err == nil {
+			t.Errorf("%q is %q, %v, %v", text, host, plain, err)
+		}
+	}
+	if s, err := New(Options{Endpoint: "https://store:9000", Bucket: "b", Prefix: "p/q/"}); err != nil || s.Name() != "s3://store:9000/b/p/q" {
+		t.Error(s.Name(), err)
+	}
+}
