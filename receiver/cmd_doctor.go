@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -57,7 +58,7 @@ func diagnose(ctx context.Context, path string) *cli.Doctor {
 	if len(conf.Senders) == 0 {
 		d.Warn("senders", "nobody is paired: ecluse-receiver pair sender.pair")
 	}
-	examineDisks(d, conf)
+	examineDisks(ctx, d, conf)
 	examineInspectors(ctx, d, conf)
 	var status watch.Status
 	err = control.Call(ctx, conf.State, "status", struct{}{}, &status)
@@ -106,7 +107,7 @@ func examineOfficers(d *cli.Doctor, conf Config) {
 	}
 }
 
-func examineDisks(d *cli.Doctor, conf Config) {
+func examineDisks(ctx context.Context, d *cli.Doctor, conf Config) {
 	free, err := disk.New().Space(conf.State)
 	d.Check("state "+conf.State, err)
 	if err == nil {
@@ -122,11 +123,37 @@ func examineDisks(d *cli.Doctor, conf Config) {
 			d.Warn("tenant "+t.Name, "it has no destination: what is released stays in quarantine")
 		}
 		for _, v := range t.Deliver {
+			if v.Directory == "" {
+				examineRemote(ctx, d, v)
+				continue
+			}
 			d.Check("destination "+v.Directory, writable(v.Directory))
 			if apart(conf.State, v.Directory) {
 				d.Warn("destination "+v.Directory, "it is on another file system than the state: deliveries are copies, not renames")
 			}
 		}
+	}
+}
+
+// reachMost is how long a store or a registry may take to answer.
+const reachMost = 20 * time.Second
+
+// examineRemote asks a destination that is no directory, without writing there.
+func examineRemote(ctx context.Context, d *cli.Doctor, v DeliverConfig) {
+	to, err := v.remote(disk.New())
+	if err != nil || to == nil {
+		d.Check("destination "+v.As, err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, reachMost)
+	defer cancel()
+	err = to.Check(ctx)
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("no answer within %v", reachMost)
+	}
+	d.Check("destination "+to.Name(), err)
+	if strings.HasPrefix(v.S3.Endpoint, "http:") || strings.HasPrefix(v.OCI.Registry, "http:") {
+		d.Warn("destination "+to.Name(), "it is reached without TLS: who stands in between reads all of it, and can change it")
 	}
 }
 

@@ -100,6 +100,8 @@ func printRecord(w io.Writer, conf Config, r *ledger.Record) {
 		switch {
 		case d.Done != nil:
 			line("delivered", "%s/%s, %s", d.Destination, cli.Quote(d.Name), cli.Local(d.Done))
+		case d.Error != "":
+			line("to deliver", "%s: %s", d.Destination, cli.Clean(d.Error))
 		default:
 			line("to deliver", "%s", d.Destination)
 		}

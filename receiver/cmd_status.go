@@ -83,6 +83,10 @@ func printStatus(w io.Writer, s *watch.Status) error {
 			fmt.Fprintf(w, "sender %s: %d refusals are beyond those on record\n", row.Sender, row.Unrecorded)
 		}
 	}
+	for _, r := range s.Arrivals {
+		fmt.Fprintf(w, "tenant %s: newest delivery %s, %s old, and may be %v old\n", r.Tenant, cli.Local(r.Newest), time.Duration(r.Age*float64(time.Second)).Round(time.Second),
+			config.Duration(time.Duration(r.Limit*float64(time.Second))))
+	}
 	fmt.Fprintf(w, "bundles: %s\n", cli.Counts(s.Bundles, ledger.States()))
 	if s.Disk.Free >= 0 {
 		_, err := fmt.Fprintf(w, "disk: %s free, %s kept back\n", config.FormatBytes(s.Disk.Free), config.FormatBytes(s.Disk.Reserve))

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"path/filepath"
 	"time"
 
@@ -13,7 +12,6 @@ import (
 	"ecluse/internal/usage"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/collect"
-	"ecluse/receiver/deliver"
 	"ecluse/receiver/release"
 )
 
@@ -60,15 +58,16 @@ type SenderConfig struct {
 
 // TenantConfig is one tenant.
 type TenantConfig struct {
-	Name     string          `yaml:"name"`
-	Release  string          `yaml:"release"`
-	Officers []string        `yaml:"officers"`
-	Override string          `yaml:"override"`
-	Separate bool            `yaml:"separate"`
-	Names    string          `yaml:"names"`
-	Quota    config.Bytes    `yaml:"quota"`
-	Policy   PolicyConfig    `yaml:"policy"`
-	Deliver  []DeliverConfig `yaml:"deliver"`
+	Name      string          `yaml:"name"`
+	Release   string          `yaml:"release"`
+	Officers  []string        `yaml:"officers"`
+	Override  string          `yaml:"override"`
+	Separate  bool            `yaml:"separate"`
+	Names     string          `yaml:"names"`
+	Quota     config.Bytes    `yaml:"quota"`
+	Policy    PolicyConfig    `yaml:"policy"`
+	Deliver   []DeliverConfig `yaml:"deliver"`
+	Freshness config.Duration `yaml:"freshness"`
 
 	Envelope usage.Envelope `yaml:"envelope"`
 
@@ -87,27 +86,6 @@ func (t *TenantConfig) route() route.Facts {
 // SetDefaults is for keys that are not there.
 func (t *TenantConfig) SetDefaults() {
 	*t = TenantConfig{Release: release.ModeOne.String(), Override: deny, Names: bundle.Linux.String(), Enabled: true}
-}
-
-// DeliverConfig is one destination.
-type DeliverConfig struct {
-	Directory string     `yaml:"directory"`
-	Clash     string     `yaml:"clash"`
-	Mode      ModeConfig `yaml:"mode"`
-}
-
-// SetDefaults is for keys that are not there.
-func (d *DeliverConfig) SetDefaults() {
-	*d = DeliverConfig{
-		Clash: deliver.KeepBoth.String(),
-		Mode:  ModeConfig{Files: config.Mode(deliver.DefaultFileMode), Directories: config.Mode(deliver.DefaultDirMode)},
-	}
-}
-
-// ModeConfig says what group and others may do with what is delivered.
-type ModeConfig struct {
-	Files       config.Mode `yaml:"files"`
-	Directories config.Mode `yaml:"directories"`
 }
 
 // KeepConfig says how long things stay.
@@ -209,8 +187,9 @@ func (c *Config) Validate(f *config.Faults) {
 		tenants[t.Name] = true
 		t.validate(f.In("tenants[%d]", i))
 		t.Envelope.Validate(f.In("tenants[%d].envelope", i), c.Prices.Given)
-		c.checkDestinations(f, i)
+		c.checkDirectories(f, i)
 	}
+	c.checkPlaces(f)
 	if len(c.Tenants) == 0 {
 		f.Add("tenants", "there is none: add one with name, release and deliver")
 	}
@@ -247,22 +226,6 @@ func (c *Config) validateOfficers(f *config.Faults) {
 		}
 		if mode, err := release.ParseMode(t.Release); err == nil && len(t.Officers) > 0 && len(t.Officers) < mode.People() {
 			in.Add("officers", "release: %s needs more people than are listed", t.Release)
-		}
-	}
-}
-
-// checkDestinations refuses destinations that lie where something else does: others read there, and names are taken and replaced.
-func (c *Config) checkDestinations(f *config.Faults, tenant int) {
-	for i, d := range c.Tenants[tenant].Deliver {
-		if !filepath.IsAbs(d.Directory) {
-			continue
-		}
-		to := config.Directory{Key: fmt.Sprintf("tenants[%d].deliver[%d].directory", tenant, i), Path: d.Directory}
-		config.Apart(f, to, config.Directory{Key: "state", Path: c.State})
-		for _, file := range []config.Directory{{Key: "identity", Path: c.Identity}, {Key: "allowed_signers", Path: c.AllowedSigners}, {Key: "officers", Path: c.Officers}, {Key: "officer_key", Path: c.OfficerKey}} {
-			if file.Path != "" {
-				config.Outside(f, file, to)
-			}
 		}
 	}
 }
@@ -307,21 +270,7 @@ func (t *TenantConfig) validate(f *config.Faults) {
 	t.Policy.Validate(f.In("policy"))
 	facts := t.route()
 	facts.Validate(f)
-	seen := map[string]bool{}
-	for i, d := range t.Deliver {
-		in := f.In("deliver[%d]", i)
-		if !filepath.IsAbs(d.Directory) {
-			in.Add("directory", "%q is not an absolute path", d.Directory)
-		}
-		if clean := filepath.Clean(d.Directory); seen[clean] {
-			in.Add("directory", "%q stands twice", d.Directory)
-		} else {
-			seen[clean] = true
-		}
-		if _, err := deliver.ParseClash(d.Clash); err != nil {
-			in.Add("clash", "%v", err)
-		}
-	}
+	validateDestinations(f, t.Deliver)
 }
 
 // tenantNames are those of all tenants, in the order of the configuration.

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"ecluse/internal/config"
 )
@@ -128,5 +129,74 @@ func TestPricesAndEnvelopesAreHeldAgainstSense(t *testing.T) {
 	}
 	if e := c.Tenants[0].Envelope; !c.Prices.Given || c.Prices.Currency != "EUR" || !e.Given || e.Begins != 1 || len(e.Warn) != 2 || e.Stop {
 		t.Errorf("the defaults are %+v, %+v", c.Prices, e)
+	}
+}
+
+// destinations is the sample with a list of destinations.
+func destinations(list string) string {
+	return strings.Replace(documented, "      - directory: /srv/import/cssf\n", list, 1)
+}
+
+func TestDestinationsOfEveryKind(t *testing.T) {
+	c, err := config.Parse("f", []byte(destinations(`      - directory: /srv/import/cssf
+      - s3: {endpoint: "https://store:9000", bucket: import, prefix: cssf/, access_key_file: /etc/ecluse/s3.key, ca: /etc/ecluse/store.pem, names: short}
+        timeout: 30s
+      - oci: {registry: "registry:5000", repository: cssf, credentials_file: /etc/ecluse/registry.key}
+      - command: [/usr/local/bin/import, "{dir}"]
+        as: database
+    freshness: 24h
+`)), defaults())
+	if err != nil {
+		t.Fatal(err)
+	}
+	tenants, err := tenantsOf(c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tenant := tenants["cssf"]
+	var names []string
+	for _, r := range tenant.Remotes {
+		names = append(names, r.Name())
+	}
+	if got := strings.Join(names, " "); got != "s3://store:9000/import/cssf oci://registry:5000/cssf database" || len(tenant.Destinations) != 1 || tenant.Freshness != 24*time.Hour {
+		t.Errorf("%s, %+v", got, tenant)
+	}
+	if s := c.Tenants[0].Deliver[1].S3; s.Region != "us-east-1" || !s.Given {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestDestinationsThatCannotBe(t *testing.T) {
+	const store = `      - s3: {endpoint: "https://store:9000", bucket: import, prefix: cssf/, access_key_file: /etc/ecluse/s3.key}
+`
+	for list, want := range map[string]string{
+		"      - clash: refuse\n": "deliver[0].directory: \"\" is not an absolute path",
+		"      - directory: /srv/import/cssf\n        command: [/bin/true]\n":                            "deliver[0]: it is one of directory, s3, oci and command",
+		"      - directory: /srv/import/cssf\n        as: x\n":                                           "deliver[0].as: a directory is called by its path",
+		"      - directory: /srv/import/cssf\n        timeout: 1m\n":                                     "deliver[0].timeout: ",
+		store + "        clash: refuse\n":                                                                "deliver[0].clash: it is for a directory",
+		store + "        mode: {files: 0600}\n":                                                          "deliver[0].mode: it is for a directory",
+		store + "        timeout: 10ms\n":                                                                "deliver[0].timeout: ",
+		store + "        as: /srv\n":                                                                     "deliver[0].as: ",
+		store + store:                                                                                    "deliver[1].as: two destinations are called \"s3://store:9000/import/cssf\"",
+		strings.Replace(store, "https://store:9000", "store:9000", 1):                                    "deliver[0].s3.endpoint: ",
+		strings.Replace(store, "https://store", "https://user:secret@store", 1):                          "deliver[0].s3.endpoint: ",
+		strings.Replace(store, "bucket: import", "bucket: a/b", 1):                                       "deliver[0].s3.bucket: ",
+		strings.Replace(store, "prefix: cssf/", "prefix: /cssf", 1):                                      "deliver[0].s3.prefix: ",
+		strings.Replace(store, "prefix: cssf/", "prefix: thirteen-long, names: short", 1):                "deliver[0].s3.prefix: \"thirteen-long\" has more than 12 characters",
+		strings.Replace(store, "prefix: cssf/", "prefix: cssf/, names: long", 1):                         "deliver[0].s3.names: ",
+		strings.Replace(store, "/etc/ecluse/s3.key", "s3.key", 1):                                        "deliver[0].s3.access_key_file: ",
+		strings.Replace(store, "access_key_file: /etc/ecluse/s3.key", "secret: abc", 1):                  "deliver[0].s3.secret: unknown key",
+		"      - oci: {registry: \"registry:5000\", repository: CSSF}\n":                                 "deliver[0].oci: ",
+		"      - oci: {registry: \"a/b\", repository: cssf}\n":                                           "deliver[0].oci: ",
+		"      - oci: {registry: \"registry:5000\", repository: cssf, ca: x}\n":                          "deliver[0].oci.ca: ",
+		"      - command: [import]\n":                                                                    "deliver[0].command: ",
+		"      - command: [/bin/import, \"{name}\"]\n":                                                   "deliver[0].command: \"{name}\" stands for nothing",
+		store + "  - name: other\n    deliver:\n" + strings.TrimRight(store, "\n") + "\n        as: x\n": "tenants[1].deliver[0]: it is the place of tenants[0].deliver[0]",
+	} {
+		_, err := config.Parse("f", []byte(destinations(list)), defaults())
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s\nsays %v, want %q", list, err, want)
+		}
 	}
 }

@@ -41,7 +41,7 @@ func stateOptions(c Config, log *zap.Logger) (o house.Options, err error) {
 	if o.People, err = loadOfficers(c); err != nil {
 		return o, err
 	}
-	if o.Tenants, err = tenantsOf(c); err != nil {
+	if o.Tenants, err = tenantsOf(c, o.Disk); err != nil {
 		return o, err
 	}
 	return o, cli.StateDir(c.State)
@@ -83,7 +83,7 @@ func loadOfficers(c Config) (*keys.People, error) {
 }
 
 // tenantsOf makes rules of the configuration, which was validated.
-func tenantsOf(c Config) (map[bundle.Name]chamber.Tenant, error) {
+func tenantsOf(c Config, disks *disk.Disk) (map[bundle.Name]chamber.Tenant, error) {
 	tenants := make(map[bundle.Name]chamber.Tenant)
 	asked := c.asked(filepath.Join(c.State, chamber.ScratchName))
 	for _, t := range c.Tenants {
@@ -95,7 +95,7 @@ func tenantsOf(c Config) (map[bundle.Name]chamber.Tenant, error) {
 		if err != nil {
 			return nil, err
 		}
-		tenant := chamber.Tenant{Name: bundle.Name(t.Name), Names: names, Release: mode, Officers: t.Officers, Override: t.Override == allow, Separate: t.Separate, Quota: int64(t.Quota)}
+		tenant := chamber.Tenant{Name: bundle.Name(t.Name), Names: names, Release: mode, Officers: t.Officers, Override: t.Override == allow, Separate: t.Separate, Quota: int64(t.Quota), Freshness: t.Freshness.Std()}
 		if t.Policy.Given {
 			tenant.Rules, tenant.Inspectors = t.Policy.Rules(), t.required(asked)
 			people, err := t.Policy.Signatures.asked(c.AllowedSigners)
@@ -107,6 +107,14 @@ func tenantsOf(c Config) (map[bundle.Name]chamber.Tenant, error) {
 			}
 		}
 		for _, d := range t.Deliver {
+			to, err := d.remote(disks)
+			if err != nil {
+				return nil, err
+			}
+			if to != nil {
+				tenant.Remotes = append(tenant.Remotes, to)
+				continue
+			}
 			clash, err := deliver.ParseClash(d.Clash)
 			if err != nil {
 				return nil, err

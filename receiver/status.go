@@ -11,6 +11,7 @@ import (
 	"ecluse/internal/disk"
 	"ecluse/internal/route"
 	"ecluse/protocol/bundle"
+	"ecluse/receiver/chamber"
 	"ecluse/receiver/collect"
 	"ecluse/receiver/ledger"
 	"ecluse/receiver/watch"
@@ -41,6 +42,7 @@ func (d *daemon) status(ctx context.Context) (*watch.Status, error) {
 	for i := range s.Senders {
 		s.Senders[i].Unrecorded = unrecorded[s.Senders[i].Sender]
 	}
+	s.Arrivals = arrivalsOf(d.Chamber.Arrivals(), d.Clock.Now())
 	if s.Disk, err = d.diskStatus(); err != nil {
 		return nil, err
 	}
@@ -89,6 +91,19 @@ func (d *daemon) homeless() []bundle.Name {
 	})
 }
 
+// arrivalsOf says how old what arrived is, by the clock that does not go back.
+func arrivalsOf(arrivals []chamber.Arrival, now time.Time) []watch.Arrival {
+	list := []watch.Arrival{}
+	for _, r := range arrivals {
+		row := watch.Arrival{Tenant: r.Tenant, Limit: r.Limit.Seconds(), Age: r.Age(now).Seconds()}
+		if !r.Newest.IsZero() {
+			row.Newest = &r.Newest
+		}
+		list = append(list, row)
+	}
+	return list
+}
+
 func (d *daemon) trustFault() string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -128,7 +143,7 @@ func (d *daemon) senderNames() []bundle.Name {
 
 // statusAtRest is what can be said when no daemon runs.
 func statusAtRest(ctx context.Context, c Config) (*watch.Status, error) {
-	s := &watch.Status{Version: version, Clock: time.Now().UTC(), Links: []watch.Link{}, Senders: []watch.Sender{}, Bundles: map[ledger.State]int64{}, Disk: watch.Disk{Free: -1, Inodes: -1}}
+	s := &watch.Status{Version: version, Clock: time.Now().UTC(), Links: []watch.Link{}, Senders: []watch.Sender{}, Arrivals: []watch.Arrival{}, Bundles: map[ledger.State]int64{}, Disk: watch.Disk{Free: -1, Inodes: -1}}
 	s.Sessions = []collect.SessionRow{}
 	err := reader(c).AtRest(func(db *sql.DB) (err error) {
 		s.Bundles, err = ledger.CountAll(ctx, db)

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Installs what the tests use beside Go, make and git: from Debian's packages, where this is root on such a machine. Elsewhere it says what is missing; tests that
+# Installs what the tests use beside Go, make and git: from Debian's packages, where this is root on such a machine, and versitygw by go install. Elsewhere it says what is missing; tests that
 # need it then say loudly that they were skipped (and fail where CI=true).
 set -euo pipefail
 
 # command:package
-needed=(ip:iproute2 nft:nftables ethtool:ethtool jq:jq ssh-keygen:openssh-client sha256sum:coreutils python3:python3 mkfs.xfs:xfsprogs mkfs.ext4:e2fsprogs ss:iproute2 clamd:clamav-daemon c-icap:c-icap)
-
+needed=(ip:iproute2 nft:nftables ethtool:ethtool jq:jq ssh-keygen:openssh-client sha256sum:coreutils python3:python3 mkfs.xfs:xfsprogs mkfs.ext4:e2fsprogs ss:iproute2
+	clamd:clamav-daemon c-icap:c-icap docker-registry:docker-registry skopeo:skopeo)
 
 # Release by two people takes the group that those who release are in; the installer makes it too.
 if [ "$(id -u)" = 0 ] && ! getent group ecluse-release >/dev/null; then
@@ -17,6 +17,13 @@ for n in "${needed[@]}"; do
 	PATH=$PATH:/usr/sbin:/sbin command -v "${n%%:*}" >/dev/null || missing+=("${n##*:}")
 done
 compgen -G '/usr/lib/*/c_icap/virus_scan.so' >/dev/null || missing+=(libc-icap-mod-virus-scan)
+
+# A store that speaks S3: built once, outside this tree; it takes about a minute on two cores.
+store=github.com/versity/versitygw/cmd/versitygw@v1.8.0
+if ! PATH=$PATH:$(go env GOPATH)/bin command -v versitygw >/dev/null; then
+	echo "building versitygw"
+	(cd / && go install -ldflags '-s -w' $store) || echo "missing, and it could not be built: $store" >&2
+fi
 [ ${#missing[@]} -gt 0 ] || exit 0
 mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

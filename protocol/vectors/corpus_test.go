@@ -55,6 +55,7 @@ var reasonKeepers = map[bundle.Reason][]string{
 	bundle.ReasonRejected:         {"receiver/chamber.TestARejectionIsFinal"},
 	bundle.ReasonClash:            {"receiver/deliver.TestClash"},
 	bundle.ReasonDestination:      {"receiver/deliver.TestDestinationsThatCannotBeUsed"},
+	bundle.ReasonUnfit:            {"receiver/deliver/s3.TestNamesThatDoNotFitAreRefusedBeforeAnythingIsSent", "receiver/deliver/oci.TestWhatIsNoImageIsRefusedAndNothingIsPushed"},
 	bundle.ReasonNeverArrived:     {"receiver/ledger.TestALineIsWhatWasRecorded"},
 	bundle.ReasonDecisionSyntax:   {"protocol/bundle.TestADecisionIsReadInItsOneFormAlone"},
 	bundle.ReasonDecisionOfficer:  {"receiver/chamber.TestADecisionIsAnOfficersSignature"},

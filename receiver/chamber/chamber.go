@@ -16,6 +16,7 @@ import (
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/assemble"
 	"ecluse/receiver/deliver"
+	"ecluse/receiver/deliver/remote"
 	"ecluse/receiver/inspect"
 	"ecluse/receiver/ledger"
 	"ecluse/receiver/release"
@@ -26,13 +27,15 @@ type Tenant struct {
 	Name         bundle.Name
 	Names        bundle.NamePolicy
 	Release      release.Mode
-	Officers     []string // of those that there are, who may decide for it; empty: all
-	Override     bool     // what is flagged may be released by people who say so
-	Separate     bool     // who sent or signed the content does not release it
-	Quota        int64    // bytes held at once; 0: no bound
-	Destinations []deliver.Options
-	Rules        *policy.Rules    // that content is held against; nil: it is held against none
-	Inspectors   []*inspect.Asked // who have to say clean as well, in the order in which they are asked
+	Officers     []string             // of those that there are, who may decide for it; empty: all
+	Override     bool                 // what is flagged may be released by people who say so
+	Separate     bool                 // who sent or signed the content does not release it
+	Quota        int64                // bytes held at once; 0: no bound
+	Destinations []deliver.Options    // its directories
+	Remotes      []remote.Destination // all others
+	Freshness    time.Duration        // how old the newest delivery may be; 0: any age
+	Rules        *policy.Rules        // that content is held against; nil: it is held against none
+	Inspectors   []*inspect.Asked     // who have to say clean as well, in the order in which they are asked
 }
 
 // Space says what the state's disk has left.
@@ -91,7 +94,10 @@ type Chamber struct {
 
 	unseen map[bundle.ID]bool // delivered, flagged since, and nobody has said that it was seen
 
+	arrivals arrivals
+
 	outlets  map[bundle.Name]*outlet          // never changes
+	remotes  map[bundle.Name][]*outlet        // nor does this
 	chains   map[bundle.Name][]*inspect.Asked // the same: who looks at a tenant's bundles
 	lookouts *turns.Queue                     // what is to be inspected
 }
@@ -113,12 +119,15 @@ const (
 func New(o Options) *Chamber {
 	c := &Chamber{
 		o: o, verify: make(chan struct{}, verifyMost), asked: make(chan struct{}, askedMost), looking: make(chan struct{}, lookMost), lookouts: turns.New(), reserved: make(map[bundle.ID]reservation), heart: make(map[bundle.Name]Heart),
-		verified: make(map[bundle.ID]freshness), byRename: make(map[string]bool), due: make(map[bundle.ID]due), refusals: newRefusals(), settled: make(chan struct{}), outlets: make(map[bundle.Name]*outlet),
+		verified: make(map[bundle.ID]freshness), byRename: make(map[string]bool), due: make(map[bundle.ID]due), refusals: newRefusals(), settled: make(chan struct{}), outlets: make(map[bundle.Name]*outlet), remotes: make(map[bundle.Name][]*outlet),
 		unseen: make(map[bundle.ID]bool), chains: make(map[bundle.Name][]*inspect.Asked),
 		pause: func(failures int) time.Duration { return min(retryMost, retryFirst<<min(failures-1, 10)) },
 	}
 	for name, t := range o.Tenants {
-		c.outlets[name], c.chains[name] = newOutlet(t), c.chainOf(t)
+		c.outlets[name], c.chains[name] = newOutlet(t, nil, batchMost), c.chainOf(t)
+		for _, to := range t.Remotes {
+			c.remotes[name] = append(c.remotes[name], newOutlet(t, to, 1))
+		}
 	}
 	return c
 }
@@ -134,6 +143,9 @@ func (c *Chamber) Start(ctx context.Context) error {
 		return err
 	}
 	if err := c.loadUnseen(ctx); err != nil {
+		return err
+	}
+	if err := c.loadArrivals(ctx); err != nil {
 		return err
 	}
 	approved, err := c.o.Ledger.InState(ctx, ledger.Approved)
@@ -170,6 +182,11 @@ func (c *Chamber) Rest(ctx context.Context) error {
 func (c *Chamber) openOutlets() {
 	for _, o := range c.outlets {
 		c.spawn(func() { c.deliverAll(o) })
+	}
+	for _, all := range c.remotes {
+		for _, o := range all {
+			c.spawn(func() { c.bringAll(o) })
+		}
 	}
 }
 

@@ -10,13 +10,18 @@ import (
 	"go.uber.org/zap"
 
 	"ecluse/protocol/bundle"
+	"ecluse/receiver/deliver/remote"
 	"ecluse/receiver/ledger"
 )
 
-// outlet is one tenant's second gate: a queue of approved bundles, and who waits for them. Tenants do not wait for each other's destinations.
+// outlet is one tenant's second gate to its directories, or to one destination that is no directory: a queue of approved bundles, and who waits for them. Tenants do not wait for each other's
+// destinations, nor directories for what is none, nor those for each other.
 type outlet struct {
 	tenant Tenant
-	wake   chan struct{} // holds one token when the queue is not empty
+	to     remote.Destination // nil: the tenant's directories
+	most   int                // bundles that are taken together
+	wake   chan struct{}      // holds one token when the queue is not empty
+	hurry  chan struct{}      // holds one token when somebody asks for what has failed
 
 	mu      sync.Mutex
 	shut    error // not nil: nothing goes through any more
@@ -33,9 +38,9 @@ type failure struct {
 	again *time.Timer
 }
 
-func newOutlet(t Tenant) *outlet {
+func newOutlet(t Tenant, to remote.Destination, most int) *outlet {
 	return &outlet{
-		tenant: t, wake: make(chan struct{}, 1),
+		tenant: t, to: to, most: most, wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
 		queued: make(map[bundle.ID]bool), failed: make(map[bundle.ID]*failure), waiters: make(map[bundle.ID][]chan error),
 		served: make(map[bundle.ID][]chan error),
 	}
@@ -70,7 +75,7 @@ func (o *outlet) take(ctx context.Context) ([]bundle.ID, bool) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	n := min(batchMost, len(o.queue))
+	n := min(o.most, len(o.queue))
 	batch := o.queue[:n:n]
 	o.queue = o.queue[n:]
 	for _, id := range batch {
@@ -137,6 +142,32 @@ func (o *outlet) later(id bundle.ID, err error, pause func(failures int) time.Du
 	return wait
 }
 
+// away puts a bundle back to the front, whose destination cannot be used: what is behind it keeps its place, and all who wait are told.
+func (o *outlet) away(id bundle.ID, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for other, w := range o.waiters {
+		o.served[other] = append(o.served[other], w...)
+	}
+	clear(o.waiters)
+	for other := range o.served {
+		o.tell(other, err)
+	}
+	if o.shut == nil && !o.queued[id] {
+		o.queued[id] = true
+		o.queue = append([]bundle.ID{id}, o.queue...)
+		o.rouse()
+	}
+}
+
+// ask has what waits for its destination tried now.
+func (o *outlet) ask() {
+	select {
+	case o.hurry <- struct{}{}:
+	default:
+	}
+}
+
 // close ends the outlet: nobody waits any more, and no timer runs.
 func (o *outlet) close(why error) {
 	o.mu.Lock()
@@ -159,6 +190,9 @@ func (c *Chamber) send(tenant bundle.Name, id bundle.ID) bool {
 	o := c.outlets[tenant]
 	if o != nil && !c.resting {
 		o.add(id)
+		for _, r := range c.remotes[tenant] {
+			r.add(id)
+		}
 	}
 	return o != nil
 }
@@ -178,17 +212,25 @@ func (c *Chamber) Deliver(ctx context.Context, id bundle.ID) error {
 	case o == nil:
 		return fmt.Errorf("tenant %q is not configured any more", r.Tenant)
 	}
-	done, err := o.await(id)
-	if err != nil {
-		return err
+	all := append([]*outlet{o}, c.remotes[r.Tenant]...)
+	waits := make([]<-chan error, len(all))
+	for i, o := range all {
+		if waits[i], err = o.await(id); err != nil {
+			return err
+		}
+		o.add(id)
+		o.ask()
 	}
-	o.add(id)
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
+	var failed []error
+	for _, done := range waits {
+		select {
+		case err := <-done:
+			failed = append(failed, err)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
+	return errors.Join(failed...)
 }
 
 // deliverAll works for one outlet until the chamber ends.
@@ -217,12 +259,12 @@ func (c *Chamber) batch(o *outlet, ids []bundle.ID) (batch []*ledger.Record, res
 			o.over(id, nil)
 			continue
 		case err == nil && r.State != ledger.Approved: // somebody has rejected it
-			c.discard(r)
+			c.discardBy(o, r)
 			o.over(id, refused("bundle %s is %s, and no longer approved", id, r.State))
 			continue
 		case err == nil && c.doubted(r) != nil:
 			why := c.doubted(r)
-			c.withdraw(r, nil)
+			c.withdrawBy(o, r)
 			c.o.Log.Error("not delivered", zap.Stringer("bundle", id), zap.Error(why))
 			o.over(id, refused("bundle %s: %v (ecluse-receiver anchor says what can be done)", id, why))
 			continue

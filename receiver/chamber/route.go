@@ -45,7 +45,7 @@ func (c *Chamber) closedTo(r *ledger.Record, d ledger.Decision) error {
 
 // keepApproved has an approved bundle stay where it is, with the reason why it is not delivered.
 func (c *Chamber) keepApproved(o *outlet, r *ledger.Record, why error) {
-	c.withdraw(r, nil)
+	c.withdrawBy(o, r)
 	reason, _ := bundle.ReasonOf(why)
 	if r.Reason == nil || bundle.Reason(*r.Reason) != reason {
 		c.posted(c.change(r.Bundle, func(have *ledger.Record) error {

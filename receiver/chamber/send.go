@@ -3,14 +3,16 @@ package chamber
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
 
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/deliver"
+	"ecluse/receiver/deliver/remote"
 	"ecluse/receiver/ledger"
 	"ecluse/receiver/quarantine"
 )
@@ -24,14 +26,25 @@ const (
 type way struct {
 	record *ledger.Record
 	signed *quarantine.Signed
-	landed bool // an earlier life has delivered it everywhere, and did not come to note it
+	landed bool // an earlier life has delivered it to every directory, and did not come to note it
 	err    error
+	faults []fault // what directories said that did not take it
 }
 
-// deliverBatch takes bundles to each destination in turn. What fails at one is not tried at the next: the order of destinations is the order in which people find it.
+// fault is why a bundle was not delivered, and the destination that it is about, if it is.
+type fault struct {
+	at  string
+	err error
+}
+
+// deliverBatch takes bundles to each directory in turn: their order is the order in which people find it. What fails at one is tried at the next all the same, and stays in quarantine.
 func (c *Chamber) deliverBatch(o *outlet, records []*ledger.Record) {
-	ways := make([]*way, len(records))
-	for i, r := range records {
+	var ways []*way
+	for _, r := range records {
+		if c.elsewhere(o, r) {
+			o.over(r.Bundle, nil)
+			continue
+		}
 		w := &way{record: r}
 		w.signed, w.err = c.signedOf(r)
 		if trustReason(w.err) {
@@ -40,7 +53,7 @@ func (c *Chamber) deliverBatch(o *outlet, records []*ledger.Record) {
 		if isRejection(w.err) && c.landed(o, r) { // that was whole when it left, whatever became of it in quarantine since
 			w.landed, w.err = true, nil
 		}
-		ways[i] = w
+		ways = append(ways, w)
 	}
 	for _, w := range ways {
 		if w.err != nil {
@@ -49,7 +62,7 @@ func (c *Chamber) deliverBatch(o *outlet, records []*ledger.Record) {
 	}
 	for i, d := range o.tenant.Destinations {
 		last := i == len(o.tenant.Destinations)-1
-		d.Keep = !last || c.o.Keep.Imported > 0
+		d.Keep = !last || c.o.Keep.Imported > 0 || slices.ContainsFunc(ways, func(w *way) bool { return len(w.faults) > 0 || !c.broughtAll(w.record) })
 		c.deliverTo(ways, d, last)
 	}
 	if len(o.tenant.Destinations) == 0 {
@@ -57,15 +70,23 @@ func (c *Chamber) deliverBatch(o *outlet, records []*ledger.Record) {
 			if err := c.through(r); err != nil {
 				return err
 			}
-			return c.imported(r)
+			return c.settleDelivery(r)
 		})
 	}
 	for _, w := range ways {
+		if w.err == nil && len(w.faults) > 0 {
+			w.err = w.faults[0].err
+		}
 		c.outcome(o, w)
 	}
 }
 
-// landed says whether a bundle stands at each of its destinations, or has stood there.
+// elsewhere says that only destinations that are no directory have still to take a bundle.
+func (c *Chamber) elsewhere(o *outlet, r *ledger.Record) bool {
+	return !c.broughtAll(r) && !slices.ContainsFunc(o.tenant.Destinations, func(d deliver.Options) bool { return !done(r, d.Directory) })
+}
+
+// landed says whether a bundle stands in each of its directories, or has stood there.
 func (c *Chamber) landed(o *outlet, r *ledger.Record) bool {
 	for _, d := range o.tenant.Destinations {
 		e := delivery(r, d.Directory)
@@ -91,14 +112,15 @@ func (c *Chamber) deliverTo(ways []*way, d deliver.Options, last bool) {
 			continue
 		}
 		if w.landed || done(w.record, d.Directory) {
-			c.noteAll([]*way{w}, func(_ *way, r *ledger.Record) error {
+			c.noteAll([]*way{w}, func(w *way, r *ledger.Record) error {
 				now := c.o.Now().UTC()
 				for _, d := range c.o.Tenants[r.Tenant].Destinations {
-					if e := entry(r, d.Directory); e.Done == nil {
+					if e := delivery(r, d.Directory); w.landed && (e == nil || e.Done == nil) {
+						e := entry(r, d.Directory)
 						e.Done, e.Error = &now, ""
 					}
 				}
-				return c.imported(r)
+				return c.settleDelivery(r)
 			})
 			continue
 		}
@@ -116,22 +138,36 @@ func (c *Chamber) deliverTo(ways []*way, d deliver.Options, last bool) {
 	results := deliver.Batch(c.ctx, c.o.Disk, jobs, d, c.note(d.Directory))
 	outcomes := make(map[*way]deliver.Outcome, len(going))
 	for i, w := range going {
-		w.err = results[i].Err
+		w.takes(d.Directory, results[i].Err)
 		outcomes[w] = results[i].Outcome
 		c.noteTransfer(d.Directory, results[i])
 		if results[i].Left != "" {
 			c.o.Log.Warn("what was replaced could not be removed", zap.Stringer("bundle", w.record.Bundle), zap.String("left", results[i].Left))
 		}
 	}
-	c.noteAll(going, func(w *way, r *ledger.Record) error {
+	well := slices.DeleteFunc(going, func(w *way) bool {
+		return slices.ContainsFunc(w.faults, func(f fault) bool { return f.at == d.Directory })
+	})
+	c.noteAll(well, func(w *way, r *ledger.Record) error {
 		now := c.o.Now().UTC()
 		e := entry(r, d.Directory)
 		e.Name, e.Done, e.Error = outcomes[w].Final, &now, ""
 		if last {
-			return c.imported(r)
+			return c.settleDelivery(r)
 		}
 		return nil
 	})
+}
+
+// takes notes what a directory said. What is about the bundle, or about us, ends its way; what is about the directory does not.
+func (w *way) takes(directory string, err error) {
+	if err == nil {
+		return
+	}
+	w.faults = append(w.faults, fault{directory, err})
+	if reason, known := bundle.ReasonOf(err); !known || reason == bundle.ReasonContentMismatch || errors.Is(err, ledger.ErrFatal) {
+		w.err = err
+	}
 }
 
 // withdraw takes back the intents of what was never moved, but for the destinations that it is still to go to: nobody can reject a bundle that may be there already.
@@ -162,14 +198,31 @@ func (c *Chamber) discard(r *ledger.Record) {
 	}
 }
 
-// imported ends a bundle well.
-func (c *Chamber) imported(r *ledger.Record) error {
+// settleDelivery ends a bundle well when all of its destinations have it. Else the record says why the first of those has not that has failed, if any.
+func (c *Chamber) settleDelivery(r *ledger.Record) error {
+	if r.State != ledger.Approved {
+		return errOver // another destination has found that it is not what was signed
+	}
 	if why := overridden(r); flagged(r) && why != "" {
 		verdict(r, ledger.Flagged, why, r.Detail)
 	} else {
 		c.judgeImported(r) // a delivery that had failed leaves no reason behind
 	}
-	r.State = ledger.Imported
+	all := true
+	for _, name := range slices.Backward(c.o.Tenants[r.Tenant].destinations()) {
+		e := delivery(r, name)
+		all = all && e != nil && e.Done != nil
+		if e != nil && e.Done == nil && e.Error != "" {
+			text, _, _ := strings.Cut(e.Error, ":")
+			if _, err := bundle.ParseReason(text); err != nil {
+				text = string(bundle.ReasonDestination)
+			}
+			r.Reason, r.Detail = &text, e.Error
+		}
+	}
+	if all {
+		r.State = ledger.Imported
+	}
 	return nil
 }
 
@@ -181,6 +234,17 @@ func overridden(r *ledger.Record) (why bundle.Reason) {
 		}
 	}
 	return why
+}
+
+// destinations are the names of all of them, as records have them.
+func (t Tenant) destinations() (names []string) {
+	for _, d := range t.Destinations {
+		names = append(names, d.Directory)
+	}
+	for _, d := range t.Remotes {
+		names = append(names, d.Name())
+	}
+	return names
 }
 
 // noteAll changes the records of those that go well so far, all in one durable step.
@@ -287,38 +351,67 @@ func (c *Chamber) outcome(o *outlet, w *way) {
 	case w.err != nil && c.ctx.Err() != nil:
 		o.over(id, c.ctx.Err()) // it stays approved, and the next life goes on
 	case w.err != nil:
-		c.undelivered(o, w)
-	default:
-		c.stale(id)
-		c.noteUnseen(w.record)
-		var at []string
-		for _, d := range w.record.Deliveries {
-			if d.Done != nil {
-				at = append(at, filepath.Join(d.Destination, d.Name))
-			}
+		faults := w.faults
+		if len(faults) == 0 {
+			faults = []fault{{"", w.err}}
 		}
-		c.o.Log.Info("imported", zap.Stringer("bundle", id), zap.String("tenant", string(w.record.Tenant)), zap.Strings("at", at))
-		c.keepUntil(w.record, c.o.Now())
+		c.undelivered(o, w.record, faults, w.err, func() time.Duration { return o.later(id, w.err, c.pause) })
+	case w.record.State == ledger.Imported:
+		c.ended(w.record)
+		o.over(id, nil)
+	default:
+		c.o.Log.Info("delivered to its directories", zap.Stringer("bundle", id), zap.Strings("at", places(w.record)))
 		o.over(id, nil)
 	}
 }
 
-// undelivered notes why a delivery failed. Content that is not what was signed is refused, unless a destination has it already: that was whole when it left.
-func (c *Chamber) undelivered(o *outlet, w *way) {
-	id := w.record.Bundle
+// ended is told of a bundle that all of its destinations have.
+func (c *Chamber) ended(r *ledger.Record) {
+	c.stale(r.Bundle)
+	c.noteUnseen(r)
+	c.o.Log.Info("imported", zap.Stringer("bundle", r.Bundle), zap.String("tenant", string(r.Tenant)), zap.Strings("at", places(r)))
+	c.arrived(r.Tenant)
+	c.keepUntil(r, c.o.Now())
+}
+
+// places are where a bundle stands.
+func places(r *ledger.Record) (at []string) {
+	for _, d := range r.Deliveries {
+		if d.Done != nil {
+			at = append(at, strings.TrimSuffix(d.Destination, "/")+"/"+d.Name)
+		}
+	}
+	return at
+}
+
+// undelivered notes why a delivery failed, and where. Content that is not what was signed is refused, unless a destination has it already, or is about to: that was whole when it left.
+func (c *Chamber) undelivered(o *outlet, of *ledger.Record, faults []fault, why error, later func() time.Duration) {
+	id := of.Bundle
 	c.stale(id) // it will wait: nobody knows for how long
-	reason, known := bundle.ReasonOf(w.err)
+	reason, known := bundle.ReasonOf(why)
 	var after ledger.Record
 	err := c.change(id, func(r *ledger.Record) error {
 		if r.State != ledger.Approved {
 			return errOver
 		}
-		began := slices.ContainsFunc(r.Deliveries, func(d ledger.Delivery) bool { return d.Done != nil })
+		for _, f := range faults {
+			if f.at == "" {
+				continue
+			}
+			e := entry(r, f.at)
+			e.Error = f.err.Error()
+			if o.to != nil && !remote.IsMaybe(f.err) {
+				e.Name = "" // it is not there: somebody may reject it
+			}
+		}
+		began := slices.ContainsFunc(r.Deliveries, func(d ledger.Delivery) bool {
+			return d.Done != nil || d.Name != "" && c.isRemote(r.Tenant, d.Destination)
+		})
 		to := ledger.Approved
 		if known && reason == bundle.ReasonContentMismatch && !began {
 			to = ledger.Refused
 		}
-		setReason(r, to, w.err)
+		setReason(r, to, why)
 		if !known {
 			text := string(bundle.ReasonDestination)
 			r.Reason = &text
@@ -329,15 +422,29 @@ func (c *Chamber) undelivered(o *outlet, w *way) {
 	c.posted(err)
 	switch {
 	case errors.Is(err, errOver): // it was rejected meanwhile
-		c.discard(w.record)
-		o.over(id, w.err)
+		c.discardBy(o, of)
+		o.over(id, why)
 	case err == nil && after.State == ledger.Refused:
-		c.o.Log.Error("refused at the second gate", zap.Stringer("bundle", id), zap.Error(w.err))
-		c.discard(&after)
+		c.o.Log.Error("refused at the second gate", zap.Stringer("bundle", id), zap.Error(why))
+		c.discardBy(o, &after)
 		c.keepUntil(&after, c.o.Now())
-		o.over(id, w.err)
+		o.over(id, why)
 	default:
-		wait := o.later(id, w.err, c.pause)
-		c.o.Log.Warn("not delivered; it stays approved", zap.Stringer("bundle", id), zap.Error(w.err), zap.Duration("again_in", wait))
+		wait := later()
+		c.o.Log.Warn("not delivered; it stays approved", zap.Stringer("bundle", id), zap.String("to", faults[0].at), zap.Error(why), zap.Duration("again_in", wait))
+	}
+}
+
+// withdrawBy takes back all intents, by the one goroutine that may be at the directories.
+func (c *Chamber) withdrawBy(o *outlet, r *ledger.Record) {
+	if o.to == nil {
+		c.withdraw(r, nil)
+	}
+}
+
+// discardBy is discard, by the one goroutine that may be at the directories.
+func (c *Chamber) discardBy(o *outlet, r *ledger.Record) {
+	if o.to == nil {
+		c.discard(r)
 	}
 }

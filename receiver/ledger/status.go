@@ -78,6 +78,18 @@ func (l *Ledger) RefusedSince(ctx context.Context, since time.Time) (map[bundle.
 	return m, nil
 }
 
+// Newest returns when the newest of a tenant's bundles that are on record was imported; zero for none.
+func (l *Ledger) Newest(ctx context.Context, tenant bundle.Name) (time.Time, error) {
+	var at *int64
+	if err := l.catalog.DB().QueryRowContext(ctx, `SELECT max(changed) FROM bundles WHERE state = 'imported' AND tenant = ?`, string(tenant)).Scan(&at); err != nil {
+		return time.Time{}, fmt.Errorf("ask the catalog: %w", err)
+	}
+	if at == nil {
+		return time.Time{}, nil
+	}
+	return *moment(at), nil
+}
+
 // List is the function List over the open catalog.
 func (l *Ledger) List(ctx context.Context, q Query) ([]Row, error) {
 	return List(ctx, l.catalog.DB(), q)

@@ -4,6 +4,7 @@
 package watch
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -27,6 +28,7 @@ type Status struct {
 	Sessions []collect.SessionRow   `json:"sessions"`
 	Senders  []Sender               `json:"senders"`
 	Bundles  map[ledger.State]int64 `json:"bundles"`
+	Arrivals []Arrival              `json:"arrivals"`
 	Disk     Disk                   `json:"disk"`
 	Records  Records                `json:"records"`
 	Alarms   alarm.List             `json:"alarms"`
@@ -58,6 +60,14 @@ type Sender struct {
 	Waiting      *uint32     `json:"waiting_bundles"`
 	WaitingBytes *uint64     `json:"waiting_bytes"`
 	Unrecorded   uint64      `json:"unrecorded_refusals"` // refused at their offer, beyond those on record, since the start
+}
+
+// Arrival is a tenant whose newest delivery may not be older than its limit.
+type Arrival struct {
+	Tenant bundle.Name `json:"tenant"`
+	Limit  float64     `json:"freshness_seconds"`
+	Newest *time.Time  `json:"newest"` // delivery; null for none
+	Age    float64     `json:"age_seconds"`
 }
 
 // Disk is what the state's disk has left.
@@ -186,6 +196,11 @@ func Alarms(s *Status, f Facts) alarm.List {
 	if f.Undone > 0 {
 		add("delivery", "", "%d approved bundles cannot be delivered (list --state approved says why)", f.Undone)
 	}
+	for _, r := range s.Arrivals {
+		if r.Age > r.Limit {
+			add("stale", string(r.Tenant), "tenant %s: %s, and its newest delivery may be %v old (is something sent, and does something wait for a release? list --tenant %s)", r.Tenant, r.age(), config.Duration(whole(r.Limit)), r.Tenant)
+		}
+	}
 	for _, t := range f.Homeless {
 		add("tenant", string(t), "tenant %s: bundles of it stand in quarantine, and it is not configured any more (put it back below tenants until they are released or rejected: list --tenant %s)", t, t)
 	}
@@ -240,6 +255,18 @@ func LinksOf(s *collect.Snapshot) []Link {
 	}
 	return links
 }
+
+// age says how old what arrived is.
+func (r Arrival) age() string {
+	age := config.Duration(whole(r.Age).Round(time.Minute))
+	if r.Newest == nil {
+		return fmt.Sprintf("nothing was ever delivered, for %v now", age)
+	}
+	return fmt.Sprintf("its newest delivery is of %s, %v ago", r.Newest.UTC().Format(time.RFC3339), age)
+}
+
+// whole gives a length of time that JSON has in seconds.
+func whole(seconds float64) time.Duration { return time.Duration(seconds * float64(time.Second)) }
 
 func seconds(age time.Duration) *float64 {
 	if age == collect.Never {

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -21,7 +22,7 @@ func healthy() (*Status, Facts) {
 }
 
 func TestEachFaultHasItsAlarmAndHealthHasNone(t *testing.T) {
-	late := 11.0
+	late, at := 11.0, time.Date(2026, 9, 22, 12, 0, 0, 0, time.UTC)
 	for _, row := range []struct {
 		name  string
 		wrong func(*Status, *Facts)
@@ -55,6 +56,14 @@ func TestEachFaultHasItsAlarmAndHealthHasNone(t *testing.T) {
 		{"a full disk", func(s *Status, _ *Facts) { s.Disk.Free = 9 }, "disk"},
 		{"the clock set back", func(_ *Status, f *Facts) { f.Ahead = time.Hour }, "clock"},
 		{"trust that was broken by an edit", func(_ *Status, f *Facts) { f.Untrusted = "line 3" }, "trust"},
+		{"a fresh delivery", func(s *Status, _ *Facts) {
+			s.Arrivals = []Arrival{{Tenant: "cssf", Limit: 3600, Newest: &at, Age: 3600}}
+		}, ""},
+		{"an old delivery", func(s *Status, _ *Facts) {
+			s.Arrivals = []Arrival{{Tenant: "cssf", Limit: 3600, Newest: &at, Age: 3601}}
+		}, "stale"},
+		{"no delivery yet", func(s *Status, _ *Facts) { s.Arrivals = []Arrival{{Tenant: "cssf", Limit: 3600, Age: 3599}} }, ""},
+		{"no delivery ever", func(s *Status, _ *Facts) { s.Arrivals = []Arrival{{Tenant: "cssf", Limit: 3600, Age: 7200}} }, "stale"},
 		{"a stuck drain", func(_ *Status, f *Facts) { f.Stuck = []string{"the drain"} }, "stuck"},
 	} {
 		s, f := healthy()
@@ -63,6 +72,23 @@ func TestEachFaultHasItsAlarmAndHealthHasNone(t *testing.T) {
 		switch {
 		case row.want == "" && len(got) > 0, row.want != "" && (len(got) != 1 || got[0].Name != row.want):
 			t.Errorf("%s: %v, want %q", row.name, got, row.want)
+		}
+	}
+}
+
+func TestAStaleTenantIsNamedWithItsAge(t *testing.T) {
+	at := time.Date(2026, 9, 22, 12, 0, 0, 0, time.UTC)
+	s, f := healthy()
+	s.Arrivals = []Arrival{{Tenant: "cssf", Limit: 86400, Newest: &at, Age: 26 * 3600}, {Tenant: "other", Limit: 3600, Age: 7200}}
+	got := Alarms(s, f)
+	if len(got) != 2 || got[0].About != "cssf" || got[1].About != "other" {
+		t.Fatalf("%+v", got)
+	}
+	for i, words := range [][]string{{"tenant cssf", "26h", "2026-09-22T12:00:00Z", "1d", "list --tenant cssf"}, {"tenant other", "nothing was ever delivered", "2h", "1h"}} {
+		for _, w := range words {
+			if !strings.Contains(got[i].Text, w) {
+				t.Errorf("%q is not said: %s", w, got[i].Text)
+			}
 		}
 	}
 }

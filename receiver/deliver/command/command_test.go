@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"ecluse/internal/disk"
+	"ecluse/internal/peers"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/deliver/remote"
 	"ecluse/receiver/deliver/remote/remotetest"
@@ -22,7 +23,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var must = remotetest.Must
+var must = peers.Must
 
 // script makes a program of a shell's text.
 func script(t *testing.T, text string) string {
@@ -97,7 +98,7 @@ func TestAFailureSaysTheLastLine(t *testing.T) {
 	} {
 		c, _ := run(t, text)
 		_, err := c.Deliver(t.Context(), remotetest.Job(t, 1, map[string]string{"x": "y"}))
-		remotetest.Says(t, err, want)
+		peers.Says(t, err, want)
 		if reason, _ := bundle.ReasonOf(err); reason != bundle.ReasonDestination || remote.IsAway(err) || len(err.Error()) > 600 {
 			t.Errorf("%v", err)
 		}
@@ -155,7 +156,7 @@ func TestAProgramEndsWithAllThatItStarted(t *testing.T) {
 			if row.says == "" {
 				must(t, err)
 			} else {
-				remotetest.Says(t, err, row.says)
+				peers.Says(t, err, row.says)
 			}
 			if took := time.Since(began); took > row.most {
 				t.Errorf("it took %v", took)

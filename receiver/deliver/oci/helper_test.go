@@ -26,18 +26,18 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"ecluse/internal/disk"
-	"ecluse/receiver/deliver/remote/remotetest"
+	"ecluse/internal/peers"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var must = remotetest.Must
+var must = peers.Must
 
 // site is a real registry over TLS, and what looks into it.
 type site struct {
-	*remotetest.Server
+	*peers.Server
 	t         *testing.T
-	authority *remotetest.Authority
+	authority *peers.Authority
 	options   Options
 	certs     string // a directory, for skopeo
 	skopeo    string
@@ -46,16 +46,16 @@ type site struct {
 func start(t *testing.T) *site {
 	t.Helper()
 	t.Parallel()
-	s := &site{t: t, authority: remotetest.NewAuthority(t), certs: t.TempDir(), skopeo: remotetest.Program(t, "skopeo")}
+	s := &site{t: t, authority: peers.NewAuthority(t), certs: t.TempDir(), skopeo: peers.Program(t, "skopeo")}
 	// importer:a secret of some length
 	users := filepath.Join(t.TempDir(), "users")
 	must(t, os.WriteFile(users, []byte(`importer:`+hashed(t, password)+"\n"), 0o600))
-	s.Server, _ = remotetest.Registry(t, s.authority, users)
+	s.Server, _ = peers.Registry(t, s.authority, users)
 	text, err := os.ReadFile(s.authority.File)
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(s.certs, "ca.crt"), text, 0o600))
 	s.options = Options{
-		Registry: s.Address, Repository: "cssf", Credentials: remotetest.Secret(t, user+":"+password), CA: s.authority.File, Stall: 5 * time.Second, Disk: disk.New(), backoff: 5 * time.Millisecond,
+		Registry: s.Address, Repository: "cssf", Credentials: peers.Secret(t, user+":"+password), CA: s.authority.File, Stall: 5 * time.Second, Disk: disk.New(), backoff: 5 * time.Millisecond,
 	}
 	return s
 }

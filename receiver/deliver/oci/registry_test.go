@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 
+	"ecluse/internal/peers"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/deliver/remote"
 	"ecluse/receiver/deliver/remote/remotetest"
@@ -190,7 +191,7 @@ func TestWhatIsNoImageIsRefusedAndNothingIsPushed(t *testing.T) {
 	for name, row := range rows {
 		t.Run(name, func(t *testing.T) {
 			_, err := r.Deliver(t.Context(), remotetest.Job(t, 1, row.files))
-			remotetest.Says(t, err, row.says)
+			peers.Says(t, err, row.says)
 			if reason, _ := bundle.ReasonOf(err); reason != bundle.ReasonUnfit || remote.IsAway(err) {
 				t.Errorf("%v", err)
 			}
@@ -206,7 +207,7 @@ func TestWhatIsNoImageIsRefusedAndNothingIsPushed(t *testing.T) {
 	}
 	files["i/index.json"] = nested
 	_, err = r.Deliver(t.Context(), remotetest.Job(t, 1, files))
-	remotetest.Says(t, err, "unfit", "indexes within indexes")
+	peers.Says(t, err, "unfit", "indexes within indexes")
 }
 
 // What was altered in quarantine is not pushed, and no tag leads to what is not whole.
@@ -250,7 +251,7 @@ func TestACutConnectionCostsAnAttemptAndNothingElse(t *testing.T) {
 	big := randomImage(t, 2<<20, 2)
 	tags["cssf/big:1"] = digestOf(t, big)
 	j := remotetest.Job(t, 1, makeLayout(t, "images", append(entries, tagged(big, "big:1"))...))
-	l := remotetest.NewLine(t, s.Address)
+	l := peers.NewLine(t, s.Address)
 	r := s.registry(func(o *Options) { o.Registry = l.Address })
 	failed := 0
 	for at := int64(0); at < 8<<20; at = at*3 + 1000 {
@@ -285,7 +286,7 @@ func TestACutConnectionCostsAnAttemptAndNothingElse(t *testing.T) {
 func TestARegistryThatHangsIsGivenUp(t *testing.T) {
 	s := start(t)
 	j := remotetest.Job(t, 1, makeLayout(t, "i", tagged(randomImage(t, 1000, 1), "a:1")))
-	l := remotetest.NewLine(t, s.Address)
+	l := peers.NewLine(t, s.Address)
 	r := s.registry(func(o *Options) { o.Registry, o.Stall = l.Address, 300*time.Millisecond })
 	l.Hang()
 	began := time.Now()
@@ -307,7 +308,7 @@ func TestARegistryThatHangsIsGivenUp(t *testing.T) {
 func TestARegistryThatCannotBeUsedIsNamed(t *testing.T) {
 	s := start(t)
 	j := remotetest.Job(t, 1, makeLayout(t, "i", tagged(randomImage(t, 1000, 1), "a:1")))
-	dead, wrong := remotetest.Port(t), remotetest.NewAuthority(t)
+	dead, wrong := peers.Port(t), peers.NewAuthority(t)
 	for name, row := range map[string]struct {
 		change func(o *Options)
 		says   string
@@ -315,14 +316,14 @@ func TestARegistryThatCannotBeUsedIsNamed(t *testing.T) {
 		"nobody listens":    {func(o *Options) { o.Registry = dead }, "is it running"},
 		"another authority": {func(o *Options) { o.CA = wrong.File }, "ca:"},
 		"no authority":      {func(o *Options) { o.CA = "" }, "ca:"},
-		"a wrong password":  {func(o *Options) { o.Credentials = remotetest.Secret(t, user+":wrong") }, "credentials_file"},
+		"a wrong password":  {func(o *Options) { o.Credentials = peers.Secret(t, user+":wrong") }, "credentials_file"},
 		"nobody":            {func(o *Options) { o.Credentials = "" }, "credentials_file"},
 		"no credentials":    {func(o *Options) { o.Credentials = "/nowhere" }, "credentials_file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := s.registry(row.change)
 			_, err := r.Deliver(t.Context(), j)
-			remotetest.Says(t, err, "destination", row.says)
+			peers.Says(t, err, "destination", row.says)
 			if !remote.IsAway(err) {
 				t.Error("it is not away")
 			}
@@ -334,7 +335,7 @@ func TestARegistryThatCannotBeUsedIsNamed(t *testing.T) {
 	s.Kill()
 	r := s.registry(nil)
 	_, err := r.Deliver(t.Context(), j)
-	remotetest.Says(t, err, "is it running")
+	peers.Says(t, err, "is it running")
 	s.Start()
 	_, err = r.Deliver(t.Context(), j)
 	must(t, err)

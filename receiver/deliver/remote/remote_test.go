@@ -14,12 +14,13 @@ import (
 	"time"
 
 	"ecluse/internal/disk"
+	"ecluse/internal/peers"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/deliver/remote"
 	"ecluse/receiver/deliver/remote/remotetest"
 )
 
-var must = remotetest.Must
+var must = peers.Must
 
 // A reader gives all of what was signed, however it is read, and of anything else never the last byte.
 func TestAReaderGivesTheEndOnlyOfWhatWasSigned(t *testing.T) {
@@ -160,11 +161,11 @@ func TestNothingIsAskedWithoutTLS(t *testing.T) {
 	through, done := remote.Transport(nil, time.Second, false)
 	defer done()
 	_, err := (&http.Client{Transport: through}).Get(plain.URL)
-	remotetest.Says(t, err, "not asked without TLS")
+	peers.Says(t, err, "not asked without TLS")
 }
 
 func TestHintsSayWhatToLookAt(t *testing.T) {
-	_, refused := net.Dial("tcp", remotetest.Port(t))
+	_, refused := net.Dial("tcp", peers.Port(t))
 	for text, err := range map[string]error{"is it running": refused, "its name": &net.DNSError{Err: "no such host", Name: "store"}, "for too long": &remote.Stalled{For: time.Second}, "": io.ErrNoProgress} {
 		if hint := remote.Unreached(err); !strings.Contains(hint, text) || (hint == "") != (text == "") {
 			t.Errorf("%v: %q", err, hint)

@@ -15,8 +15,8 @@ import (
 	"go.uber.org/goleak"
 
 	"ecluse/internal/disk"
+	"ecluse/internal/peers"
 	"ecluse/receiver/deliver/remote"
-	. "ecluse/receiver/deliver/remote/remotetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -25,9 +25,9 @@ const user, password = "importer", "a secret of some length"
 
 // gateway is a real store, versitygw on files, over TLS.
 type gateway struct {
-	*Server
+	*peers.Server
 	t         *testing.T
-	authority *Authority
+	authority *peers.Authority
 	options   Options
 	watch     *minio.Core // looks at what is there
 }
@@ -36,21 +36,17 @@ type gateway struct {
 func start(t *testing.T) *gateway {
 	t.Helper()
 	t.Parallel() // most of the time is that of waiting for an answer that does not come
-	program, address, dir := Program(t, "versitygw"), Port(t), t.TempDir()
-	a := NewAuthority(t)
-	certificate, key := a.Server(t)
-	g := &gateway{t: t, authority: a}
-	versions := t.TempDir()
-	g.Server = Serve(t, address, program, "--port", address, "--access", user, "--secret", password, "--cert", certificate, "--key", key, "--quiet", "posix", "--versioning-dir", versions, dir)
+	a := peers.NewAuthority(t)
+	g := &gateway{t: t, authority: a, Server: peers.Store(t, a, user, password)}
 	g.options = Options{
-		Endpoint: "https://" + address, Bucket: "import", Prefix: "cssf/", Region: "us-east-1", KeyFile: Secret(t, user+":"+password), CA: a.File, Stall: 5 * time.Second,
+		Endpoint: "https://" + g.Address, Bucket: "import", Prefix: "cssf/", Region: "us-east-1", KeyFile: peers.Secret(t, user+":"+password), CA: a.File, Stall: 5 * time.Second,
 		PartSize: 5 << 20, Disk: disk.New(), tries: 2,
 	}
 	s := g.store(nil)
 	var err error
 	g.watch, err = s.client()
-	Must(t, err)
-	Must(t, g.watch.MakeBucket(t.Context(), "import", minio.MakeBucketOptions{}))
+	peers.Must(t, err)
+	peers.Must(t, g.watch.MakeBucket(t.Context(), "import", minio.MakeBucketOptions{}))
 	return g
 }
 
@@ -62,13 +58,13 @@ func (g *gateway) store(change func(o *Options)) *Store {
 		change(&o)
 	}
 	s, err := New(o)
-	Must(g.t, err)
+	peers.Must(g.t, err)
 	g.t.Cleanup(s.forget)
 	return s
 }
 
 // through is the store at the end of a line.
-func (g *gateway) through(l *Line, change func(o *Options)) *Store {
+func (g *gateway) through(l *peers.Line, change func(o *Options)) *Store {
 	return g.store(func(o *Options) {
 		o.Endpoint = "https://" + l.Address
 		if change != nil {
@@ -82,15 +78,15 @@ func (g *gateway) objects() map[string]string {
 	g.t.Helper()
 	all := make(map[string]string)
 	for o := range g.watch.Client.ListObjects(g.t.Context(), "import", minio.ListObjectsOptions{Recursive: true}) {
-		Must(g.t, o.Err)
+		peers.Must(g.t, o.Err)
 		if strings.HasSuffix(o.Key, "/") {
 			continue
 		}
 		r, _, _, err := g.watch.GetObject(g.t.Context(), "import", o.Key, minio.GetObjectOptions{})
-		Must(g.t, err)
+		peers.Must(g.t, err)
 		text, err := io.ReadAll(r)
 		r.Close()
-		Must(g.t, err)
+		peers.Must(g.t, err)
 		all[o.Key] = string(text)
 	}
 	return all
@@ -104,7 +100,7 @@ func (g *gateway) begun() int {
 	g.t.Helper()
 	n := 0
 	for u := range g.watch.Client.ListIncompleteUploads(g.t.Context(), "import", "", true) {
-		Must(g.t, u.Err)
+		peers.Must(g.t, u.Err)
 		n++
 	}
 	return n
@@ -114,9 +110,9 @@ func (g *gateway) begun() int {
 func (g *gateway) want(j remote.Job, files map[string]string) map[string]string {
 	id := j.Signed.Manifest.Bundle.String()
 	manifest, err := os.ReadFile(j.Dir + "/manifest.json")
-	Must(g.t, err)
+	peers.Must(g.t, err)
 	signature, err := os.ReadFile(j.Dir + "/manifest.json.sig")
-	Must(g.t, err)
+	peers.Must(g.t, err)
 	all := map[string]string{"cssf/.ecluse/" + id + ".json": string(manifest), "cssf/.ecluse/" + id + ".json.sig": string(signature)}
 	for name, text := range files {
 		if !strings.HasSuffix(name, "/") {

@@ -13,18 +13,19 @@ import (
 
 	"github.com/minio/minio-go/v7"
 
+	"ecluse/internal/peers"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/deliver/remote"
-	. "ecluse/receiver/deliver/remote/remotetest"
+	"ecluse/receiver/deliver/remote/remotetest"
 )
 
 // A bundle stands in the bucket whole, its manifest last, with tags and checksums; a second attempt changes nothing.
 func TestABundleStandsInTheBucketWhole(t *testing.T) {
 	g := start(t)
 	s := g.store(nil)
-	Must(t, s.Check(t.Context()))
+	peers.Must(t, s.Check(t.Context()))
 	files := tree()
-	j := Job(t, 1, files)
+	j := remotetest.Job(t, 1, files)
 	name, err := s.Deliver(t.Context(), j)
 	if err != nil || name != "db" {
 		t.Fatalf("%q, %v", name, err)
@@ -32,7 +33,7 @@ func TestABundleStandsInTheBucketWhole(t *testing.T) {
 	want := g.want(j, files)
 	g.holds(want)
 	tags, err := g.watch.GetObjectTagging(t.Context(), "import", "cssf/db/a", minio.GetObjectTaggingOptions{})
-	Must(t, err)
+	peers.Must(t, err)
 	digest := bundle.Digest(sha256.Sum256([]byte("alpha"))).String()
 	for k, v := range map[string]string{"tenant": "cssf", "bundle": j.Signed.Manifest.Bundle.String(), "digest": digest} {
 		if tags.ToMap()[k] != v {
@@ -40,22 +41,22 @@ func TestABundleStandsInTheBucketWhole(t *testing.T) {
 		}
 	}
 	info, err := g.watch.StatObject(t.Context(), "import", "cssf/db/a", minio.StatObjectOptions{Checksum: true})
-	Must(t, err)
+	peers.Must(t, err)
 	if info.ChecksumSHA256 == "" {
 		t.Error("the store keeps no checksum of it")
 	}
 	before := g.versions("cssf/db/a")
 	j.Again = true
 	_, err = s.Deliver(t.Context(), j)
-	Must(t, err)
+	peers.Must(t, err)
 	g.holds(want)
 	if after := g.versions("cssf/db/a"); after != before {
 		t.Errorf("it was sent again: %d versions, and %d before", after, before)
 	}
 	next := map[string]string{"db/a": "omega"}
-	j = Job(t, 2, next)
+	j = remotetest.Job(t, 2, next)
 	_, err = s.Deliver(t.Context(), j)
-	Must(t, err)
+	peers.Must(t, err)
 	for name, text := range g.want(j, next) {
 		want[name] = text
 	}
@@ -65,26 +66,26 @@ func TestABundleStandsInTheBucketWhole(t *testing.T) {
 // versions are when an object was written last.
 func (g *gateway) versions(key string) int64 {
 	info, err := g.watch.StatObject(g.t.Context(), "import", key, minio.StatObjectOptions{})
-	Must(g.t, err)
+	peers.Must(g.t, err)
 	return info.LastModified.UnixNano()
 }
 
 func TestAnObjectAboveThePartSizeIsSentInParts(t *testing.T) {
 	g := start(t)
 	files := map[string]string{"big": random(17<<20 + 7)}
-	j := Job(t, 1, files)
+	j := remotetest.Job(t, 1, files)
 	_, err := g.store(nil).Deliver(t.Context(), j)
-	Must(t, err)
+	peers.Must(t, err)
 	g.holds(g.want(j, files))
 	info, err := g.watch.StatObject(t.Context(), "import", "cssf/big", minio.StatObjectOptions{})
-	Must(t, err)
+	peers.Must(t, err)
 	if !strings.HasSuffix(info.ETag, "-4") {
 		t.Errorf("its tag is %s: it was not sent in 4 parts", info.ETag)
 	}
 	j.Again = true
-	l := NewLine(t, g.Address)
+	l := peers.NewLine(t, g.Address)
 	_, err = g.through(l, nil).Deliver(t.Context(), j)
-	Must(t, err)
+	peers.Must(t, err)
 	if l.Passed() > 1<<20 {
 		t.Errorf("what stands there was sent again: %d bytes", l.Passed())
 	}
@@ -98,8 +99,8 @@ func TestACutConnectionCostsAnAttemptAndNothingElse(t *testing.T) {
 	g := start(t)
 	files := tree()
 	files["db/big"] = random(12 << 20)
-	j := Job(t, 1, files)
-	l := NewLine(t, g.Address)
+	j := remotetest.Job(t, 1, files)
+	l := peers.NewLine(t, g.Address)
 	marker := "cssf/.ecluse/" + j.Signed.Manifest.Bundle.String() + ".json"
 	cuts := []int64{0, 1500, 20 << 10, 3 << 20, 11 << 20, 12<<20 + 15<<10, pick(12 << 20)}
 	for _, at := range cuts {
@@ -118,7 +119,7 @@ func TestACutConnectionCostsAnAttemptAndNothingElse(t *testing.T) {
 	}
 	l.Mend()
 	_, err := g.through(l, nil).Deliver(t.Context(), j)
-	Must(t, err)
+	peers.Must(t, err)
 	g.holds(g.want(j, files))
 	if n := g.begun(); n > 0 {
 		t.Errorf("%d uploads were begun and not ended", n)
@@ -127,14 +128,14 @@ func TestACutConnectionCostsAnAttemptAndNothingElse(t *testing.T) {
 
 func TestAStoreThatHangsIsGivenUp(t *testing.T) {
 	g := start(t)
-	j := Job(t, 1, map[string]string{"big": random(11 << 20)})
-	l := NewLine(t, g.Address)
+	j := remotetest.Job(t, 1, map[string]string{"big": random(11 << 20)})
+	l := peers.NewLine(t, g.Address)
 	s := g.through(l, func(o *Options) { o.Stall = 300 * time.Millisecond })
-	Must(t, s.Check(t.Context()))
+	peers.Must(t, s.Check(t.Context()))
 	l.Hang()
 	began := time.Now()
 	_, err := s.Deliver(t.Context(), j)
-	Says(t, err, "destination", "nothing moved for too long")
+	peers.Says(t, err, "destination", "nothing moved for too long")
 	if !remote.IsAway(err) || time.Since(began) > 15*time.Second {
 		t.Errorf("after %v: %v", time.Since(began), err)
 	}
@@ -146,18 +147,18 @@ func TestAStoreThatHangsIsGivenUp(t *testing.T) {
 	}
 	l.Mend()
 	_, err = s.Deliver(t.Context(), j)
-	Must(t, err)
+	peers.Must(t, err)
 }
 
 // Whatever is wrong at the destination, the error says what it is and what to do, and when it is mended the same Store goes on.
 func TestAStoreThatCannotBeUsedIsNamed(t *testing.T) {
 	g := start(t)
-	j := Job(t, 1, map[string]string{"x": "y"})
-	dead := Port(t)
-	wrong := NewAuthority(t)
-	open := Secret(t, user+":"+password)
-	Must(t, os.Chmod(open, 0o644))
-	wrongSecret, unknown := Secret(t, user+":wrong"), Secret(t, "nobody:wrong")
+	j := remotetest.Job(t, 1, map[string]string{"x": "y"})
+	dead := peers.Port(t)
+	wrong := peers.NewAuthority(t)
+	open := peers.Secret(t, user+":"+password)
+	peers.Must(t, os.Chmod(open, 0o644))
+	wrongSecret, unknown := peers.Secret(t, user+":wrong"), peers.Secret(t, "nobody:wrong")
 	var all sync.WaitGroup
 	for name, row := range map[string]struct {
 		change func(o *Options)
@@ -177,7 +178,7 @@ func TestAStoreThatCannotBeUsedIsNamed(t *testing.T) {
 		all.Go(func() {
 			s := g.store(row.change)
 			_, err := s.Deliver(t.Context(), j)
-			Says(t, err, row.says...)
+			peers.Says(t, err, row.says...)
 			if r, _ := bundle.ReasonOf(err); r != bundle.ReasonDestination || !remote.IsAway(err) {
 				t.Errorf("%s: %v", name, err)
 			}
@@ -195,10 +196,10 @@ func TestAStoreThatCannotBeUsedIsNamed(t *testing.T) {
 	g.Kill()
 	s := g.store(nil)
 	_, err := s.Deliver(t.Context(), j)
-	Says(t, err, "is it running")
+	peers.Says(t, err, "is it running")
 	g.Start()
 	_, err = s.Deliver(t.Context(), j)
-	Must(t, err)
+	peers.Must(t, err)
 }
 
 // refusedKey is what is said of a key that is refused.
@@ -206,21 +207,21 @@ const refusedKey = "is the key in"
 
 func TestAnObjectThatIsLockedIsNotForgotten(t *testing.T) {
 	g := start(t)
-	Must(t, g.watch.MakeBucket(t.Context(), "locked", minio.MakeBucketOptions{ObjectLocking: true}))
+	peers.Must(t, g.watch.MakeBucket(t.Context(), "locked", minio.MakeBucketOptions{ObjectLocking: true}))
 	mode, validity, unit := minio.Compliance, uint(1), minio.Days
-	Must(t, g.watch.SetObjectLockConfig(t.Context(), "locked", &mode, &validity, &unit))
+	peers.Must(t, g.watch.SetObjectLockConfig(t.Context(), "locked", &mode, &validity, &unit))
 	s := g.store(func(o *Options) { o.Bucket = "locked" })
 	for id, text := range []string{"one", "two", "two"} {
-		j := Job(t, byte(id+1), map[string]string{"x": text})
+		j := remotetest.Job(t, byte(id+1), map[string]string{"x": text})
 		_, err := s.Deliver(t.Context(), j)
-		Must(t, err)
+		peers.Must(t, err)
 		j.Again = true
 		_, err = s.Deliver(t.Context(), j)
-		Must(t, err)
+		peers.Must(t, err)
 	}
 	n := 0
 	for o := range g.watch.Client.ListObjects(t.Context(), "locked", minio.ListObjectsOptions{Prefix: "cssf/x", WithVersions: true}) {
-		Must(t, o.Err)
+		peers.Must(t, o.Err)
 		n++
 	}
 	if n != 3 {
@@ -242,8 +243,8 @@ func TestContentThatIsNotWhatWasSignedIsNoObject(t *testing.T) {
 		"a large longer":      {"db/big", big + "X"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			j := Job(t, 1, map[string]string{"db/a": "alpha", "db/none": "", "db/big": big})
-			Change(t, j, row.file, row.content)
+			j := remotetest.Job(t, 1, map[string]string{"db/a": "alpha", "db/none": "", "db/big": big})
+			remotetest.Change(t, j, row.file, row.content)
 			_, err := g.store(nil).Deliver(t.Context(), j)
 			if r, _ := bundle.ReasonOf(err); r != bundle.ReasonContentMismatch || remote.IsAway(err) {
 				t.Fatalf("got %v", err)
@@ -257,12 +258,12 @@ func TestContentThatIsNotWhatWasSignedIsNoObject(t *testing.T) {
 				t.Errorf("%d uploads were begun and not ended", n)
 			}
 			for o := range g.watch.Client.ListObjects(t.Context(), "import", minio.ListObjectsOptions{Recursive: true}) {
-				Must(t, g.watch.RemoveObject(t.Context(), "import", o.Key, minio.RemoveObjectOptions{}))
+				peers.Must(t, g.watch.RemoveObject(t.Context(), "import", o.Key, minio.RemoveObjectOptions{}))
 			}
 		})
 	}
-	j := Job(t, 1, map[string]string{"db/a": "alpha"})
-	Must(t, os.WriteFile(filepath.Join(j.Dir, "manifest.json"), []byte("{}"), 0o600))
+	j := remotetest.Job(t, 1, map[string]string{"db/a": "alpha"})
+	peers.Must(t, os.WriteFile(filepath.Join(j.Dir, "manifest.json"), []byte("{}"), 0o600))
 	_, err := g.store(nil).Deliver(t.Context(), j)
 	if r, _ := bundle.ReasonOf(err); r != bundle.ReasonContentMismatch {
 		t.Errorf("another manifest: %v", err)
@@ -278,9 +279,9 @@ func TestShortNamesAreStableAndSayWhatTheyAre(t *testing.T) {
 	s := g.store(func(o *Options) { o.Names, o.Prefix = Short, "twelve-long/" })
 	long := "db/" + strings.Repeat(strings.Repeat("n", 200)+"/", 10) + "end"
 	files := map[string]string{"db/a": "alpha", long: "omega", "db/.ecluse/x": "x"}
-	j := Job(t, 1, files)
+	j := remotetest.Job(t, 1, files)
 	_, err := s.Deliver(t.Context(), j)
-	Must(t, err)
+	peers.Must(t, err)
 	got := g.objects()
 	id := j.Signed.Manifest.Bundle.String()
 	for name := range got {
@@ -308,14 +309,14 @@ func TestShortNamesAreStableAndSayWhatTheyAre(t *testing.T) {
 // What no store could hold, or what would pass for a manifest, is refused before anything is sent.
 func TestNamesThatDoNotFitAreRefusedBeforeAnythingIsSent(t *testing.T) {
 	s, err := New(Options{Endpoint: "https://127.0.0.1:1", Bucket: "b", Prefix: "cssf/", Stall: time.Second})
-	Must(t, err)
+	peers.Must(t, err)
 	forged := ".ecluse/" + bundle.ID{15: 9}.String() + ".json"
 	for _, files := range []map[string]string{
 		{forged: "{}"},
 		{".ecluse": "x"},
 		{"db/" + strings.Repeat(strings.Repeat("n", 200)+"/", 6) + "end": "x"},
 	} {
-		_, err := s.Deliver(t.Context(), Job(t, 1, files))
+		_, err := s.Deliver(t.Context(), remotetest.Job(t, 1, files))
 		if r, _ := bundle.ReasonOf(err); r != bundle.ReasonUnfit || remote.IsAway(err) {
 			t.Errorf("%v", err)
 		}

@@ -1,3 +1,4 @@
+// Package remotetest makes bundles as they stand in quarantine, for tests of destinations. Only tests import it.
 package remotetest
 
 import (
@@ -9,18 +10,11 @@ import (
 	"testing"
 
 	"ecluse/internal/disk"
+	"ecluse/internal/peers"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/deliver/remote"
 	"ecluse/receiver/quarantine"
 )
-
-// Must fails the test on an error.
-func Must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
 
 // Job makes a bundle that stands in quarantine in a directory of its own. Files are given by their paths, directories by a path that ends in a slash. The last byte of its id is id.
 func Job(t testing.TB, id byte, files map[string]string) remote.Job {
@@ -41,19 +35,19 @@ func Job(t testing.TB, id byte, files map[string]string) remote.Job {
 	slices.SortFunc(names, func(a, b string) int {
 		return bundle.Compare(bundle.Path(strings.TrimSuffix(a, "/")), bundle.Path(strings.TrimSuffix(b, "/")))
 	})
-	Must(t, os.Mkdir(filepath.Join(dir, quarantine.FilesName), 0o700))
+	peers.Must(t, os.Mkdir(filepath.Join(dir, quarantine.FilesName), 0o700))
 	for _, name := range names {
 		at := filepath.Join(dir, quarantine.FilesName, name)
 		p, err := bundle.ParsePath(strings.TrimSuffix(name, "/"))
-		Must(t, err)
+		peers.Must(t, err)
 		if strings.HasSuffix(name, "/") {
-			Must(t, os.Mkdir(at, 0o700))
-			Must(t, table.AddDir(p, 0o700, 0))
+			peers.Must(t, os.Mkdir(at, 0o700))
+			peers.Must(t, table.AddDir(p, 0o700, 0))
 			continue
 		}
-		Must(t, os.WriteFile(at, []byte(files[name]), 0o600))
+		peers.Must(t, os.WriteFile(at, []byte(files[name]), 0o600))
 		n, err := table.AddFile(p, int64(len(files[name])), 0o600, 0)
-		Must(t, err)
+		peers.Must(t, err)
 		table.SetDigest(n, sha256.Sum256([]byte(files[name])))
 	}
 	top, _, _ := strings.Cut(strings.TrimSuffix(names[0], "/"), "/")
@@ -68,16 +62,16 @@ func Job(t testing.TB, id byte, files map[string]string) remote.Job {
 		m.Previous = bundle.Digest{}
 	}
 	f, err := os.Create(filepath.Join(dir, quarantine.ManifestName))
-	Must(t, err)
-	Must(t, bundle.WriteManifest(f, m))
-	Must(t, f.Close())
+	peers.Must(t, err)
+	peers.Must(t, bundle.WriteManifest(f, m))
+	peers.Must(t, f.Close())
 	signature := []byte("a signature, as far as this test goes")
-	Must(t, os.WriteFile(filepath.Join(dir, quarantine.SignatureName), bundle.Armor(signature), 0o600))
+	peers.Must(t, os.WriteFile(filepath.Join(dir, quarantine.SignatureName), bundle.Armor(signature), 0o600))
 	return remote.Job{Signed: &quarantine.Signed{Manifest: m, Digest: m.Digest, Signature: signature}, Dir: dir, Disk: disk.New()}
 }
 
 // Change writes other content into a file that stands in quarantine.
 func Change(t testing.TB, j remote.Job, name, content string) {
 	t.Helper()
-	Must(t, os.WriteFile(filepath.Join(j.Dir, quarantine.FilesName, name), []byte(content), 0o600))
+	peers.Must(t, os.WriteFile(filepath.Join(j.Dir, quarantine.FilesName, name), []byte(content), 0o600))
 }

@@ -1,7 +1,6 @@
-package remotetest
+package peers
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -15,12 +14,18 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 )
+
+// Must fails the test on an error.
+func Must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
 
 // Authority is one that signs certificates.
 type Authority struct {
@@ -45,6 +50,16 @@ func NewAuthority(t testing.TB) *Authority {
 	a := &Authority{dir: t.TempDir(), cert: c, key: key}
 	a.File = a.write(t, "ca.pem", "CERTIFICATE", der)
 	return a
+}
+
+// Pool is the authority alone.
+func (a *Authority) Pool(t testing.TB) *x509.CertPool {
+	t.Helper()
+	pool := x509.NewCertPool()
+	text, err := os.ReadFile(a.File)
+	Must(t, err)
+	pool.AppendCertsFromPEM(text)
+	return pool
 }
 
 // Server makes a certificate for 127.0.0.1.
@@ -157,114 +172,6 @@ func (s *Server) Kill() {
 	}
 }
 
-// Line is a line to a server that can be cut, or that can stop to carry anything.
-type Line struct {
-	Address string
-
-	to     string
-	listen net.Listener
-	left   atomic.Int64 // bytes to the server that pass before the line is cut; below 0: all
-	hangs  atomic.Bool
-	passed atomic.Int64
-	ctx    context.Context
-	end    context.CancelFunc
-	all    sync.WaitGroup
-}
-
-// NewLine makes a line to an address. It ends with the test.
-func NewLine(t testing.TB, to string) *Line {
-	t.Helper()
-	listen, err := net.Listen("tcp", "127.0.0.1:0")
-	Must(t, err)
-	l := &Line{Address: listen.Addr().String(), to: to, listen: listen}
-	l.left.Store(-1)
-	l.ctx, l.end = context.WithCancel(context.Background())
-	l.all.Go(l.accept)
-	t.Cleanup(func() {
-		l.end()
-		listen.Close()
-		l.all.Wait()
-	})
-	return l
-}
-
-// Cut lets so many bytes more pass to the server, and then breaks every connection.
-func (l *Line) Cut(after int64) { l.left.Store(after) }
-
-// Mend lets everything pass again.
-func (l *Line) Mend() { l.left.Store(-1); l.hangs.Store(false) }
-
-// Hang has nothing pass any more, while connections stand.
-func (l *Line) Hang() { l.hangs.Store(true) }
-
-// Passed is how many bytes went to the server so far.
-func (l *Line) Passed() int64 { return l.passed.Load() }
-
-func (l *Line) accept() {
-	for {
-		c, err := l.listen.Accept()
-		if err != nil {
-			return
-		}
-		l.all.Go(func() { l.carry(c) })
-	}
-}
-
-func (l *Line) carry(c net.Conn) {
-	defer c.Close()
-	s, err := net.Dial("tcp", l.to)
-	if err != nil {
-		return
-	}
-	defer s.Close()
-	stop := context.AfterFunc(l.ctx, func() { c.Close(); s.Close() })
-	defer stop()
-	var both sync.WaitGroup
-	both.Go(func() { l.pour(c, s, true); c.Close(); s.Close() })
-	both.Go(func() { l.pour(s, c, false); c.Close(); s.Close() })
-	both.Wait()
-}
-
-func (l *Line) pour(from, to net.Conn, counted bool) {
-	b := make([]byte, 4<<10)
-	for {
-		n, err := from.Read(b)
-		for l.hangs.Load() && l.ctx.Err() == nil {
-			time.Sleep(5 * time.Millisecond)
-		}
-		if n > 0 {
-			if counted && !l.let(int64(n)) {
-				return
-			}
-			if _, err := to.Write(b[:n]); err != nil {
-				return
-			}
-		}
-		if err != nil {
-			return
-		}
-	}
-}
-
-// let counts what passes.
-func (l *Line) let(n int64) bool {
-	for {
-		left := l.left.Load()
-		if left < 0 {
-			l.passed.Add(n)
-			return true
-		}
-		if left < n {
-			l.left.Store(0)
-			return false
-		}
-		if l.left.CompareAndSwap(left, left-n) {
-			l.passed.Add(n)
-			return true
-		}
-	}
-}
-
 // Says fails the test unless an error says something.
 func Says(t testing.TB, err error, words ...string) {
 	t.Helper()
@@ -291,4 +198,12 @@ func Registry(t testing.TB, a *Authority, htpasswd string) (s *Server, dir strin
 	Must(t, os.WriteFile(conf, fmt.Appendf(nil, "version: 0.1\nlog:\n  level: warn\nstorage:\n  filesystem:\n    rootdirectory: %s\nhttp:\n  addr: %s\n  tls:\n    certificate: %s\n    key: %s\n%s",
 		dir, address, certificate, key, auth), 0o600))
 	return Serve(t, address, program, "serve", conf), dir
+}
+
+// Store starts versitygw, a store that speaks S3, with TLS and with versions; it knows one key.
+func Store(t testing.TB, a *Authority, user, password string) *Server {
+	t.Helper()
+	program, address := Program(t, "versitygw"), Port(t)
+	certificate, key := a.Server(t)
+	return Serve(t, address, program, "--port", address, "--access", user, "--secret", password, "--cert", certificate, "--key", key, "--quiet", "posix", "--versioning-dir", t.TempDir(), t.TempDir())
 }

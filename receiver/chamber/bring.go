@@ -1,0 +1,133 @@
+package chamber
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"ecluse/protocol/bundle"
+	"ecluse/receiver/deliver/remote"
+	"ecluse/receiver/ledger"
+)
+
+// bringAll works for one destination that is no directory until the chamber ends. Bundles go there one by one, in their order. While the destination is away the first of them is tried, and the others
+// keep their places behind it: nothing old arrives after what is newer because somebody's timer was longer. What fails by itself is tried again later, and holds up nobody.
+func (c *Chamber) bringAll(o *outlet) {
+	defer func() { o.close(c.ctx.Err()) }()
+	for failures := 0; ; {
+		ids, ok := o.take(c.ctx)
+		if !ok {
+			return
+		}
+		batch, _ := c.batch(o, ids)
+		for _, r := range batch {
+			if !c.bring(o, r, failures+1) {
+				failures = 0
+				continue
+			}
+			failures++
+			timer := time.NewTimer(c.pause(failures))
+			select {
+			case <-timer.C:
+			case <-o.hurry:
+			case <-c.ctx.Done():
+			}
+			timer.Stop()
+		}
+	}
+}
+
+// bring brings one bundle there. It says whether the destination is away; failures counts that for the attempt that would follow.
+func (c *Chamber) bring(o *outlet, r *ledger.Record, failures int) (away bool) {
+	id, to := r.Bundle, o.to.Name()
+	if done(r, to) {
+		o.over(id, nil)
+		return false
+	}
+	before := delivery(r, to)
+	select {
+	case <-o.hurry: // this is the attempt that was asked for
+	default:
+	}
+	signed, err := c.signedOf(r)
+	if trustReason(err) {
+		err = bundle.Reject(bundle.ReasonSignerRevoked, "G-2", "%v", err)
+	}
+	if err != nil { // of its papers, which say nothing of a destination
+		return c.unbrought(o, r, "", err, failures)
+	}
+	err = c.change(id, func(r *ledger.Record) error {
+		if r.State != ledger.Approved {
+			return errOver
+		}
+		if err := c.through(r); err != nil {
+			return err
+		}
+		entry(r, to).Name = signed.Manifest.Name // from here on it may be there
+		return nil
+	})
+	if err != nil {
+		return c.unbrought(o, r, to, err, failures)
+	}
+	began := time.Now()
+	name, err := o.to.Deliver(c.ctx, remote.Job{
+		Signed: signed, Dir: Dir(c.o.State, r.Tenant, id), Disk: c.o.Disk, Again: before != nil && (before.Name != "" || before.Error != ""),
+	})
+	c.stale(id) // a program has had its hands on it
+	if err != nil {
+		return c.unbrought(o, r, to, err, failures)
+	}
+	err = c.change(id, func(have *ledger.Record) error {
+		now := c.o.Now().UTC()
+		e := entry(have, to)
+		e.Name, e.Done, e.Error = name, &now, ""
+		err := c.settleDelivery(have)
+		*r = *have
+		return err
+	})
+	if err != nil { // it stands there, and is on record as about to: the next attempt finds it
+		return c.unbrought(o, r, to, err, failures)
+	}
+	c.o.Log.Info("delivered", zap.Stringer("bundle", id), zap.String("to", to), zap.String("name", name), zap.Duration("in", time.Since(began)))
+	if r.State == ledger.Imported {
+		c.ended(r)
+	}
+	o.over(id, nil)
+	return false
+}
+
+// unbrought books an attempt that failed.
+func (c *Chamber) unbrought(o *outlet, r *ledger.Record, to string, err error, failures int) (away bool) {
+	id := r.Bundle
+	switch {
+	case errors.Is(err, ledger.ErrFatal):
+		o.over(id, err)
+		c.fatal(err)
+	case c.ctx.Err() != nil:
+		o.over(id, c.ctx.Err()) // it stays approved, and the next life goes on
+	case errors.Is(err, errOver):
+		o.over(id, refused("bundle %s is no longer approved", id))
+	default:
+		away = remote.IsAway(err)
+		c.undelivered(o, r, []fault{{to, err}}, err, func() time.Duration {
+			if away {
+				o.away(id, err)
+				return c.pause(failures)
+			}
+			return o.later(id, err, c.pause)
+		})
+	}
+	return away
+}
+
+// broughtAll says whether a bundle stands at all of its tenant's destinations that are no directories.
+func (c *Chamber) broughtAll(r *ledger.Record) bool {
+	return !slices.ContainsFunc(c.o.Tenants[r.Tenant].Remotes, func(d remote.Destination) bool { return !done(r, d.Name()) })
+}
+
+// isRemote says whether a destination of a tenant is no directory.
+func (c *Chamber) isRemote(tenant bundle.Name, name string) bool {
+	return slices.ContainsFunc(c.o.Tenants[tenant].Remotes, func(d remote.Destination) bool { return d.Name() == name })
+}
