@@ -185,11 +185,3 @@ func TestABundleGoesToDestinationsOfEveryKind(t *testing.T) {
 		t.Errorf("doctor says:\n%s", out)
 	}
 }
-
-// kill ends the daemon as nothing else does.
-func (d *daemon) kill() {
-	d.side.t.Helper()
-	peers.Must(d.side.t, d.cmd.Process.Kill())
-	<-d.ended
-	d.cmd = nil
-}
