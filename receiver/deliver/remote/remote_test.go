@@ -130,7 +130,7 @@ func TestAStalledRequestIsGivenUpAndASlowOneIsNot(t *testing.T) {
 			<-release
 			return
 		}
-		for range 12 {
+		for range 24 {
 			_, _ = w.Write([]byte("x"))
 			w.(http.Flusher).Flush()
 			time.Sleep(50 * time.Millisecond)
@@ -138,7 +138,7 @@ func TestAStalledRequestIsGivenUpAndASlowOneIsNot(t *testing.T) {
 	}))
 	defer server.Close()
 	defer close(release)
-	through, done := remote.Transport(nil, 200*time.Millisecond, true)
+	through, done := remote.Transport(nil, 700*time.Millisecond, true)
 	defer done()
 	client := &http.Client{Transport: through}
 	began := time.Now()
@@ -149,7 +149,7 @@ func TestAStalledRequestIsGivenUpAndASlowOneIsNot(t *testing.T) {
 	must(t, err)
 	text, err := io.ReadAll(answer.Body)
 	answer.Body.Close()
-	if err != nil || len(text) != 12 {
+	if err != nil || len(text) != 24 {
 		t.Errorf("a slow answer: %q, %v", text, err)
 	}
 }
