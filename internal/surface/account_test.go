@@ -4,10 +4,13 @@ import (
 	"database/sql"
 	"encoding/csv"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -91,9 +94,26 @@ func TestUsageIsCountedOnBothSidesAndAnEnvelopeStops(t *testing.T) {
 	}
 	low.ends(4, "envelope", "send", write(t, filepath.Join(low.dir, "work/third"), strings.Repeat("x", 1001)))
 	running.stop()
-	low.edit("bytes: 3000", "bytes: 1MiB")
+	low.edit("bytes: 3000", "bytes: 6500") // second and what is on its way count, before anything of it is sent
 	low.start()
 	high.reach("second", "quarantined")
+	var sent sync.WaitGroup
+	var taken, held atomic.Int64
+	for n := range 8 {
+		path := write(t, filepath.Join(low.dir, fmt.Sprint("work/more-", n)), strings.Repeat("x", 1000))
+		sent.Go(func() {
+			switch low.try("send", path).code {
+			case 0:
+				taken.Add(1)
+			case 4:
+				held.Add(1)
+			}
+		})
+	}
+	sent.Wait()
+	if taken.Load() != 3 || held.Load() != 5 {
+		t.Errorf("of 8 items, of which 3 fit, %d were taken and %d held", taken.Load(), held.Load())
+	}
 	if _, err := os.Stat(reason); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the reason stays: %v", err)
 	}

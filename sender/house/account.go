@@ -52,11 +52,10 @@ func (h *House) admits(tenant bundle.Name) func(bytes int64) error {
 		return nil
 	}
 	return func(bytes int64) error {
-		err := h.Meter.Left(string(tenant), h.flights.of(tenant), bytes)
-		if full := (*meter.Full)(nil); errors.As(err, &full) {
-			return &outbox.HeldError{Why: full}
+		if err := h.Meter.Left(string(tenant), h.flights.of(tenant), bytes); err != nil {
+			return &outbox.HeldError{Why: err} // also where nobody knows: nothing is wrong with the item
 		}
-		return err
+		return nil
 	}
 }
 

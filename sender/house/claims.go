@@ -63,13 +63,23 @@ func (h *House) room(ctx context.Context, i int) {
 // Take claims one item and has it sent.
 func (h *House) Take(i int, c outbox.Candidate) (bundle.ID, error) {
 	id := newID()
-	item, err := h.Outboxes[i].Claim(c, id)
+	item, err := h.claimOne(i, c, id)
 	if err != nil {
 		return id, err
 	}
-	h.flights.add(id, item.Tenant, item.Bytes)
 	h.o.Log.Info("claimed", zap.Stringer("bundle", id), zap.String("tenant", string(item.Tenant)), zap.String("name", item.Name), zap.Stringer("priority", item.Class))
 	return id, h.Dispatch.Submit(item)
+}
+
+// claimOne claims an item of a tenant, and counts it before the next one is asked about.
+func (h *House) claimOne(i int, c outbox.Candidate, id bundle.ID) (outbox.Item, error) {
+	h.taking[i].Lock()
+	defer h.taking[i].Unlock()
+	item, err := h.Outboxes[i].Claim(c, id)
+	if err == nil {
+		h.flights.add(id, item.Tenant, item.Bytes)
+	}
+	return item, err
 }
 
 // resume goes on with what an earlier life had claimed, and with repairs that it was asked for.

@@ -90,6 +90,7 @@ type House struct {
 	o         Options
 	following sync.Mutex
 	flights   flights
+	taking    []sync.Mutex // of each outbox, while an item of it is claimed
 }
 
 // Join opens the outboxes and makes the rooms. Nothing runs yet.
@@ -100,7 +101,7 @@ func Join(s *State, o Options) (*House, error) {
 	if o.Report == nil {
 		o.Report = func(bundle.Name, outbox.Notice) {}
 	}
-	h := &House{State: s, o: o}
+	h := &House{State: s, o: o, taking: make([]sync.Mutex, len(o.Tenants))}
 	if err := h.openMeter(); err != nil {
 		return nil, err
 	}
