@@ -196,3 +196,24 @@ func TestPrepared(t *testing.T) {
 		t.Error("what is no statement is prepared")
 	}
 }
+
+func TestSumsOfATenant(t *testing.T) {
+	c := create(t, filepath.Join(t.TempDir(), "catalog.db"), first)
+	defer c.Abort()
+	for a := range 3 {
+		insert(t, c, a)
+	}
+	got := map[string][3]int64{}
+	if err := Sums(t.Context(), c.DB(), func(tenant string, n [3]int64) { got[tenant] = n }, 2, `SELECT b, count(*), sum(a) FROM t WHERE a >= ? GROUP BY b`, 1); err != nil || got["x"] != [3]int64{2, 3} {
+		t.Errorf("%v, %v", got, err)
+	}
+	if err := Sums(t.Context(), c.DB(), nil, 1, `SELECT b, sum(c) FROM t`); err == nil || !strings.Contains(err.Error(), "restart the daemon") {
+		t.Errorf("a column of a newer version: %v", err)
+	}
+	if at, ok, err := First(t.Context(), c.DB(), `SELECT max(a) FROM t`); err != nil || !ok || at.UnixNano() != 2 {
+		t.Errorf("%v, %v, %v", at, ok, err)
+	}
+	if _, ok, err := First(t.Context(), c.DB(), `SELECT max(a) FROM t WHERE a > 7`); err != nil || ok {
+		t.Errorf("the first of nothing: %v, %v", ok, err)
+	}
+}

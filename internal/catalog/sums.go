@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -14,7 +15,7 @@ const sumsMost = 3
 func Sums(ctx context.Context, db *sql.DB, each func(tenant string, sums [sumsMost]int64), sums int, query string, args ...any) error {
 	rows, err := db.QueryContext(ctx, query, args...)
 	if err != nil {
-		return fmt.Errorf("ask the catalog: %w", err)
+		return outdated(err)
 	}
 	defer rows.Close()
 	for rows.Next() {
@@ -35,10 +36,20 @@ func Sums(ctx context.Context, db *sql.DB, each func(tenant string, sums [sumsMo
 func First(ctx context.Context, db *sql.DB, query string) (at time.Time, ok bool, err error) {
 	var n *int64
 	if err := db.QueryRowContext(ctx, query).Scan(&n); err != nil {
-		return at, false, fmt.Errorf("ask the catalog: %w", err)
+		return at, false, outdated(err)
 	}
 	if n == nil {
 		return at, false, nil
 	}
 	return time.Unix(0, *n).UTC(), true, nil
+}
+
+// outdated says what can be done where a daemon of an older version keeps the catalog: the next start brings its tables up to date.
+func outdated(err error) error {
+	for _, text := range []string{"no such column", "no such table"} {
+		if strings.Contains(err.Error(), text) {
+			return fmt.Errorf("ask the catalog: its tables are of an older version: restart the daemon (%w)", err)
+		}
+	}
+	return fmt.Errorf("ask the catalog: %w", err)
 }
