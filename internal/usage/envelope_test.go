@@ -58,6 +58,19 @@ func TestANewYearBeginsEmptyAndKnowsTheRate(t *testing.T) {
 	}
 }
 
+// The month in which counting began was hardly whole: as soon as there is another, the rate is that one's.
+func TestTheFirstMonthSaysNothingOfTheRate(t *testing.T) {
+	now := time.Date(2026, 7, 1, 0, 0, 0, 0, time.UTC)
+	e := Envelope{Given: true, Bytes: 4000, Begins: 1}
+	use := func(m Month) Used {
+		return map[string]Used{"2026-05": {Bytes: 100}, "2026-06": {Bytes: 900}}[m.String()]
+	}
+	s := e.Stand("t", now, mustMonth(t, "2026-05"), use) // since the 30th of May
+	if want := now.Add(3000 * 30 * 24 * time.Hour / 900); s.Bytes != 1000 || s.Exhausted == nil || s.Exhausted.Sub(want).Abs() > time.Minute {
+		t.Errorf("%+v, nothing is left on %v, want %v", s, s.Exhausted, want)
+	}
+}
+
 func TestCostFillsAnEnvelopeToo(t *testing.T) {
 	now := time.Date(2028, 2, 29, 12, 0, 0, 0, time.UTC)
 	e := Envelope{Given: true, Bytes: 1e6, Cost: 100_00, Begins: 2, Warn: []config.Percent{0.95}, Stop: true}

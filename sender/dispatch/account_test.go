@@ -1,6 +1,8 @@
 package dispatch
 
 import (
+	"os"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -31,5 +33,20 @@ func TestWhatPassesTakeOfTheLinkIsOnRecord(t *testing.T) {
 	eventually(t, "it is sent again", func() bool { r = l.book(item.ID); return r.State == ledger.Sent && r.PassesDone == 3 })
 	if len(r.Link) != 2 || r.Link[1].Month.String() != "2027-01" || r.Link[1].Wire < 300_000 || !r.Counted.Equal(now) {
 		t.Errorf("after a repair in January %+v, counted %v", r.Link, r.Counted)
+	}
+}
+
+// A pass that fails before anything of it is offered takes nothing, and what the one before it took is not noted again.
+func TestAPassThatIsNotSentTakesNothing(t *testing.T) {
+	y := build(t)
+	y.passes, y.apart = 2, 200*time.Millisecond
+	l := y.start()
+	item := l.send("item", map[string][]byte{"": noise(1, 100_000)})
+	var first []ledger.LinkUse
+	eventually(t, "its first pass is out", func() bool { r := l.book(item.ID); first = r.Link; return r.PassesDone == 1 })
+	must(t, os.RemoveAll(item.Path))
+	r := l.reach(item.ID, ledger.Sent)
+	if r.PassesDone != 1 || len(first) != 1 || !slices.Equal(r.Link, first) {
+		t.Errorf("after %d passes %+v, and after the first %+v", r.PassesDone, r.Link, first)
 	}
 }

@@ -46,7 +46,7 @@ func fullDisk(t *testing.T, kept bool) {
 	must(t, b.claim(0))
 	f, err := os.Create(filepath.Join(dir, "filler"))
 	must(t, err)
-	made, waited := 0, 0
+	made, waited, lagged := 0, 0, 0
 	for n := 1; n < 400; n++ {
 		at, err := f.Seek(0, io.SeekEnd)
 		for must(t, err); err == nil; at += 4096 {
@@ -61,9 +61,17 @@ func fullDisk(t *testing.T, kept bool) {
 		default:
 			t.Fatalf("change %d: %v", n, err)
 		}
+		if b.Lagging() {
+			lagged++
+		}
 	}
 	if _, err := os.Stat(filepath.Join(dir, "spare")); made == 0 || kept && waited == 0 || err == nil {
 		t.Errorf("%d changes were made and %d had no room, and the spare room is %v: the test shows nothing", made, waited, err)
+	}
+	must(t, f.Truncate(0))
+	must(t, b.claim(999))
+	if b.Lagging() || !kept && lagged == 0 {
+		t.Errorf("the catalog lagged %d times, and there is room again: %v", lagged, b.Lagging())
 	}
 	must(t, b.end(true))
 	must(t, f.Close())
@@ -72,8 +80,8 @@ func fullDisk(t *testing.T, kept bool) {
 	must(t, b.claim(1000))
 	list, err := b.List(context.Background(), Query{Limit: 1000})
 	must(t, err)
-	if len(list) != made+2 {
-		t.Errorf("%d changes were made, and the list has %d", made+2, len(list))
+	if len(list) != made+3 {
+		t.Errorf("%d changes were made, and the list has %d", made+3, len(list))
 	}
 	must(t, b.end(true))
 }
