@@ -79,6 +79,9 @@ var calmedAt = sync.OnceValues(func() (map[int64][]byte, error) {
 	if _, known := codes[runtime.GOARCH]; !known {
 		return nil, fmt.Errorf("the instructions of %s are not known here", runtime.GOARCH)
 	}
+	if exe.Section(".interp") != nil {
+		return nil, errors.New("the binary holds C's code, and its process begins otherwise: CGO_ENABLED=0 go test, as the Makefile has it")
+	}
 	lines, text := exe.Section(".gopclntab"), exe.Section(".text")
 	if exe.Type != elf.ET_EXEC || lines == nil || text == nil {
 		return nil, fmt.Errorf("functions cannot be found in a binary of type %v; build it with -buildmode=exe", exe.Type)

@@ -97,7 +97,11 @@ func (s *sessions) block() (*Session, uint32) {
 
 // Announcing: at the start of a session it is sent repeats times within spread, so that neither loss nor one burst hides it; later every
 // announceEvery, for a receiver that starts late.
-const announceEvery = 200 * time.Millisecond
+const (
+	announceEvery = 200 * time.Millisecond
+	// announceLeast is the least time of the first series: a receiver verifies beside its drain, and one that has much else to do has lost the first bundle, whole, where data followed within 3 ms.
+	announceLeast = 100 * time.Millisecond
+)
 
 // repeats is the least r with loss^r <= 1e-9, and at least 3.
 func repeats(loss float64) int {
@@ -118,7 +122,7 @@ type announcer struct {
 // newAnnouncer starts a series of r announcements over more than two bursts.
 func newAnnouncer(s *Session, now int64, loss float64, burst time.Duration) *announcer {
 	r := repeats(loss)
-	spread := max(int64(burst)*5/2, int64(2*time.Millisecond))
+	spread := max(int64(burst)*5/2, int64(announceLeast))
 	return &announcer{session: s, left: r, gap: spread / int64(r-1), next: now}
 }
 
