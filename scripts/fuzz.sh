@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export time=${1:-10s} said
-least=23
+least=24
 said=$(mktemp -d)
 trap 'rm -rf "$said"' EXIT
 

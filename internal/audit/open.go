@@ -269,8 +269,12 @@ func (l *Log) loadTail(firsts []uint64) error {
 		return err
 	}
 	l.findings = append(l.findings, "the hashes of the audit log were damaged: they were made again from its entries")
-	if err := l.rehash(firsts); err != nil { // the hashes may be what is wrong
-		return err
+	if bad := l.rehash(firsts); bad != nil { // the hashes may be what is wrong
+		var c *contradiction
+		if errors.As(bad, &c) {
+			return contradict("%v", err)
+		}
+		return bad
 	}
 	if err := l.takeTail(firsts); !errors.Is(err, errLeaf) {
 		return err

@@ -61,6 +61,17 @@ func Entries(before, after *Record, now time.Time) (list []audit.Entry) {
 			e.Who, e.Text, e.Data = cmp.Or(d.Officer, d.Who), map[bool]string{true: "approve", false: "reject"}[d.Approve], asJSON(d)
 		})
 	}
+	for _, d := range after.Deliveries {
+		i := slices.IndexFunc(before.Deliveries, func(o Delivery) bool { return o.Destination == d.Destination })
+		switch {
+		case d.Done != nil && (i < 0 || before.Deliveries[i].Done == nil):
+			add("delivered", func(e *audit.Entry) { e.Text, e.Data = d.Destination, asJSON(d) })
+		case d.Error != "" && (i < 0 || before.Deliveries[i].Error != d.Error):
+			add("undelivered", func(e *audit.Entry) { e.Text, e.Data = d.Destination, asJSON(d) })
+		case d.Name != "" && (i < 0 || before.Deliveries[i].Name != d.Name): // from here on it may stand there
+			add("delivering", func(e *audit.Entry) { e.Text, e.Data = d.Destination, asJSON(d) })
+		}
+	}
 	if before.State != after.State || value(before.Reason) != value(after.Reason) || value(before.Verdict) != value(after.Verdict) {
 		event := string(after.State)
 		if before.State == after.State {
@@ -72,15 +83,6 @@ func Entries(before, after *Record, now time.Time) (list []audit.Entry) {
 				e.Data = asJSON(verified{after.Manifest, after.Key, after.Epoch, after.Files, after.Bytes})
 			}
 		})
-	}
-	for _, d := range after.Deliveries {
-		i := slices.IndexFunc(before.Deliveries, func(o Delivery) bool { return o.Destination == d.Destination })
-		switch {
-		case d.Done != nil && (i < 0 || before.Deliveries[i].Done == nil):
-			add("delivered", func(e *audit.Entry) { e.Text, e.Data = d.Destination, asJSON(d) })
-		case d.Error != "" && (i < 0 || before.Deliveries[i].Error != d.Error):
-			add("undelivered", func(e *audit.Entry) { e.Text, e.Data = d.Destination, asJSON(d) })
-		}
 	}
 	if before.Purged == nil && after.Purged != nil {
 		add("cleared", func(*audit.Entry) {}) // its content is gone, and the record stays

@@ -90,12 +90,14 @@ func TestAnEntryTakesAlongWhatItTellsOf(t *testing.T) {
 			r.Decisions = append(r.Decisions, Decision{Approve: true, Who: "bob"})
 			r.State = Approved
 		}, "decided approved", `"who":"bob"`},
-		"delivered":             {func(r *Record) { r.Deliveries[0].Done = ptr(start) }, "delivered", `"destination":"/a"`},
-		"delivered after all":   {func(r *Record) { r.Deliveries[1].Done, r.Deliveries[1].Error = ptr(start), "" }, "delivered", `"destination":"/b"`},
-		"not delivered":         {func(r *Record) { r.Deliveries[0].Error = "full" }, "undelivered", `"error":"full"`},
-		"still not delivered":   {func(r *Record) { r.Deliveries[1].Inode = 5 }, "", ""},
-		"its content is gone":   {func(r *Record) { r.Purged = ptr(start) }, "cleared", ""},
-		"its manifest is known": {func(r *Record) { r.Manifest = &Manifest{Digest: digest(1)}; r.State = Approved }, "approved", digest(1).String()},
+		"delivered":                  {func(r *Record) { r.Deliveries[0].Done = ptr(start) }, "delivered", `"destination":"/a"`},
+		"delivered after all":        {func(r *Record) { r.Deliveries[1].Done, r.Deliveries[1].Error = ptr(start), "" }, "delivered", `"destination":"/b"`},
+		"not delivered":              {func(r *Record) { r.Deliveries[0].Error = "full" }, "undelivered", `"error":"full"`},
+		"begun to be delivered":      {func(r *Record) { r.Deliveries[0].Name = "x" }, "delivering", `"name":"x"`},
+		"delivered, and so imported": {func(r *Record) { r.Deliveries[0].Done = ptr(start); r.State = Imported }, "delivered imported", ""},
+		"still not delivered":        {func(r *Record) { r.Deliveries[1].Inode = 5 }, "", ""},
+		"its content is gone":        {func(r *Record) { r.Purged = ptr(start) }, "cleared", ""},
+		"its manifest is known":      {func(r *Record) { r.Manifest = &Manifest{Digest: digest(1)}; r.State = Approved }, "approved", digest(1).String()},
 	} {
 		after := before.clone()
 		c.change(after)
