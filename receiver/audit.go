@@ -53,11 +53,21 @@ func (d *daemon) publish(ctx context.Context) error {
 	return nil
 }
 
+// checkAudit looks through the whole log some minutes after the start, and then once a day.
+func (d *daemon) checkAudit(ctx context.Context) error {
+	cli.CheckAudit(ctx, d.c.State, d.Audit.Public(), func(faults []string) {
+		d.mu.Lock()
+		d.wrong = faults
+		d.mu.Unlock()
+	})
+	return nil
+}
+
 // auditFaults are what is wrong with the log.
 func (d *daemon) auditFaults() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return cli.AuditFaults(d.Disk, d.c.State, d.older)
+	return append(cli.AuditFaults(d.Disk, d.c.State, d.older), d.wrong...)
 }
 
 // tellRefused tells the log of a decision that was not taken, and whose it was.

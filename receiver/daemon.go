@@ -42,6 +42,7 @@ type daemon struct {
 	mu        sync.Mutex
 	recent    watch.Recent
 	older     map[string]bool // copies of checkpoints that know more than the audit log
+	wrong     []string        // that was found when the audit log was looked through last
 	untrusted string          // why an edited trust could not be read; "" when it was
 }
 
@@ -81,7 +82,7 @@ func (d *daemon) run(ctx context.Context, fatal context.CancelCauseFunc, s *hous
 		cli.Stopping()
 		d.log.Info("ending")
 	}
-	return d.Run(ctx, fatal, ready, ending, server.Serve, d.watch, d.watchRoutes, d.publish, func(ctx context.Context) error { return cli.Watchdog(ctx, d.log, d.stalled) })
+	return d.Run(ctx, fatal, ready, ending, server.Serve, d.watch, d.watchRoutes, d.publish, d.checkAudit, func(ctx context.Context) error { return cli.Watchdog(ctx, d.log, d.stalled) })
 }
 
 // prepare opens sockets and joins the rooms. Nothing runs yet.

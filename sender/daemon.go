@@ -39,6 +39,7 @@ type daemon struct {
 	meter  cli.Meter            // of the link
 	recent alarm.Minute         // errors
 	older  map[string]bool      // copies of checkpoints that know more than the audit log
+	wrong  []string             // that was found when the audit log was looked through last
 	deaf   map[string]deafness  // of each tenant, why its outbox could not be read when it was looked at last
 }
 
@@ -80,7 +81,7 @@ func (d *daemon) run(ctx context.Context, fatal context.CancelCauseFunc, s *hous
 			d.log.Info("ending")
 		})
 	}
-	return d.Run(ctx, fatal, ready, server.Serve, d.watch, d.publish, func(ctx context.Context) error { return cli.Watchdog(ctx, d.log, d.stalled) })
+	return d.Run(ctx, fatal, ready, server.Serve, d.watch, d.publish, d.checkAudit, func(ctx context.Context) error { return cli.Watchdog(ctx, d.log, d.stalled) })
 }
 
 // prepare opens socket and outboxes and joins the rooms. Nothing runs yet.

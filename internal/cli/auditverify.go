@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -10,10 +11,12 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"ecluse/internal/audit"
+	"ecluse/internal/disk"
 )
 
 // auditFlags are what audit verify is told.
@@ -181,6 +184,39 @@ func AuditFaults(d audit.Disk, state string, older map[string]bool) (texts []str
 		if older[path] {
 			texts = append(texts, path+": this copy of a checkpoint knows of more than the audit log has: the log was put back to an older one (audit verify --checkpoint "+path+" says more; then move it away)")
 		}
+	}
+	return texts
+}
+
+const (
+	firstCheck = 10 * time.Minute
+	nextChecks = 24 * time.Hour
+)
+
+// CheckAudit looks through a whole log some minutes after the start of a daemon and then once a day, and tells what does not hold. Each look takes some microseconds an entry. Records are
+// left to audit verify: there may be a million files of them.
+func CheckAudit(ctx context.Context, state, key string, tell func(faults []string)) {
+	timer := time.NewTimer(firstCheck)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+			tell(checkAudit(state, key))
+			timer.Reset(nextChecks)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// checkAudit gives faults as an alarm tells them.
+func checkAudit(state, key string) (texts []string) {
+	r, err := audit.Verify(audit.Reader{Disk: disk.New(), Dir: audit.Dir(state)}, nil, key, nil)
+	if err != nil {
+		return []string{fmt.Sprintf("the audit log cannot be looked through: %v", err)}
+	}
+	for _, f := range r.Faults[:min(len(r.Faults), 3)] {
+		texts = append(texts, f.Text+" (audit verify says more; the next start sets the log aside, or makes its hashes again)")
 	}
 	return texts
 }
