@@ -120,6 +120,31 @@ func (r Reader) List(q Query) (found []Entry, err error) {
 	return found, nil
 }
 
+// Records gives of each bundle the digest of its record of which the log tells last, or Gone.
+func (r Reader) Records() (map[string]string, error) {
+	last := make(map[string]string)
+	firsts, err := segments(r.Disk, r.Dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, first := range firsts {
+		lines, err := r.lines(first)
+		if err != nil {
+			return nil, err
+		}
+		for i, line := range lines {
+			e, err := parseAt(line, first+uint64(i))
+			if err != nil {
+				return nil, err
+			}
+			if e.Record != "" {
+				last[e.Bundle] = e.Record
+			}
+		}
+	}
+	return last, nil
+}
+
 // lines are the whole lines of a file of entries. What is being written is not there yet.
 func (r Reader) lines(first uint64) ([][]byte, error) {
 	text, err := readSegment(r.Disk, r.Dir, first)

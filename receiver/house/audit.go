@@ -3,6 +3,8 @@ package house
 import (
 	"encoding/json"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -39,7 +41,40 @@ func noteAcceptance(dir string, d *disk.Disk, by ledger.Acceptance, did []string
 	if err != nil {
 		return err
 	}
-	return noteAtRest(dir, d, audit.Entry{Event: "accepted", Who: by.Who, Text: by.Reason, Data: data})
+	a, err := audit.Open(audit.Options{Dir: audit.Dir(dir), Disk: d, Origin: auditOrigin, Now: time.Now})
+	if err != nil {
+		return err
+	}
+	last, err := audit.Reader{Disk: d, Dir: audit.Dir(dir)}.Records()
+	if err != nil { // it cannot say what it told of: the next start tells another one of all that stands
+		err = a.SetAside(err.Error())
+	} else {
+		err = takeWhatStands(dir, d, a, last)
+	}
+	if err == nil {
+		err = a.Note(audit.Entry{Event: "accepted", Who: by.Who, Text: by.Reason, Data: data})
+	}
+	return errors.Join(err, a.Close())
+}
+
+// takeWhatStands tells of all records that are not those of which the log told last: they were put back from a backup, or set aside, and a person has accepted that.
+func takeWhatStands(dir string, d *disk.Disk, a *audit.Log, last map[string]string) error {
+	const why = "accepted as it stands"
+	var list []audit.Entry
+	err := ledger.Digests(d, dir, func(bundle, digest string) error {
+		if last[bundle] != digest {
+			list = append(list, audit.Entry{Event: "stands", Bundle: bundle, Record: digest, Text: why})
+		}
+		delete(last, bundle)
+		return nil
+	})
+	for bundle, digest := range last {
+		if digest != audit.Gone {
+			list = append(list, audit.Entry{Event: "stands", Bundle: bundle, Record: audit.Gone, Text: why})
+		}
+	}
+	slices.SortFunc(list, func(a, b audit.Entry) int { return strings.Compare(a.Bundle, b.Bundle) })
+	return errors.Join(err, a.Append(list...))
 }
 
 // noteAtRest tells the log of a state of which the caller has the lock, and which nobody has open.
