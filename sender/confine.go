@@ -16,9 +16,10 @@ func confine(c Config, log *zap.Logger) error {
 	for _, t := range c.Tenants {
 		write = append(write, t.Outbox)
 	}
+	var elsewhere []string // a mount may be missing: then a copy fails, and nothing else
 	for _, copy := range c.Audit.Copies() {
 		if copy.Kind == "file" {
-			write = append(write, filepath.Dir(copy.Path))
+			elsewhere = append(elsewhere, filepath.Dir(copy.Path))
 		}
 	}
 	read := []string{filepath.Dir(c.Identity), filepath.Dir(c.Receiver), "/etc", "/usr/share/zoneinfo"}
@@ -28,6 +29,7 @@ func confine(c Config, log *zap.Logger) error {
 	}
 	err = landlock.V5.BestEffort().RestrictPaths(
 		landlock.RWDirs(write...).WithRefer(),
+		landlock.RWDirs(elsewhere...).IgnoreIfMissing(),
 		landlock.RODirs(read...).IgnoreIfMissing(),
 		landlock.RODirs("/proc").IgnoreIfMissing(),
 		landlock.ROFiles(self).IgnoreIfMissing(),
