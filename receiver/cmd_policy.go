@@ -68,3 +68,13 @@ func routesOf(c Config) map[bundle.Name]route.Facts {
 	}
 	return facts
 }
+
+// people are whom to ask about a tenant, for show; "" where nobody is named.
+func (c *Config) people(tenant bundle.Name) string {
+	for _, t := range c.Tenants {
+		if t.Name == string(tenant) && (t.Owner != "" || t.Contact != "") {
+			return " (" + cli.Clean(strings.Trim(t.Owner+", "+t.Contact, ", ")) + ")"
+		}
+	}
+	return ""
+}

@@ -67,7 +67,7 @@ func printRecord(w io.Writer, conf Config, r *ledger.Record) {
 	if r.Detail != "" {
 		line("", "%s", cli.Clean(r.Detail))
 	}
-	line("tenant", "%s", r.Tenant)
+	line("tenant", "%s%s", r.Tenant, conf.people(r.Tenant))
 	line("sender", "%s, epoch %s, sequence %s", r.Sender, r.Epoch, cli.Number(r.Sequence))
 	if r.Key != "" {
 		line("key", "%s", r.Key)

@@ -87,6 +87,9 @@ func printStatus(w io.Writer, s *watch.Status) error {
 		fmt.Fprintf(w, "tenant %s: newest delivery %s, %s old, and may be %v old\n", r.Tenant, cli.Local(r.Newest), time.Duration(r.Age*float64(time.Second)).Round(time.Second),
 			config.Duration(time.Duration(r.Limit*float64(time.Second))))
 	}
+	for _, r := range s.Routes {
+		fmt.Fprintln(w, cli.Clean(r.String()))
+	}
 	fmt.Fprintf(w, "bundles: %s\n", cli.Counts(s.Bundles, ledger.States()))
 	if s.Disk.Free >= 0 {
 		_, err := fmt.Fprintf(w, "disk: %s free, %s kept back\n", config.FormatBytes(s.Disk.Free), config.FormatBytes(s.Disk.Reserve))

@@ -43,6 +43,7 @@ type daemon struct {
 	recent    watch.Recent
 	older     map[string]bool // copies of checkpoints that know more than the audit log
 	wrong     []string        // that was found when the audit log was looked through last
+	lacks     map[string]lack // by destination
 	untrusted string          // why an edited trust could not be read; "" when it was
 }
 
@@ -51,7 +52,7 @@ func runDaemon(ctx context.Context, c Config, log *zap.Logger) (err error) {
 	life := cli.Live(ctx)
 	defer life.Fatal(nil)
 	ctx = life.Context()
-	d := &daemon{c: c, log: log, since: time.Now(), late: time.Unix(0, 0), told: make(map[string]uint64), probed: make(map[string]uint32), recent: make(watch.Recent), older: make(map[string]bool), routed: make(chan struct{}, 1), stamps: stampsOf(c)}
+	d := &daemon{c: c, log: log, since: time.Now(), late: time.Unix(0, 0), told: make(map[string]uint64), probed: make(map[string]uint32), recent: make(watch.Recent), older: make(map[string]bool), routed: make(chan struct{}, 1), lacks: make(map[string]lack), stamps: stampsOf(c)}
 	o, err := stateOptions(c, log)
 	if err != nil {
 		return err
@@ -82,7 +83,7 @@ func (d *daemon) run(ctx context.Context, fatal context.CancelCauseFunc, s *hous
 		cli.Stopping()
 		d.log.Info("ending")
 	}
-	return d.Run(ctx, fatal, ready, ending, server.Serve, d.watch, d.watchRoutes, d.publish, d.checkAudit, func(ctx context.Context) error { return cli.Watchdog(ctx, d.log, d.stalled) })
+	return d.Run(ctx, fatal, ready, ending, server.Serve, d.watch, d.watchRoutes, d.watchDestinations, d.publish, d.checkAudit, func(ctx context.Context) error { return cli.Watchdog(ctx, d.log, d.stalled) })
 }
 
 // prepare opens sockets and joins the rooms. Nothing runs yet.

@@ -28,6 +28,7 @@ func (d *daemon) status(ctx context.Context) (*watch.Status, error) {
 	for i := range s.Links {
 		s.Links[i].Listen, s.Links[i].Mode = d.sockets[i].Addr().String(), d.sockets[i].Mode()
 	}
+	s.Routes = d.Routes.Rows(s.Clock)
 	var err error
 	if s.Bundles, err = d.Ledger.Counts(ctx); err != nil {
 		return nil, err
@@ -69,7 +70,7 @@ func (d *daemon) status(ctx context.Context) (*watch.Status, error) {
 	s.Alarms = watch.Alarms(s, watch.Facts{
 		Lately:  lately,
 		Silence: d.c.Silence.Std(), Up: time.Since(d.since), Expecting: len(s.Senders) > 0, Undone: undone, Ahead: d.Clock.Ahead(), Stuck: stuck,
-		Untrusted: d.trustFault(), Suspect: suspect, Refused: refused, Doubts: d.doubts(), Audit: d.auditFaults(), Homeless: d.homeless(), Routes: d.Routes.Alarms(d.Clock.Now(), program), Unseen: d.Chamber.Unseen(), Envelopes: d.Meter.Standings(),
+		Untrusted: d.trustFault(), Suspect: suspect, Refused: refused, Doubts: d.doubts(), Audit: d.auditFaults(), Homeless: d.homeless(), Routes: d.Routes.Alarms(d.Clock.Now(), program), Unreachable: d.unreachable(), Unseen: d.Chamber.Unseen(), Envelopes: d.Meter.Standings(),
 	})
 	return s, nil
 }
@@ -153,8 +154,10 @@ func statusAtRest(ctx context.Context, c Config) (*watch.Status, error) {
 		return nil, err
 	}
 	facts := c.absent()
+	s.Routes = []route.Row{}
 	if words, err := route.Read(disk.New(), c.State); err == nil || !errors.Is(err, fs.ErrPermission) {
-		facts.Routes = route.Of(words, err, routesOf(c)).Alarms(s.Clock, program)
+		book := route.Of(words, err, routesOf(c))
+		s.Routes, facts.Routes = book.Rows(s.Clock), book.Alarms(s.Clock, program)
 	}
 	s.Alarms = watch.Alarms(s, facts)
 	return s, nil

@@ -62,7 +62,7 @@ func readStatus(ctx context.Context, conf Config) (*watch.Status, error) {
 	if !errors.Is(err, control.ErrNoDaemon) {
 		return &s, err
 	}
-	s = watch.Status{Version: version, Sender: conf.Name, Links: []watch.Link{}, Bundles: map[ledger.State]int64{}}
+	s = watch.Status{Version: version, Sender: conf.Name, Links: []watch.Link{}, Routes: []route.Row{}, Bundles: map[ledger.State]int64{}}
 	if epoch, err := house.ReadEpoch(disk.New(), conf.State); err == nil {
 		s.Epoch = epoch.String()
 	}
@@ -75,7 +75,8 @@ func readStatus(ctx context.Context, conf Config) (*watch.Status, error) {
 	}
 	facts := conf.absent()
 	if words, err := route.Read(disk.New(), conf.State); err == nil || !errors.Is(err, os.ErrPermission) {
-		facts.Routes = route.Of(words, err, routesOf(conf)).Alarms(time.Now(), program)
+		book := route.Of(words, err, routesOf(conf))
+		s.Routes, facts.Routes = book.Rows(time.Now()), book.Alarms(time.Now(), program)
 	}
 	s.Alarms = watch.Alarms(&s, facts)
 	return &s, nil
@@ -88,6 +89,9 @@ func printStatus(w io.Writer, s *watch.Status) error {
 	for _, l := range s.Links {
 		fmt.Fprintf(w, "link %s to %s: %s of %s, session %d, %d packets out, %d+%d shards a block, %d blocks interleaved\n", l.Name, l.To, config.FormatRate(l.BitRate),
 			config.FormatRate(float64(l.Rate)), l.Session, l.Packets, l.K, l.M, l.Window)
+	}
+	for _, r := range s.Routes {
+		fmt.Fprintln(w, cli.Clean(r.String()))
 	}
 	_, err := fmt.Fprintf(w, "bundles: %s\n", cli.Counts(s.Bundles, states))
 	return err

@@ -274,12 +274,23 @@ func (d *daemon) dismiss(ctx context.Context, p control.Peer, m json.RawMessage)
 	if r.State != ledger.Failed {
 		return nil, &control.Error{Code: cli.Refused, Text: fmt.Sprintf("bundle %s is %s: only what has failed can be dismissed", r.Bundle, r.State)}
 	}
-	err = d.Outboxes[tenant].Dismiss(r.Bundle)
-	if err == nil {
-		d.Audit.Tell(audit.Entry{Event: "dismissed", Bundle: r.Bundle.String(), Tenant: string(r.Tenant), State: string(r.State), Who: p.Name()})
+	if err := d.Outboxes[tenant].Dismiss(r.Bundle); err != nil {
+		return nil, answerable(err)
 	}
+	d.Audit.Tell(audit.Entry{Event: "dismissed", Bundle: r.Bundle.String(), Tenant: string(r.Tenant), State: string(r.State), Who: p.Name()})
+	err = d.Ledger.Change(ctx, r.Bundle, func(have *ledger.Record) error {
+		if was := or(have.Reason, "no reason is known"); !strings.HasPrefix(was, dismissed) {
+			text := dismissed + p.Name() + ": " + was
+			have.Reason = &text
+		}
+		r = have.Copy()
+		return nil
+	})
 	return r, answerable(err)
 }
+
+// dismissed begins the reason of what somebody has looked at.
+const dismissed = "dismissed by "
 
 // said takes a word about a route that somebody has said: it holds from the next block on.
 func (d *daemon) said(w route.Word) {

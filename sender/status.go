@@ -26,7 +26,7 @@ func (d *daemon) status(ctx context.Context) (*watch.Status, error) {
 	d.mu.Lock()
 	link.BitRate = 8 * d.meter.Rate()
 	d.mu.Unlock()
-	s := &watch.Status{Version: version, Running: true, Since: &since, Sender: string(d.name), Epoch: d.Epoch.String(), Links: []watch.Link{link}}
+	s := &watch.Status{Version: version, Running: true, Since: &since, Sender: string(d.name), Epoch: d.Epoch.String(), Links: []watch.Link{link}, Routes: d.Routes.Rows(d.Now())}
 	var err error
 	if s.Bundles, err = d.Ledger.Counts(ctx); err != nil {
 		return nil, err

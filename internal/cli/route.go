@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -33,7 +34,7 @@ func (r *RouteRequest) Word(who string, uid uint32) route.Word {
 	return w
 }
 
-// Names whether the request is about a tenant that is not there.
+// check is an error for a request about a tenant that is not there.
 func (r *RouteRequest) check(tenants []PolicyTenant) error {
 	if r.Tenant == nil {
 		return nil
@@ -95,6 +96,9 @@ func HandleRoutes(s *control.Server, b *route.Book, view, people control.Allow, 
 			return nil, err
 		}
 		w := in.Word(p.Name(), p.UID)
+		if _, said := b.Word(w.Tenant); w.Tenant != route.All && !said && !slices.Contains(b.Tenants(), w.Tenant) {
+			return nil, &control.Error{Code: NotFound, Text: fmt.Sprintf("no tenant is called %q", w.Tenant)}
+		}
 		if err := may(p, w); err != nil {
 			return nil, err
 		}
@@ -107,7 +111,7 @@ func HandleRoutes(s *control.Server, b *route.Book, view, people control.Allow, 
 // sayCommand is policy stop, or policy start.
 func (f *policyFlags) sayCommand(stop bool) *cobra.Command {
 	var all bool
-	var reason string
+	var reason, state string
 	c := &cobra.Command{
 		Use: "start [flags]", Short: "Open a route that was stopped", Args: cobra.NoArgs,
 		Long: `Open a route that was stopped by policy stop: of one tenant, or what was stopped with --all. What was held goes on. A tenant that was stopped by name stays so until it is started by
@@ -121,7 +125,7 @@ restarts. It works without a daemon, too; then it holds from the next start on.`
 		c.Example = fmt.Sprintf("  %s policy stop --tenant cssf --reason \"ticket 4711\"\n  %s policy stop --all --reason \"the diode is being replaced\"", f.house.Program, f.house.Program)
 	}
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		reader, tenants, err := f.house.Load(f.config)
+		reader, tenants, err := f.load(state)
 		if err != nil {
 			return err
 		}
@@ -134,7 +138,7 @@ restarts. It works without a daemon, too; then it holds from the next start on.`
 		case !all:
 			in.Tenant = &f.tenant
 		}
-		if err := in.check(tenants); err != nil {
+		if err := in.check(tenants); err != nil && state == "" {
 			return err
 		}
 		a, err := f.say(c.Context(), reader, tenants, in)
@@ -150,7 +154,20 @@ restarts. It works without a daemon, too; then it holds from the next start on.`
 	c.Flags().StringVar(&f.tenant, "tenant", "", "of this `TENANT`")
 	c.Flags().BoolVar(&all, "all", false, "of all tenants, also of those that are configured later")
 	c.Flags().StringVar(&reason, "reason", "", "why, for the record: `TEXT`")
+	c.Flags().StringVar(&state, "state", "", "the state's `DIRECTORY`: then no configuration is read, and the tenant is taken as it is written")
 	return c
+}
+
+// load reads the configuration, or does without one where the state is given: a file that somebody is at work on must not keep a route open.
+func (f *policyFlags) load(state string) (Reader, []PolicyTenant, error) {
+	if state != "" {
+		return Reader{State: state, Service: Service{Program: f.house.Program, Config: f.config, Installed: f.house.Default, State: state}}, nil, nil
+	}
+	reader, tenants, err := f.house.Load(f.config)
+	if err != nil {
+		err = WithHint(err, "with --state DIRECTORY no configuration is read")
+	}
+	return reader, tenants, err
 }
 
 // say asks the daemon, or says it where none runs: as the state's owner, in the name of who runs the command.

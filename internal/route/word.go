@@ -49,6 +49,11 @@ func (e *TextError) Error() string { return e.Text }
 
 // check keeps what a person writes printable: it ends in logs, in terminals and in alarms. To stop needs a reason.
 func (w *Word) check() error {
+	if w.Tenant != All {
+		if _, err := bundle.ParseName(string(w.Tenant)); err != nil {
+			return &TextError{fmt.Sprintf("no tenant can be called %q: %v", w.Tenant, err)}
+		}
+	}
 	switch {
 	case w.Stopped && strings.TrimSpace(w.Reason) == "":
 		return &TextError{"to stop a route needs a reason: --reason TEXT"}

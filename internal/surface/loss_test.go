@@ -152,6 +152,9 @@ func TestAnItemThatCannotTravelStandsInFailedWithItsReason(t *testing.T) {
 		low.ends(0, id+"  dismissed", "dismiss", id)
 		low.ends(0, "", "dismiss", id)
 		low.ends(0, "/failed/"+id+"~seen", "show", id)
+		if reason := low.find(name).text("reason"); !strings.HasPrefix(reason, "dismissed by ") || strings.Count(reason, "dismissed") != 1 {
+			t.Errorf("list says %q", reason)
+		}
 	}
 	low.within(5*time.Second, "the alarm to end", func() bool { return low.try("status").code == 0 })
 	if after := below(t, filepath.Join(low.dir, "outbox/default/.ecluse/failed")); len(after) != len(failed) {

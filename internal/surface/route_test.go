@@ -1,6 +1,7 @@
 package surface
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -184,6 +185,8 @@ func TestARouteEnds(t *testing.T) {
 	high.edit("expires: 2026-01-31", "expires: "+next)
 	high.within(15*time.Second, "it is held no more", func() bool { return high.find("held").text("reason") == "not-inspected" })
 	high.ends(1, "ALARM route-expires: tenant default: its route ends with "+next, "status")
+	high.ends(0, "tenant      default (CTIE, j@example.lu)", "show", held)
+	high.ends(1, "tenant default: open, of CTIE, ask j@example.lu, until "+next, "status")
 	var shown struct {
 		Open    bool
 		Expires string
@@ -213,4 +216,25 @@ func TestARouteEnds(t *testing.T) {
 	high.ends(4, "enabled: false", "approve", high.find("late").text("bundle"))
 	high.edit("expires: "+next, "expires: 31.12.2027")
 	high.ends(2, "tenants[0].expires", "policy", "show")
+	high.ends(2, "with --state DIRECTORY no configuration is read", "policy", "stop", "--all", "--reason", "somebody is at work on the file")
+	high.ends(3, "no tenant is called", "policy", "stop", "--state", filepath.Join(high.dir, "state"), "--tenant", "defualt", "--reason", "x")
+	high.ends(0, "all tenants: stopped", "policy", "stop", "--state", filepath.Join(high.dir, "state"), "--all", "--reason", "somebody is at work on the file")
+}
+
+// Whoever looks after the high side hears of a destination that is not there before something is to be delivered to it.
+func TestADestinationThatIsNotThereIsAnAlarm(t *testing.T) {
+	_, high := paired(t)
+	to := filepath.Join(high.dir, "import/default")
+	if err := os.Remove(to); err != nil {
+		t.Fatal(err)
+	}
+	high.start()
+	text := "ALARM delivery: " + to + ": nothing can be delivered there: "
+	high.within(10*time.Second, "an alarm", func() bool { return strings.Contains(high.try("status").out, text+"it is not there") })
+	write(t, to, "a file")
+	high.within(10*time.Second, "another", func() bool { return strings.Contains(high.try("status").out, text+"it is no directory") })
+	if err := errors.Join(os.Remove(to), os.Mkdir(to, 0o750)); err != nil {
+		t.Fatal(err)
+	}
+	high.within(10*time.Second, "it is over", func() bool { return !strings.Contains(high.try("status").out, "ALARM delivery") })
 }

@@ -12,6 +12,7 @@ import (
 
 	"ecluse/internal/alarm"
 	"ecluse/internal/config"
+	"ecluse/internal/route"
 	"ecluse/internal/usage"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/collect"
@@ -31,6 +32,7 @@ type Status struct {
 	Arrivals []Arrival              `json:"arrivals"`
 	Disk     Disk                   `json:"disk"`
 	Records  Records                `json:"records"`
+	Routes   []route.Row            `json:"routes"`
 	Alarms   alarm.List             `json:"alarms"`
 }
 
@@ -89,22 +91,23 @@ type Facts struct {
 	Held bool   // somebody holds the state all the same
 	Next string // what to type
 
-	Silence   time.Duration           // of a link
-	Up        time.Duration           // since this process began to listen
-	Expecting bool                    // a sender is enrolled
-	Undone    int64                   // approved bundles whose delivery has failed
-	Suspect   map[bundle.Reason]int64 // bundles that somebody should look at: held, or refused of late, by reason
-	Refused   map[bundle.Reason]int64 // bundles that were refused of late, by reason
-	Ahead     time.Duration           // of our clock before the machine's
-	Stuck     []string                // goroutines that stand still
-	Audit     []string                // what is wrong with the audit log
-	Doubts    []string                // where the state is older than what the anchor remembers
-	Lately    map[string]Lately       // of each link
-	Unseen    int                     // bundles that were flagged after their delivery, and nobody has seen it
-	Homeless  []bundle.Name           // tenants of which bundles are held, and which are not configured
-	Routes    alarm.List              // what is wrong with the routes of tenants
-	Envelopes []usage.Standing        // of tenants that have one
-	Untrusted string                  // why configuration or allowed_signers could not be read again after somebody had edited them
+	Silence     time.Duration           // of a link
+	Up          time.Duration           // since this process began to listen
+	Expecting   bool                    // a sender is enrolled
+	Undone      int64                   // approved bundles whose delivery has failed
+	Suspect     map[bundle.Reason]int64 // bundles that somebody should look at: held, or refused of late, by reason
+	Refused     map[bundle.Reason]int64 // bundles that were refused of late, by reason
+	Ahead       time.Duration           // of our clock before the machine's
+	Stuck       []string                // goroutines that stand still
+	Audit       []string                // what is wrong with the audit log
+	Doubts      []string                // where the state is older than what the anchor remembers
+	Lately      map[string]Lately       // of each link
+	Unseen      int                     // bundles that were flagged after their delivery, and nobody has seen it
+	Unreachable map[string]string       // destinations to which nothing can be delivered, and a text about each
+	Homeless    []bundle.Name           // tenants of which bundles are held, and which are not configured
+	Routes      alarm.List              // what is wrong with the routes of tenants
+	Envelopes   []usage.Standing        // of tenants that have one
+	Untrusted   string                  // why configuration or allowed_signers could not be read again after somebody had edited them
 }
 
 // Lately is what came of a link's packets within the last minute.
@@ -200,6 +203,9 @@ func Alarms(s *Status, f Facts) alarm.List {
 		if r.Age > r.Limit {
 			add("stale", string(r.Tenant), "tenant %s: %s, and its newest delivery may be %v old (is something sent, and does something wait for a release? list --tenant %s)", r.Tenant, r.age(), config.Duration(whole(r.Limit)), r.Tenant)
 		}
+	}
+	for _, dir := range slices.Sorted(maps.Keys(f.Unreachable)) {
+		add("delivery", dir, "%s", f.Unreachable[dir])
 	}
 	for _, t := range f.Homeless {
 		add("tenant", string(t), "tenant %s: bundles of it stand in quarantine, and it is not configured any more (put it back below tenants until they are released or rejected: list --tenant %s)", t, t)

@@ -89,6 +89,9 @@ func (r *Record) clone() *Record {
 	return &c
 }
 
+// Copy is a copy that does not change with the record.
+func (r *Record) Copy() *Record { return r.clone() }
+
 func copied[T any](p *T) *T {
 	if p == nil {
 		return nil

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ecluse/internal/alarm"
+	"ecluse/internal/route"
 	"ecluse/internal/usage"
 	"ecluse/sender/ledger"
 )
@@ -25,6 +26,7 @@ type Status struct {
 	Bundles map[ledger.State]int64 `json:"bundles"`
 	Waiting int                    `json:"waiting_bundles"`
 	Bytes   int64                  `json:"waiting_bytes"`
+	Routes  []route.Row            `json:"routes"`
 	Alarms  alarm.List             `json:"alarms"`
 }
 
