@@ -39,6 +39,10 @@ func (t *TenantConfig) rules() []cli.Rule {
 	}
 	to, words := []string{}, []string{}
 	for _, d := range t.Deliver {
+		if d.Directory == "" {
+			to, words = append(to, d.As), append(words, d.As)
+			continue
+		}
 		to, words = append(to, d.Directory), append(words, fmt.Sprintf("%s (a name that is taken: %s)", d.Directory, d.Clash))
 	}
 	if len(to) == 0 {

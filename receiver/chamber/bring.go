@@ -72,10 +72,15 @@ func (c *Chamber) bring(o *outlet, r *ledger.Record, failures int) (away bool) {
 		return c.unbrought(o, r, to, err, failures)
 	}
 	began := time.Now()
-	name, err := o.to.Deliver(c.ctx, remote.Job{
+	ctx, end := c.whileOpen(r.Tenant)
+	defer end()
+	name, err := o.to.Deliver(ctx, remote.Job{
 		Signed: signed, Dir: Dir(c.o.State, r.Tenant, id), Disk: c.o.Disk, Again: before != nil && (before.Name != "" || before.Error != ""),
 	})
 	c.stale(id) // a program has had its hands on it
+	if why := c.closed(r.Tenant); err != nil && why != nil {
+		err = why
+	}
 	if err != nil {
 		return c.unbrought(o, r, to, err, failures)
 	}

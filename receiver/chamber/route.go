@@ -1,7 +1,9 @@
 package chamber
 
 import (
+	"context"
 	"fmt"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -66,4 +68,24 @@ func (c *Chamber) through(r *ledger.Record) error {
 		return fmt.Errorf("bundle %s: %w", r.Bundle, why)
 	}
 	return nil
+}
+
+// whileOpen ends with the chamber, or within a second when the route of a tenant is closed: what takes hours does not go on behind a stop.
+func (c *Chamber) whileOpen(tenant bundle.Name) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(c.ctx)
+	go func() {
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				if c.closed(tenant) != nil {
+					cancel()
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return ctx, cancel
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/ledger"
@@ -123,6 +124,27 @@ func TestAStopKeepsWhatWasApproved(t *testing.T) {
 		}
 		stands(t, p.at(imports), i)
 	}
+}
+
+// A transfer that takes hours does not go on behind a stop.
+func TestAStopEndsATransferThatIsUnderWay(t *testing.T) {
+	t.Parallel()
+	far := &shelf{name: "far", hangs: true}
+	p, h := shelved(t, release.ModeAutomatic, nil, far)
+	i := p.lows[0].pack(t, "cssf", small("x"))
+	h.take(i, ledger.Approved)
+	eventually(t, "it is on its way", func() bool { return far.tried.Load() == 1 })
+	p.stop(stopped)
+	eventually(t, "it is held", func() bool { return reasonOf(h.record(i)) == bundle.ReasonRouteStopped })
+	h.is(i, ledger.Approved, bundle.ReasonRouteStopped)
+	far.set(func() { far.hangs = false })
+	time.Sleep(50 * time.Millisecond)
+	if far.holds() != "" {
+		t.Errorf("there stand %s", far.holds())
+	}
+	p.stop(nil)
+	must(t, h.Recheck(t.Context()))
+	h.becomes(i, ledger.Imported)
 }
 
 // A stop between any two questions: the walk of a bundle ends right there, and not one step later. Every step that admits, releases or delivers asks, the last time in the change that would do it.
