@@ -110,7 +110,7 @@ func TestAnEntryTakesAlongWhatItTellsOf(t *testing.T) {
 			t.Errorf("%s: %q with %s", name, got, data)
 		}
 	}
-	// Whatever else a colleague puts into a decision goes along: it is copied as the record has it.
+	// Whatever else stands in a decision goes along: it is copied as the record has it.
 	d := Decision{Approve: true, Who: "ada", UID: 7, Reason: "r", At: start}
 	after := before.clone()
 	after.Decisions = append(after.Decisions, d)

@@ -4,7 +4,8 @@
 // and not held; that a person counts once, however often they ask; that one rejection is final; and that a rejection says why. It refuses everything else, also
 // what it does not know: a verdict or a reason that a later version adds holds a bundle back until this table says otherwise.
 //
-// A person is a uid for now. Everything that asks "is this the same person" asks the function person, so that signed decisions can name principals later.
+// A person is an officer: a principal in the file of officers, whatever key she signs with. Where decisions are no signatures a person is an account, by uid. Everything that asks
+// "is this the same person" asks the function person. Statement makes the text that is signed; whether a signature of it holds, and whose it is, is not decided here.
 //
-// It uses the reasons `epoch-new`, `signer-revoked` and `rejected` of section 12 of SPEC.md.
+// It uses the reasons `epoch-new`, `signer-revoked` and `rejected` of section 12 of SPEC.md, and keeps rule D-3 for the text.
 package release
