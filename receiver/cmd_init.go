@@ -79,19 +79,8 @@ func initReceiver(c *cobra.Command, f initFlags) error {
 	if err := os.MkdirAll(path("import", "default"), 0o750); err != nil {
 		return fmt.Errorf("lay out %s: %w", dir, err)
 	}
-	key, err := keys.GenerateReceiverKey(path("receiver.key"))
+	pair, err := makeCard(path("receiver.key"), path("receiver.pair"), name)
 	if err != nil {
-		return err
-	}
-	public, err := keys.ParseReceiverPublic(key.Public())
-	if err != nil {
-		return err
-	}
-	pair, err := keys.NewReceiverPair(name, public)
-	if err != nil {
-		return err
-	}
-	if err := keys.WritePair(path("receiver.pair"), pair); err != nil {
 		return err
 	}
 	d := disk.New()
@@ -101,14 +90,7 @@ func initReceiver(c *cobra.Command, f initFlags) error {
 	if err := d.Replace(path("receiver.yaml"), []byte(text)); err != nil {
 		return err
 	}
-	officer, err := keys.GenerateIdentity(path("officer_ed25519"), f.officer)
-	if err != nil {
-		return err
-	}
-	if err := d.Replace(path("officers"), []byte(officersHead)); err != nil {
-		return err
-	}
-	if _, err := keys.AppendPerson(path("officers"), f.officer, bundle.NamespaceRelease, officer, f.officer); err != nil {
+	if err := makeOfficer(d, path("officer_ed25519"), path("officers"), f.officer); err != nil {
 		return err
 	}
 	for file, mode := range map[string]os.FileMode{"allowed_signers": 0o644, "officers": 0o644, "receiver.yaml": 0o640} {
@@ -124,6 +106,36 @@ func initReceiver(c *cobra.Command, f initFlags) error {
   3. ecluse-receiver run --config %s
 `, name, dir, path("receiver.yaml"), path("receiver.yaml"))
 	return nil
+}
+
+// makeCard makes the receiver's key, and the card that is carried to the low side.
+func makeCard(keyPath, pairPath string, name bundle.Name) (*keys.Pair, error) {
+	key, err := keys.GenerateReceiverKey(keyPath)
+	if err != nil {
+		return nil, err
+	}
+	public, err := keys.ParseReceiverPublic(key.Public())
+	if err != nil {
+		return nil, err
+	}
+	pair, err := keys.NewReceiverPair(name, public)
+	if err != nil {
+		return nil, err
+	}
+	return pair, keys.WritePair(pairPath, pair)
+}
+
+// makeOfficer makes an officer's key, and the file of officers with her alone.
+func makeOfficer(d *disk.Disk, keyPath, officers, name string) error {
+	key, err := keys.GenerateIdentity(keyPath, name)
+	if err != nil {
+		return err
+	}
+	if err := d.Replace(officers, []byte(officersHead)); err != nil {
+		return err
+	}
+	_, err = keys.AppendPerson(officers, name, bundle.NamespaceRelease, key, name)
+	return err
 }
 
 const signersHead = `# Who may sign: OpenSSH's allowed_signers (ssh-keygen(1)). ecluse-receiver pair adds a line; a valid-before ends a key, removing its line revokes it.
