@@ -52,10 +52,10 @@ func (l *LinkTime) UnmarshalJSON(text []byte) error {
 // storageShift splits bytes in two for sums that shall not overflow: see ByteDays.
 const storageShift = 20
 
-// StorageShift is what a catalog splits bytes by before it multiplies them with seconds.
-const StorageShift = storageShift
+// KeptSums is the end of a catalog's query: of rows kept with tenant, bytes, since and until (in seconds) it makes the two sums that ByteDays takes.
+const KeptSums = `SELECT tenant, sum((bytes >> 20) * (until - since)), sum((bytes & 1048575) * (until - since)) FROM kept WHERE until > since GROUP BY tenant`
 
-// ByteDays makes one figure of two sums of a catalog: of bytes >> StorageShift and of the rest of bytes, each multiplied with the seconds that they were kept. An amount of a month's bytes
+// ByteDays makes one figure of the two sums of KeptSums: of bytes >> storageShift and of the rest of bytes, each multiplied with the seconds that they were kept. An amount of a month's bytes
 // times its seconds would not fit in 63 bits from 3.5 TB on.
 func ByteDays(high, low int64) int64 {
 	const day = 24 * 60 * 60
@@ -89,11 +89,6 @@ func (f Figures) Plus(g Figures) Figures {
 		f.Link = &link
 	}
 	return f
-}
-
-// Zero says that nothing was used.
-func (f Figures) Zero() bool {
-	return f.Bundles == 0 && f.Files == 0 && f.Bytes == 0 && f.ByteDays == 0 && (f.Link == nil || *f.Link == 0)
 }
 
 // Cost is what figures cost, line by line. Each is rounded, and Total is their sum.

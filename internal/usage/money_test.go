@@ -115,7 +115,7 @@ func TestLinkTimeIsExact(t *testing.T) {
 func TestByteDays(t *testing.T) {
 	const day = 86400
 	for _, bytes := range []int64{1, 1<<20 - 1, 1 << 20, 1e13 + 7, 1 << 60} {
-		if got := ByteDays((bytes>>StorageShift)*day*3, (bytes&(1<<StorageShift-1))*day*3); got != 3*bytes {
+		if got := ByteDays((bytes>>storageShift)*day*3, (bytes&(1<<storageShift-1))*day*3); got != 3*bytes {
 			t.Errorf("%d bytes for 3 days are %d", bytes, got)
 		}
 	}

@@ -101,8 +101,7 @@ const (
 			min(?2, coalesce(ended / 1000000000 + iif(state = 'imported', ?3, ?4), ?2)) AS until
 		FROM (SELECT * FROM bundles INDEXED BY bundles_by_end WHERE quarantined IS NOT NULL AND ended IS NULL
 			UNION ALL SELECT * FROM bundles INDEXED BY bundles_by_end WHERE quarantined IS NOT NULL AND ended >= (?1 - max(?3, ?4)) * 1000000000)
-		WHERE quarantined < ?2 * 1000000000 AND bytes > 0)
-	SELECT tenant, sum((bytes >> 20) * (until - since)), sum((bytes & 1048575) * (until - since)) FROM kept WHERE until > since GROUP BY tenant`
+		WHERE quarantined < ?2 * 1000000000 AND bytes > 0) ` + usage.KeptSums
 )
 
 // Figures implements meter.Rows. There is no link time in them: see package usage.

@@ -75,8 +75,7 @@ const (
 		SELECT tenant, bytes, max(created / 1000000000, ?1) AS since,
 			min(?2, CASE WHEN state = 'failed' THEN finished / 1000000000 ELSE coalesce(min(coalesce(cleared / 1000000000, ?2), counted / 1000000000 + ?3), ?2) END) AS until
 		FROM (SELECT * FROM bundles INDEXED BY bundles_by_counted WHERE counted IS NULL UNION ALL SELECT * FROM bundles INDEXED BY bundles_by_counted WHERE counted >= (?1 - ?3) * 1000000000)
-		WHERE created < ?2 * 1000000000 AND bytes > 0)
-	SELECT tenant, sum((bytes >> 20) * (until - since)), sum((bytes & 1048575) * (until - since)) FROM kept WHERE until > since GROUP BY tenant`
+		WHERE created < ?2 * 1000000000 AND bytes > 0) ` + usage.KeptSums
 )
 
 // Figures implements meter.Rows.
