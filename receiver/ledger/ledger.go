@@ -351,13 +351,6 @@ func (l *Ledger) Get(id bundle.ID) (*Record, error) {
 	return r, err
 }
 
-// Forget takes a bundle out of memory whose state has no record file: it was received in part, and is no longer wanted.
-func (l *Ledger) Forget(id bundle.ID) {
-	l.mu.Lock()
-	delete(l.live, id)
-	l.mu.Unlock()
-}
-
 // recordLimit bounds a record file.
 const recordLimit = 1 << 20
 

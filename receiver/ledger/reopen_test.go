@@ -201,13 +201,3 @@ func TestATornChainIsNamed(t *testing.T) {
 		t.Errorf("paired with %v", e)
 	}
 }
-
-func TestOnlyOneMayBeForgotten(t *testing.T) {
-	b := fresh(t)
-	b.goes(1, Receiving)
-	b.goes(2, Receiving)
-	b.Forget(id(1))
-	if b.state(1) != "" || b.state(2) != Receiving {
-		t.Errorf("they are %q and %q", b.state(1), b.state(2))
-	}
-}
