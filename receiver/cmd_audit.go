@@ -10,7 +10,7 @@ import (
 )
 
 func auditCommand() *cobra.Command {
-	return cli.AuditCommand(cli.AuditHouse{Program: "ecluse-receiver", Config: defaultPath, Load: func(path string) (cli.Audited, error) {
+	return cli.AuditCommand(cli.AuditHouse{Program: program, Default: defaultPath, Load: func(path string) (cli.Audited, error) {
 		conf, err := load(path)
 		return cli.Audited{Reader: reader(conf), Tenants: conf.tenantNames(), Records: recordsOf(conf.State)}, err
 	}})

@@ -11,9 +11,6 @@ import (
 	"ecluse/receiver/house"
 )
 
-// program is what people type.
-const program = "ecluse-receiver"
-
 // policyHouse is this side as the policy commands see it.
 var policyHouse = cli.PolicyHouse{
 	Program: program, Default: defaultPath, Say: house.Say,

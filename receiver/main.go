@@ -10,6 +10,9 @@ import (
 	"ecluse/receiver/watch"
 )
 
+// program is what people type.
+const program = "ecluse-receiver"
+
 // version is set by the linker.
 var version = "unknown"
 
@@ -18,7 +21,7 @@ func main() { cli.Main(run) }
 // run is the whole program but for the process.
 func run(ctx context.Context, args []string, s cli.Streams) int {
 	root := &cobra.Command{
-		Use:   "ecluse-receiver",
+		Use:   program,
 		Short: "The high side of the diode: receives, checks, quarantines and releases",
 		Long: `The high side of the diode: it receives what the low side sends, checks every signature and every byte, holds it in quarantine, and delivers what
 people have released. Nothing leaves by the diode.`,
@@ -31,7 +34,7 @@ people have released. Nothing leaves by the diode.`,
 	root.SetContext(ctx)
 	root.AddCommand(
 		initCommand(), pairCommand(), renewCommand(), runCommand(), listCommand(), showCommand(), verifyCommand(), approveCommand(), rejectCommand(), officerCommand(), deliverCommand(), ticketCommand(),
-		statusCommand(), usageCommand(), cli.PolicyCommand(policyHouse), inspectCommand(), cli.ExamineCommand(), confineCommand(), anchorCommand(), auditCommand(), doctorCommand(), cli.VersionCommand("ecluse-receiver", version, defaultPath),
+		statusCommand(), usageCommand(), cli.PolicyCommand(policyHouse), inspectCommand(), cli.ExamineCommand(), confineCommand(), anchorCommand(), auditCommand(), doctorCommand(), cli.VersionCommand(program, version, defaultPath),
 	)
 	return cli.Run(root, args, s)
 }
@@ -48,7 +51,7 @@ func load(path string) (Config, error) {
 
 // service is the daemon that runs on a configuration.
 func (c Config) service() cli.Service {
-	return cli.Service{Program: "ecluse-receiver", Config: c.Path, Installed: defaultPath, State: c.State}
+	return cli.Service{Program: program, Config: c.Path, Installed: defaultPath, State: c.State}
 }
 
 // absent is what can be said of a daemon that does not answer.

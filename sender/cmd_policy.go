@@ -10,9 +10,6 @@ import (
 	"ecluse/sender/house"
 )
 
-// program is what people type.
-const program = "ecluse-sender"
-
 // policyHouse is this side as the policy commands see it.
 var policyHouse = cli.PolicyHouse{
 	Program: program, Default: defaultPath, Say: house.Say,

@@ -12,7 +12,7 @@ import (
 )
 
 func usageCommand() *cobra.Command {
-	return meter.Command(meter.Program{Name: "ecluse-sender", Config: configFlag, Open: func(path string) (meter.Side, cli.Reader, error) {
+	return meter.Command(meter.Program{Name: program, Config: configFlag, Open: func(path string) (meter.Side, cli.Reader, error) {
 		conf, err := load(path)
 		return account(conf, disk.New()), reader(conf), err
 	}})

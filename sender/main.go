@@ -10,6 +10,9 @@ import (
 	"ecluse/sender/watch"
 )
 
+// program is what people type.
+const program = "ecluse-sender"
+
 // version is set by the linker.
 var version = "unknown"
 
@@ -18,7 +21,7 @@ func main() { cli.Main(run) }
 // run is the whole program but for the process.
 func run(ctx context.Context, args []string, s cli.Streams) int {
 	root := &cobra.Command{
-		Use:   "ecluse-sender",
+		Use:   program,
 		Short: "The low side of the diode: takes, signs, codes and sends",
 		Long: `The low side of the diode: what operators drop into an outbox is hashed, compressed, signed, coded against loss and sent over a link that answers nothing. An item
 is never deleted before it was sent, and stays for keep.sent after that.`,
@@ -30,7 +33,7 @@ is never deleted before it was sent, and stays for keep.sent after that.`,
 	root.SetContext(ctx)
 	root.AddCommand(
 		initCommand(), pairCommand(), renewCommand(), runCommand(), sendCommand(), listCommand(), showCommand(), resendCommand(), dismissCommand(), statusCommand(), usageCommand(), planCommand(), cli.PolicyCommand(policyHouse), cli.ExamineCommand(),
-		auditCommand(), doctorCommand(), cli.VersionCommand("ecluse-sender", version, defaultPath),
+		auditCommand(), doctorCommand(), cli.VersionCommand(program, version, defaultPath),
 	)
 	return cli.Run(root, args, s)
 }
@@ -47,7 +50,7 @@ func load(path string) (Config, error) {
 
 // service is the daemon that runs on a configuration.
 func (c Config) service() cli.Service {
-	return cli.Service{Program: "ecluse-sender", Config: c.Path, Installed: defaultPath, State: c.State}
+	return cli.Service{Program: program, Config: c.Path, Installed: defaultPath, State: c.State}
 }
 
 // absent is what can be said of a daemon that does not answer.

@@ -22,7 +22,7 @@ import (
 // AuditHouse is what the audit commands have to know of a side.
 type AuditHouse struct {
 	Program string                             // for examples
-	Config  string                             // where its configuration stands
+	Default string                             // path of the configuration
 	Load    func(path string) (Audited, error) // reads it
 }
 
@@ -168,7 +168,7 @@ func (h AuditHouse) list() *cobra.Command {
 			return printEntries(c.OutOrStdout(), entries, asJSON)
 		},
 	}
-	ConfigFlag(c, &path, h.Config)
+	ConfigFlag(c, &path, h.Default)
 	JSONFlag(c, &asJSON)
 	c.Flags().StringVar(&bundle, "bundle", "", "only of this `BUNDLE`, or of those that begin so")
 	c.Flags().StringVar(&tenant, "tenant", "", "only of this `TENANT`")
@@ -223,7 +223,7 @@ func (h AuditHouse) show() *cobra.Command {
 			return nil
 		},
 	}
-	ConfigFlag(c, &path, h.Config)
+	ConfigFlag(c, &path, h.Default)
 	JSONFlag(c, &asJSON)
 	return c
 }
@@ -271,7 +271,7 @@ checks it on any machine. With --checkpoint it is proved against one that was ke
 			return PrintJSON(c.OutOrStdout(), out.Proof)
 		},
 	}
-	ConfigFlag(c, &path, h.Config)
+	ConfigFlag(c, &path, h.Default)
 	c.Flags().StringVar(&checkpoint, "checkpoint", "", "against the checkpoint in this `FILE` instead of the newest")
 	return c
 }
@@ -292,7 +292,7 @@ func (h AuditHouse) text(what, short string) *cobra.Command {
 			return err
 		},
 	}
-	ConfigFlag(c, &path, h.Config)
+	ConfigFlag(c, &path, h.Default)
 	return c
 }
 

@@ -40,7 +40,7 @@ audit prove has printed, by the key alone. Exit code 4 where something does not 
 			return h.verifyLog(c, f)
 		},
 	}
-	ConfigFlag(c, &f.path, h.Config)
+	ConfigFlag(c, &f.path, h.Default)
 	JSONFlag(c, &f.json)
 	c.Flags().StringVar(&f.checkpoint, "checkpoint", "", "hold it against the checkpoint in this `FILE`, or the line of a log that has one")
 	c.Flags().StringVar(&f.key, "key", "", "trust this key instead of the one beside the log: its text, or a `FILE`")
