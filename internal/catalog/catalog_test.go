@@ -11,6 +11,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"ecluse/internal/usage"
 	"ecluse/protocol/bundle"
 )
 
@@ -215,5 +216,19 @@ func TestSumsOfATenant(t *testing.T) {
 	}
 	if _, ok, err := First(t.Context(), c.DB(), `SELECT max(a) FROM t WHERE a > 7`); err != nil || ok {
 		t.Errorf("the first of nothing: %v, %v", ok, err)
+	}
+}
+
+// What usage.KeptSums has SQLite sum up, and what usage.ByteDays makes of it, split bytes at the same bit.
+func TestSumsOfWhatIsKeptAreByteDays(t *testing.T) {
+	c := create(t, filepath.Join(t.TempDir(), "catalog.db"), first)
+	defer c.Abort()
+	for _, bytes := range []int64{1, 1<<20 - 1, 1 << 20, 3<<40 + 1<<19 + 7, 1 << 60} {
+		got := int64(-1)
+		err := Sums(t.Context(), c.DB(), func(_ string, n [3]int64) { got = usage.ByteDays(n[0], n[1]) }, 2,
+			`WITH kept AS (SELECT 't' AS tenant, ? AS bytes, 86400 AS since, 4 * 86400 AS until) `+usage.KeptSums, bytes)
+		if err != nil || got != 3*bytes {
+			t.Errorf("%d bytes for 3 days are %d, %v", bytes, got, err)
+		}
 	}
 }
