@@ -135,9 +135,8 @@ func TestADestinationThatIsDownHoldsUpNothingElse(t *testing.T) {
 				h.take(i, ledger.Approved)
 				items = append(items, i)
 			}
-			eventually(t, "the others have all", func() bool {
-				return up.holds() == "item0 item1 item2 item3 item4" && len(strings.Fields(names(t, p.at(imports)))) == 5
-			})
+			const all = "item0 item1 item2 item3 item4"
+			eventually(t, "the others have all", func() bool { return up.holds() == all && names(t, p.at(imports)) == all })
 			stands(t, p.at(imports), items...)
 			if how == "away" {
 				eventually(t, "it is told", func() bool { return reasonOf(h.record(items[0])) == bundle.ReasonDestination })
@@ -159,7 +158,7 @@ func TestADestinationThatIsDownHoldsUpNothingElse(t *testing.T) {
 			for _, i := range items {
 				h.becomes(i, ledger.Imported)
 			}
-			if got := down.holds(); got != "item0 item1 item2 item3 item4" {
+			if got := down.holds(); got != all {
 				t.Errorf("they came as %q", got)
 			}
 		})
