@@ -174,7 +174,7 @@ func TestABundleThatDoesNotFitHoldsUpNoOther(t *testing.T) {
 	h.take(bad, ledger.Approved)
 	h.take(good, ledger.Imported)
 	eventually(t, "it is told", func() bool { return reasonOf(h.record(bad)) == bundle.ReasonUnfit })
-	must(t, h.reject(bad, 7, "no image"))
+	eventually(t, "it can be rejected between two attempts", func() bool { return h.reject(bad, 7, "no image") == nil })
 	h.is(bad, ledger.Rejected, bundle.ReasonRejected)
 	if s.holds() != "good" {
 		t.Error(s.holds())
