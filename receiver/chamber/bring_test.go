@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/deliver/remote"
 	"ecluse/receiver/ledger"
@@ -91,7 +92,10 @@ func shelved(t *testing.T, mode release.Mode, directories []string, shelves ...*
 	}
 	p.tenants["cssf"] = tenant
 	h := p.prepare(t)
-	h.pause = func(int) time.Duration { return 5 * time.Millisecond }
+	pause := new(atomic.Int64)
+	pause.Store(int64(5 * time.Millisecond))
+	h.pause = func(int) time.Duration { return time.Duration(pause.Load()) }
+	h.setPause = func(d time.Duration) { pause.Store(int64(d)) }
 	h.run()
 	t.Cleanup(func() { h.end(true) })
 	return p, h
@@ -129,6 +133,7 @@ func TestADestinationThatIsDownHoldsUpNothingElse(t *testing.T) {
 			t.Parallel()
 			down, up := &shelf{name: "down", away: how == "away", hangs: how == "hangs"}, &shelf{name: "up"}
 			p, h := shelved(t, release.ModeAutomatic, []string{imports}, down, up)
+			h.setPause(time.Hour)
 			var items []*item
 			for n := range 5 {
 				i := p.lows[0].pack(t, "cssf", small(fmt.Sprint("item", n)))
@@ -155,6 +160,7 @@ func TestADestinationThatIsDownHoldsUpNothingElse(t *testing.T) {
 				}
 			}
 			down.set(func() { down.away, down.hangs = false, false })
+			must(t, h.Deliver(t.Context(), items[0].id())) // and those behind it follow
 			for _, i := range items {
 				h.becomes(i, ledger.Imported)
 			}
@@ -223,24 +229,26 @@ func TestTheNextLifeBringsWhatWasOnItsWay(t *testing.T) {
 // What was altered in quarantine is refused, unless a destination has it already.
 func TestContentThatChangedWhileItWaitedForAShelfIsRefused(t *testing.T) {
 	t.Parallel()
-	for _, elsewhere := range []bool{false, true} {
-		s, first := &shelf{name: "s", away: true}, &shelf{name: "first"}
-		shelves := []*shelf{s}
-		if elsewhere {
-			shelves = []*shelf{first, s}
+	for _, elsewhere := range []string{"", "first", imports} {
+		s, shelves, directories := &shelf{name: "s", away: true}, []*shelf{}, []string{}
+		switch elsewhere {
+		case "first":
+			shelves = append(shelves, &shelf{name: "first"})
+		case imports:
+			directories = append(directories, imports)
 		}
-		p, h := shelved(t, release.ModeAutomatic, nil, shelves...)
+		p, h := shelved(t, release.ModeAutomatic, directories, append(shelves, s)...)
 		i := p.lows[0].pack(t, "cssf", small("x"))
 		h.take(i, ledger.Approved)
 		eventually(t, "it is told, and stands elsewhere", func() bool {
 			r := h.record(i)
-			return reasonOf(r) == bundle.ReasonDestination && (!elsewhere || of(r, "first").Done != nil)
+			return reasonOf(r) == bundle.ReasonDestination && (elsewhere == "" || of(r, "first").Done != nil || of(r, p.at(imports)).Done != nil)
 		})
 		must(t, os.WriteFile(filepath.Join(p.quarantine(i), "files", "x", "a"), []byte("omega of x"), 0o600))
 		s.set(func() { s.away = false })
 		eventually(t, "it is told", func() bool { return reasonOf(h.record(i)) == bundle.ReasonContentMismatch })
 		want := ledger.Refused
-		if elsewhere {
+		if elsewhere != "" {
 			want = ledger.Approved
 		}
 		h.is(i, want, bundle.ReasonContentMismatch)
@@ -250,24 +258,27 @@ func TestContentThatChangedWhileItWaitedForAShelfIsRefused(t *testing.T) {
 	}
 }
 
-// A program has had its hands on what lies in quarantine: what is moved afterwards is read again.
+// A program has had its hands on what lies in quarantine: what is moved afterwards is read again, however short ago it was verified.
 func TestWhatAProgramHasAlteredIsNotMoved(t *testing.T) {
 	t.Parallel()
 	s := &shelf{name: "s"}
-	p, h := shelved(t, release.ModeAutomatic, []string{imports}, s)
-	must(t, os.Remove(p.at(imports)))
-	i := p.lows[0].pack(t, "cssf", small("x"))
+	p := newPlan(t, release.ModeAutomatic)
+	tenant := p.tenants["cssf"]
+	tenant.Remotes = []remote.Destination{s}
+	p.tenants["cssf"] = tenant
+	g := hanging{p.at(imports), new(atomic.Bool), make(chan struct{})}
+	g.on.Store(true)
+	p.disk.Disk = disk.Watched(g)
+	h := p.open(t)
+	first, i := p.lows[0].pack(t, "cssf", small("first")), p.lows[0].pack(t, "cssf", small("x"))
+	h.take(first, ledger.Approved)
 	h.take(i, ledger.Approved)
-	eventually(t, "the shelf has it, and its directory is missing", func() bool {
-		r := h.record(i)
-		return of(r, "s").Done != nil && reasonOf(r) == bundle.ReasonDestination
-	})
+	eventually(t, "the program has both, and their directory hangs", func() bool { return of(h.record(i), "s").Done != nil && of(h.record(first), "s").Done != nil })
 	must(t, os.WriteFile(filepath.Join(p.quarantine(i), "files", "x", "a"), []byte("omega of x"), 0o600))
-	must(t, os.Mkdir(p.at(imports), 0o755))
+	close(g.free)
 	eventually(t, "it is told", func() bool { return reasonOf(h.record(i)) == bundle.ReasonContentMismatch })
-	if got := names(t, p.at(imports)); got != "" {
-		t.Errorf("%s stands there", got)
-	}
+	h.becomes(first, ledger.Imported)
+	stands(t, p.at(imports), first)
 }
 
 // A directory that is missing keeps it from no other directory, and nothing is moved away that one still waits for.

@@ -242,6 +242,7 @@ type house struct {
 	assembler *assemble.Assembler
 	trust     *Trust
 	logs      *observer.ObservedLogs
+	setPause  func(time.Duration) // of a house with shelves
 
 	endWork, endBook context.CancelFunc
 	book, worked     chan error

@@ -272,6 +272,9 @@ func TestACutConnectionCostsAnAttemptAndNothingElse(t *testing.T) {
 				s.copies(name)
 			}
 		}
+		if sig := "cssf/nginx:" + strings.Replace(tags["cssf/nginx:1.25"], ":", "-", 1) + ".sig"; s.digest("cssf/nginx:1.25") != "" && s.digest(sig) == "" {
+			t.Errorf("cut after %d bytes: an image has its name, and not its signature", at)
+		}
 		j.Again = true
 	}
 	if failed < 3 {
