@@ -192,18 +192,30 @@ func validateDestinations(f *config.Faults, list []DeliverConfig) {
 
 // checkDirectories refuses directories that lie where something else does: others read there, and names are taken and replaced.
 func (c *Config) checkDirectories(f *config.Faults, tenant int) {
+	secrets := c.secrets()
 	for i, d := range c.Tenants[tenant].Deliver {
 		if !filepath.IsAbs(d.Directory) {
 			continue
 		}
 		to := config.Directory{Key: fmt.Sprintf("tenants[%d].deliver[%d].directory", tenant, i), Path: d.Directory}
 		config.Apart(f, to, config.Directory{Key: "state", Path: c.State})
-		for _, file := range []config.Directory{{Key: "identity", Path: c.Identity}, {Key: "allowed_signers", Path: c.AllowedSigners}, {Key: "officers", Path: c.Officers}, {Key: "officer_key", Path: c.OfficerKey}} {
+		for _, file := range append([]config.Directory{{Key: "identity", Path: c.Identity}, {Key: "allowed_signers", Path: c.AllowedSigners}, {Key: "officers", Path: c.Officers}, {Key: "officer_key", Path: c.OfficerKey}}, secrets...) {
 			if file.Path != "" {
 				config.Outside(f, file, to)
 			}
 		}
 	}
+}
+
+// secrets are the files in which keys of destinations stand.
+func (c *Config) secrets() (files []config.Directory) {
+	for i, t := range c.Tenants {
+		for j, d := range t.Deliver {
+			at := fmt.Sprintf("tenants[%d].deliver[%d].", i, j)
+			files = append(files, config.Directory{Key: at + "s3.access_key_file", Path: d.S3.AccessKeyFile}, config.Directory{Key: at + "oci.credentials_file", Path: d.OCI.CredentialsFile})
+		}
+	}
+	return files
 }
 
 // checkPlaces refuses two tenants in one place of a store or a registry: the names of one would replace those of the other.

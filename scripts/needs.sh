@@ -22,7 +22,7 @@ compgen -G '/usr/lib/*/c_icap/virus_scan.so' >/dev/null || missing+=(libc-icap-m
 store=github.com/versity/versitygw/cmd/versitygw@v1.8.0
 if ! PATH=$PATH:$(go env GOPATH)/bin command -v versitygw >/dev/null; then
 	echo "building versitygw"
-	(cd / && go install -ldflags '-s -w' $store) || echo "missing, and it could not be built: $store" >&2
+	(cd / && GOBIN=$(go env GOPATH)/bin go install -ldflags '-s -w' $store) || echo "missing, and it could not be built: $store" >&2
 fi
 [ ${#missing[@]} -gt 0 ] || exit 0
 mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)

@@ -8,6 +8,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
+	"go/build"
 	"math/big"
 	"net"
 	"os"
@@ -97,7 +98,7 @@ func Secret(t testing.TB, line string) string {
 func Program(t testing.TB, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
-	for _, dir := range []string{filepath.Join(os.Getenv("HOME"), "go", "bin"), "/usr/sbin", "/usr/local/bin"} {
+	for _, dir := range []string{filepath.Join(build.Default.GOPATH, "bin"), "/usr/sbin", "/usr/local/bin"} {
 		if err != nil {
 			path, err = exec.LookPath(filepath.Join(dir, name))
 		}
