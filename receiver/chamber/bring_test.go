@@ -138,6 +138,7 @@ func TestADestinationThatIsDownHoldsUpNothingElse(t *testing.T) {
 			for n := range 5 {
 				i := p.lows[0].pack(t, "cssf", small(fmt.Sprint("item", n)))
 				h.take(i, ledger.Approved)
+				eventually(t, "it waits at one and stands at the other", func() bool { return len(strings.Fields(up.holds())) == n+1 })
 				items = append(items, i)
 			}
 			const all = "item0 item1 item2 item3 item4"
