@@ -103,7 +103,9 @@ func HandleRoutes(s *control.Server, b *route.Book, view, people control.Allow, 
 			return nil, err
 		}
 		by, still, err := b.Say(w, now())
-		changed(by) // also where it could not be written down: it holds
+		if text := (*route.TextError)(nil); err == nil || w.Stopped && !errors.As(err, &text) { // a stop also where it could not be written down: it holds
+			changed(by)
+		}
 		return Said(by, still, err)
 	})
 }

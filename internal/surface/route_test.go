@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -101,6 +102,9 @@ func TestARouteIsStoppedAndStartedUnderLoad(t *testing.T) {
 	high.ends(2, "--tenant TENANT, or --all", "policy", "stop", "--reason", "x")
 	high.ends(3, "no tenant is called", "policy", "stop", "--tenant", "other", "--reason", "x")
 	high.ends(3, "nobody has stopped tenant default", "policy", "start", "--tenant", "default")
+	if events := high.events(); slices.Contains(events, "route-stopped") || slices.Contains(events, "route-started") {
+		t.Errorf("the log says of what was refused that it was done: %q", events)
+	}
 	high.stops("ticket 4711", "--tenant", "default")
 	stopped := imported()
 	load(30)
