@@ -135,10 +135,9 @@ func (a Audited) list(ctx context.Context, q audit.Query) ([]audit.Entry, error)
 // AuditCommand is `audit` with all of its verbs.
 func AuditCommand(h AuditHouse) *cobra.Command {
 	c := &cobra.Command{
-		Use: "audit", Short: "Show and check the log of everything that has happened", Args: cobra.NoArgs,
+		Use: "audit", Short: "Show and check the log of everything that has happened",
 		Long: `Show and check the log of everything that has happened: a Merkle tree over entries of which nothing can be changed, taken out or put in another order without that it
 shows, with checkpoints that this side signs. What was cut off at its end shows against a checkpoint that was kept elsewhere.`,
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(h.list(), h.show(), h.verify(), h.prove(), h.text("checkpoint", "Print the newest signed checkpoint"), h.text("key", "Print the key that checks the log's signatures"))
 	return c
@@ -184,7 +183,7 @@ func printEntries(w io.Writer, entries []audit.Entry, asJSON bool) error {
 	table := [][]string{{"N", "AT", "EVENT", "BUNDLE", "TENANT", "STATE", "REASON", "WHO", "TEXT"}}
 	for _, e := range entries {
 		table = append(table, []string{
-			strconv.FormatUint(e.N, 10), Local(&e.At), e.Event, e.Bundle, Quote(e.Tenant), e.State, e.Reason, Quote(e.Who), Clean(e.Text),
+			strconv.FormatUint(e.N, 10), Local(&e.At), e.Event, Or(&e.Bundle), Or(&e.Tenant), Or(&e.State), Or(&e.Reason), Or(&e.Who), Clean(e.Text),
 		})
 	}
 	return Table(w, table)

@@ -20,7 +20,11 @@ import (
 
 func tree(ends error) *cobra.Command {
 	root := &cobra.Command{Use: "prog", Short: "a program"}
-	root.AddCommand(&cobra.Command{Use: "list", Short: "lists", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return ends }})
+	list := &cobra.Command{Use: "list", Short: "lists", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return ends }}
+	list.Flags().Bool("new", false, "")
+	list.Flags().Bool("old", false, "")
+	list.MarkFlagsMutuallyExclusive("new", "old")
+	root.AddCommand(list)
 	return root
 }
 
@@ -40,6 +44,7 @@ func TestEveryWayToEndHasItsCodeAndItsWords(t *testing.T) {
 		{"a configuration", []string{"list"}, &config.Error{Name: "x.yaml", Faults: []config.Fault{{Text: "bad"}}}, 2, "x.yaml"},
 		{"an unknown command", []string{"lisst"}, nil, 2, "did you mean list"},
 		{"an unknown flag", []string{"list", "--nonsense"}, nil, 2, "nonsense"},
+		{"flags of which one is enough", []string{"list", "--old", "--new"}, nil, 2, "prog: --new and --old want different things: take one of them"},
 		{"too many arguments", []string{"list", "x"}, nil, 2, "hint: prog list --help"},
 		{"nothing", nil, nil, 2, "list"},
 		{"escapes in an error", []string{"list"}, errors.New("a\x1b[31mb"), 1, "a\ufffd[31mb"},

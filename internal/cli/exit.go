@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -112,6 +113,9 @@ func prepare(c *cobra.Command) {
 			if err == nil {
 				err = c.ValidateRequiredFlags()
 			}
+			if err == nil {
+				err = oneOf(c.ValidateFlagGroups())
+			}
 			if err != nil {
 				return &Error{Usage, err, fmt.Sprintf("%s --help", c.CommandPath())}
 			}
@@ -138,6 +142,18 @@ func prepare(c *cobra.Command) {
 	for _, sub := range c.Commands() {
 		prepare(sub)
 	}
+}
+
+// oneOf says in our words that flags were given together of which each is instead of the other.
+func oneOf(err error) error {
+	if err == nil {
+		return nil
+	}
+	_, given, ok := strings.Cut(err.Error(), "none of the others can be; [")
+	if given, ok = strings.CutSuffix(given, "] were all set"); !ok {
+		return err
+	}
+	return fmt.Errorf("--%s want different things: take one of them", strings.ReplaceAll(given, " ", " and --"))
 }
 
 func suggestion(c *cobra.Command, typed string) string {
