@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // wordsMost is how many findings are said in words: whoever wants all of them tries the item by hand.
@@ -27,8 +29,8 @@ func Words(findings []Finding, more int) string {
 
 // plain is a text as it is where nothing in it draws on a terminal, and quoted otherwise: names in archives are whatever somebody has put there.
 func plain(s string) string {
-	if q := strconv.Quote(s); q != `"`+s+`"` {
-		return q
+	if utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return s
 	}
-	return s
+	return strconv.Quote(s)
 }
