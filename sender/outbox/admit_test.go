@@ -43,6 +43,14 @@ func TestAnItemThatIsNotAdmittedStaysWithTheReasonBesideIt(t *testing.T) {
 	if _, err := y.Claim(Candidate{Name: "tree"}, id(2)); !errors.As(err, &held) || !strings.Contains(err.Error(), "3000") {
 		t.Errorf("claimed by its name: %v", err)
 	}
+	// One that is being sent has no name yet that anybody knows but whoever sends it.
+	hidden, err := Stage(t.Context(), y.o.Disk, y.path("tree"), y.o.Dir)
+	must(t, err)
+	if _, err := y.Claim(Candidate{Name: filepath.Base(hidden), As: "sent"}, id(4)); !errors.As(err, &held) || !strings.Contains(err.Error(), `claim "sent": 3000`) {
+		t.Errorf("what is sent: %v", err)
+	}
+	absent(t, y.path(reasonName(filepath.Base(hidden))))
+	must(t, os.RemoveAll(hidden))
 	most = 3000
 	item, err := y.Claim(c, id(3))
 	if err != nil || item.Bytes != 3000 {

@@ -24,7 +24,7 @@ func (b *Outbox) Claim(c Candidate, id bundle.ID) (Item, error) {
 	item, err := b.claim(c, id)
 	if err == nil || errors.Is(err, ErrGone) {
 		b.removeReason(c.Name)
-	} else {
+	} else if !Staged(c.Name) { // what is being sent nobody sees there: whoever sends it gets the answer
 		b.writeReason(c.Name, err)
 	}
 	b.settled(c.Name, err)
@@ -52,20 +52,20 @@ func (b *Outbox) claim(c Candidate, id bundle.ID) (Item, error) {
 			item.Bytes = lookAt(b.o.Disk, b.o.Dir, c.Name, false, true, true, b.o.Now).bytes
 		}
 		if err := b.o.Admit(item.Bytes); err != nil {
-			return Item{}, fmt.Errorf("claim %q: %w", c.Name, err)
+			return Item{}, fmt.Errorf("claim %q: %w", item.Name, err)
 		}
 	}
 	dir := SendingDir(b.o.Dir, id)
 	if err := b.o.Disk.Mkdir(dir, 0o700); err != nil {
-		return Item{}, fmt.Errorf("claim %q: %w", c.Name, err)
+		return Item{}, fmt.Errorf("claim %q: %w", item.Name, err)
 	}
 	item.Path = filepath.Join(dir, item.Name)
 	if err := b.rename(b.path(c.Name), item.Path); err != nil {
 		_ = b.o.Disk.Remove(dir) // an empty one is removed by Claimed at the latest
 		if errors.Is(err, os.ErrNotExist) {
-			return Item{}, fmt.Errorf("claim %q: %w", c.Name, ErrGone)
+			return Item{}, fmt.Errorf("claim %q: %w", item.Name, ErrGone)
 		}
-		return Item{}, fmt.Errorf("claim %q: %w", c.Name, err)
+		return Item{}, fmt.Errorf("claim %q: %w", item.Name, err)
 	}
 	// The directory's own time: Claimed gives the same one, should nobody have noted the claim before a crash (M-7).
 	item.Created = b.o.Now()
