@@ -21,10 +21,19 @@ var policyHouse = cli.PolicyHouse{
 		}
 		var tenants []cli.PolicyTenant
 		for _, t := range conf.Tenants {
-			tenants = append(tenants, cli.PolicyTenant{Name: t.Name, Policy: t.Policy.Config, Route: t.route(), Rest: t.rules()})
+			tenants = append(tenants, cli.PolicyTenant{Name: t.Name, Policy: t.Policy.Config, Route: t.route(), Rest: t.rules(), Beside: t.beside()})
 		}
 		return reader(conf), tenants, nil
 	},
+}
+
+// beside are who looks at content beside the rules.
+func (t *TenantConfig) beside() []string {
+	var list []string
+	if t.Policy.Signatures.Need > 0 {
+		list = append(list, bySignatures)
+	}
+	return append(list, t.Policy.Inspectors...)
 }
 
 // rules are what else the configuration says of what a tenant lets through.
@@ -36,8 +45,8 @@ func (t *TenantConfig) rules() []cli.Rule {
 	}
 	to, words := []string{}, []string{}
 	for _, d := range t.Deliver {
-		if d.Directory == "" {
-			to, words = append(to, d.As), append(words, d.As)
+		if name := d.name(); d.Directory == "" {
+			to, words = append(to, name), append(words, name)
 			continue
 		}
 		to, words = append(to, d.Directory), append(words, fmt.Sprintf("%s (a name that is taken: %s)", d.Directory, d.Clash))
@@ -53,6 +62,7 @@ func (t *TenantConfig) rules() []cli.Rule {
 		officers = strings.Join(t.Officers, ", ")
 	}
 	return []cli.Rule{
+		{Key: "signatures", Value: t.Policy.Signatures.value(), Words: t.Policy.Signatures.words()},
 		{Key: "inspectors", Value: append([]string{}, t.Policy.Inspectors...), Words: inspectors}, {Key: "officers", Value: append([]string{}, t.Officers...), Words: officers},
 		{Key: "override", Value: t.Override, Words: map[string]string{allow: "people may release what is flagged", deny: "what is flagged is not released"}[t.Override]},
 		{Key: "separate", Value: t.Separate, Words: map[bool]string{true: "who has sent a bundle, or signed its content, does not release it", false: "who has sent a bundle may release it"}[t.Separate]},

@@ -241,6 +241,14 @@ func (c *Config) checkPlaces(f *config.Faults) {
 	}
 }
 
+// name is what a destination is called.
+func (d *DeliverConfig) name() string {
+	if to, err := d.remote(disk.New()); err == nil && to != nil {
+		return to.Name()
+	}
+	return cmp.Or(d.Directory, d.As)
+}
+
 // remote makes the destination that an entry describes; nil for a directory.
 func (d *DeliverConfig) remote(disks *disk.Disk) (remote.Destination, error) {
 	stall := cmp.Or(d.Timeout.Std(), stallDefault)

@@ -98,7 +98,7 @@ func tenantsOf(c Config, disks *disk.Disk) (map[bundle.Name]chamber.Tenant, erro
 		tenant := chamber.Tenant{Name: bundle.Name(t.Name), Names: names, Release: mode, Officers: t.Officers, Override: t.Override == allow, Separate: t.Separate, Quota: int64(t.Quota), Freshness: t.Freshness.Std()}
 		if t.Policy.Given {
 			tenant.Rules, tenant.Inspectors = t.Policy.Rules(), t.required(asked)
-			people, err := t.Policy.Signatures.asked(c.AllowedSigners)
+			people, err := t.Policy.Signatures.asked(t.Name, c.AllowedSigners)
 			if err != nil {
 				return nil, err
 			}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -75,18 +76,38 @@ func (s *SignaturesConfig) validate(f *config.Faults) {
 	}
 }
 
+// words says them to people.
+func (s *SignaturesConfig) words() string {
+	if s.Need == 0 {
+		return "of people are not asked for"
+	}
+	of := "anybody"
+	if len(s.Of) > 0 {
+		of = strings.Join(s.Of, ", ")
+	}
+	return fmt.Sprintf("each file must have those of %d people, of %s, by the keys in %s", s.Need, of, cmp.Or(s.Signers, "allowed_signers"))
+}
+
+// value is what --json says of them; nil for none.
+func (s *SignaturesConfig) value() any {
+	if s.Need == 0 {
+		return nil
+	}
+	return map[string]any{"need": s.Need, "of": append([]string{}, s.Of...), "signers": s.Signers}
+}
+
 // bySignatures is the name of the inspector that holds content against people's signatures.
 const bySignatures = "signatures"
 
 // asked is the inspector that asks for people's signatures, or nil where none are needed.
-func (s *SignaturesConfig) asked(allowedSigners string) (*inspect.Asked, error) {
+func (s *SignaturesConfig) asked(tenant, allowedSigners string) (*inspect.Asked, error) {
 	if s.Need == 0 {
 		return nil, nil
 	}
 	file := cmp.Or(s.Signers, allowedSigners)
 	people, err := keys.LoadPeople(file)
 	if err != nil {
-		return nil, &cli.Error{Code: cli.Usage, Err: fmt.Errorf("policy.signatures: %w", err), Hint: "signers: names a file of its own for people"}
+		return nil, &cli.Error{Code: cli.Usage, Err: fmt.Errorf("tenant %s: policy.signatures: %w", tenant, err), Hint: "signers: names a file of its own for people, one a line: NAME, and the public key"}
 	}
 	rule := signatures.Rule{Need: s.Need, Of: s.Of}
 	rules := inspect.RulesOf([]any{rule, string(people.Text())})
@@ -243,8 +264,35 @@ func examineInspectors(ctx context.Context, d *cli.Doctor, conf Config) {
 		}
 	}
 	for _, t := range conf.Tenants {
+		examineSigners(d, conf, &t)
 		if len(conf.Inspectors) > 0 && len(t.Policy.Inspectors) == 0 {
 			d.Warn("tenant "+t.Name, "no inspector is required below its policy: none looks at what comes for it")
 		}
+	}
+}
+
+// examineSigners looks whether those who must sign what comes for a tenant have keys here.
+func examineSigners(d *cli.Doctor, conf Config, t *TenantConfig) {
+	s := &t.Policy.Signatures
+	if s.Need == 0 {
+		return
+	}
+	file := cmp.Or(s.Signers, conf.AllowedSigners)
+	people, err := keys.LoadPeople(file)
+	if err != nil {
+		d.Check("signers "+file, err)
+		return
+	}
+	able := people.Names()
+	if len(s.Of) > 0 {
+		able = slices.DeleteFunc(slices.Clone(s.Of), func(name string) bool { return !slices.Contains(people.Names(), name) })
+		for _, name := range s.Of {
+			if !slices.Contains(able, name) {
+				d.Warn("tenant "+t.Name, fmt.Sprintf("policy.signatures: %s has no key in %s", name, file))
+			}
+		}
+	}
+	if len(able) < s.Need {
+		d.Check("tenant "+t.Name, fmt.Errorf("policy.signatures: %d people must have signed, and %d have a key in %s", s.Need, len(able), file))
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,7 +24,8 @@ type PolicyTenant struct {
 	Name   string
 	Policy policy.Config
 	Route  route.Facts
-	Rest   []Rule // what else the configuration says of what may pass
+	Rest   []Rule   // what else the configuration says of what may pass
+	Beside []string // who looks at content beside the policy's rules, and is not asked by policy test
 }
 
 // Rule is one more line of policy show: a key, the value for scripts, and words for people.
@@ -112,6 +114,7 @@ func (f *policyFlags) testCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "test [flags] PATH...", Short: "Hold files or directories against the rules of a tenant", Args: cobra.MinimumNArgs(1),
 		Long: `Hold files or directories against policy: of a tenant, just as the daemon does with what is for it, and print what it does not let in. It changes nothing, and needs no daemon.
+Signatures of people and inspectors are not asked: what has come is held against them.
 What stands in an archive is named behind "!": a/b.zip!c.txt.`,
 		Example: fmt.Sprintf("  %s policy test update.tar\n  %s policy test --tenant cssf --json data/", f.house.Program, f.house.Program),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -125,6 +128,9 @@ What stands in an archive is named behind "!": a/b.zip!c.txt.`,
 			}
 			if !t.Policy.Given {
 				return Fail(NotFound, "tenant %s has no policy: nothing is held against its content", t.Name)
+			}
+			if len(t.Beside) > 0 && !f.json {
+				defer fmt.Fprintf(c.ErrOrStderr(), "%s: not asked by this: %s\n", f.house.Program, strings.Join(t.Beside, ", "))
 			}
 			return Each(c, args, f.json, func(ctx context.Context, path string) (*trial, error) {
 				x, err := try(ctx, t.Name, t.Policy.Rules(), path)
