@@ -131,12 +131,15 @@ func printDecided(line func(key, format string, args ...any), d ledger.Decision)
 
 // printDecisionCheck prints how anybody checks who has decided what.
 func printDecisionCheck(w io.Writer, conf Config, r *ledger.Record) {
-	head := "\nWho decided, checked with stock tools:\n"
+	head, show := "\nWho decided, checked with stock tools:\n", "ecluse-receiver show"
+	if conf.Path != defaultPath {
+		show += " --config " + cli.ShellQuote(conf.Path)
+	}
 	for i, d := range r.Decisions {
 		if d.Signature == "" {
 			continue
 		}
-		fmt.Fprintf(w, "%s  ecluse-receiver show --json %s > show.json; jq -j .decisions[%d].document show.json > decision; jq -j .decisions[%d].signature show.json > decision.sig\n", head, r.Bundle, i, i)
+		fmt.Fprintf(w, "%s  %s --json %s > show.json; jq -j .decisions[%d].document show.json > decision; jq -j .decisions[%d].signature show.json > decision.sig\n", head, show, r.Bundle, i, i)
 		fmt.Fprintf(w, "  ssh-keygen -Y verify -f %s -I %s -n %s -Overify-time=%s -s decision.sig < decision\n", cli.ShellQuote(conf.Officers), cli.ShellQuote(d.Officer), bundle.NamespaceRelease, d.At.UTC().Format("20060102150405Z"))
 		head = ""
 	}

@@ -84,8 +84,12 @@ func printStatus(w io.Writer, s *watch.Status) error {
 		}
 	}
 	for _, r := range s.Arrivals {
-		fmt.Fprintf(w, "tenant %s: newest delivery %s, %s old, and may be %v old\n", r.Tenant, cli.Local(r.Newest), time.Duration(r.Age*float64(time.Second)).Round(time.Second),
-			config.Duration(time.Duration(r.Limit*float64(time.Second))))
+		age, limit := time.Duration(r.Age*float64(time.Second)).Round(time.Second), config.Duration(time.Duration(r.Limit*float64(time.Second)))
+		if r.Newest == nil {
+			fmt.Fprintf(w, "tenant %s: nothing was ever delivered, for %v now; the newest delivery may be %v old\n", r.Tenant, config.Duration(age), limit)
+			continue
+		}
+		fmt.Fprintf(w, "tenant %s: newest delivery %s, %v old, and may be %v old\n", r.Tenant, cli.Local(r.Newest), config.Duration(age), limit)
 	}
 	for _, r := range s.Routes {
 		fmt.Fprintln(w, cli.Clean(r.String()))

@@ -159,7 +159,7 @@ func (rules Rules) overridden(r *ledger.Record, override bundle.Reason) error {
 	why := Flagged(r)
 	switch {
 	case !rules.Override:
-		return refuse(CauseVerdict, "its verdict is flagged (%s): only what is clean can be approved", why)
+		return refuse(CauseVerdict, "its verdict is flagged (%s): only what is clean can be approved (its tenant has no override: allow)", why)
 	case override == "":
 		return refuse(CauseVerdict, "its verdict is flagged (%s): show says what was found, and --override with --reason releases it all the same", why)
 	case override != why || why == "":
