@@ -17,7 +17,15 @@ trap 'exit 130' INT TERM
 
 if [ -t 1 ]; then b=$'\e[1m' n=$'\e[0m'; else b= n=; fi
 say() { printf '\n%s%s%s\n' "$b" "$*" "$n"; }
-run() { printf '$ %s\n' "${*//$dir/DEMO}"; "$@"; }
+run() { # shows a command as it can be typed
+	local word line=
+	for word; do
+		case $word in *" "*) word="\"$word\"" ;; esac
+		line="$line $word"
+	done
+	printf '$%s\n' "${line//$dir/DEMO}"
+	"$@"
+}
 until_true() { # until_true SECONDS WHAT COMMAND...
 	local end=$((SECONDS + $1)) what=$2
 	shift 2
