@@ -43,6 +43,7 @@ func TestEveryWayToEndHasItsCodeAndItsWords(t *testing.T) {
 		{"the daemon's word", []string{"list"}, &control.Error{Code: 4, Text: "held"}, 4, "prog: held"},
 		{"a configuration", []string{"list"}, &config.Error{Name: "x.yaml", Faults: []config.Fault{{Text: "bad"}}}, 2, "x.yaml"},
 		{"an unknown command", []string{"lisst"}, nil, 2, "did you mean list"},
+		{"an unknown command with a flag of it", []string{"lisst", "--old"}, nil, 2, "unknown command \"lisst\"\nprog: hint: did you mean list"},
 		{"an unknown flag", []string{"list", "--nonsense"}, nil, 2, "nonsense"},
 		{"flags of which one is enough", []string{"list", "--old", "--new"}, nil, 2, "prog: --new and --old want different things: take one of them"},
 		{"too many arguments", []string{"list", "x"}, nil, 2, "hint: prog list --help"},

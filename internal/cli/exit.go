@@ -96,6 +96,9 @@ func Run(root *cobra.Command, args []string, s Streams) int {
 	root.SetOut(s.Out)
 	root.SetErr(s.Err)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		if _, rest, _ := root.Find(args); c.HasSubCommands() && len(rest) > 0 && !strings.HasPrefix(rest[0], "-") { // a verb that is mistyped knows no flag
+			return unknown(c, rest[0])
+		}
 		return &Error{Usage, err, fmt.Sprintf("%s --help", c.CommandPath())}
 	})
 	prepare(root)
@@ -126,7 +129,7 @@ func prepare(c *cobra.Command) {
 		c.Args = cobra.ArbitraryArgs
 		c.RunE = func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return &Error{Usage, fmt.Errorf("unknown command %q", args[0]), suggestion(c, args[0])}
+				return unknown(c, args[0])
 			}
 			c.SetOut(c.ErrOrStderr())
 			_ = c.Help()
@@ -154,6 +157,10 @@ func oneOf(err error) error {
 		return err
 	}
 	return fmt.Errorf("--%s want different things: take one of them", strings.ReplaceAll(given, " ", " and --"))
+}
+
+func unknown(c *cobra.Command, typed string) error {
+	return &Error{Usage, fmt.Errorf("unknown command %q", typed), suggestion(c, typed)}
 }
 
 func suggestion(c *cobra.Command, typed string) string {
