@@ -99,11 +99,11 @@ func (p *People) Person(key ssh.PublicKey, namespace string, at time.Time) (name
 	return e.name, nil
 }
 
-// Stands tells whether a key, given by its fingerprint, stands there under that name, whatever the time.
-func (p *People) Stands(name, fingerprint string) bool {
+// Stands tells whether a key, given by its fingerprint, stands there under that name and may sign in that namespace at that time.
+func (p *People) Stands(name, fingerprint, namespace string, at time.Time) bool {
 	for _, e := range p.byKey {
 		if e.name == name && Fingerprint(e.key) == fingerprint {
-			return true
+			return e.judge(namespace, at) == ""
 		}
 	}
 	return false

@@ -69,8 +69,8 @@ func TestAFileOfPeopleIsTakenWholeOrNotAtAll(t *testing.T) {
 	if _, err := p.Person(ecKey, "file", time.Now()); !errors.As(err, &no) {
 		t.Errorf("a key signs for a namespace that it does not have: %v", err)
 	}
-	if !p.Stands("alice", Fingerprint(ecKey)) || p.Stands("carol", Fingerprint(ecKey)) {
-		t.Error("whose key it is")
+	if now := time.Now(); !p.Stands("alice", Fingerprint(ecKey), "release@ecluse", now) || p.Stands("carol", Fingerprint(ecKey), "release@ecluse", now) || p.Stands("alice", Fingerprint(ecKey), "file", now) {
+		t.Error("whose key it is, and what it may sign")
 	}
 	for name, line := range map[string]string{
 		"one key, two people": "mallory " + ed, "a pattern": "a* " + publicText(t, &curve.PublicKey), "two names": "a,b " + publicText(t, &curve.PublicKey), "a certificate authority": "x cert-authority " + ed,

@@ -43,6 +43,9 @@ func (c *Chamber) GiveUp(p ledger.Chain, sequence uint64, d ledger.Decision) (*l
 	}
 	var given ledger.Record
 	err := c.change(id, func(r *ledger.Record) error {
+		if err := c.stillOfficer(p.Tenant, &d); err != nil {
+			return err
+		}
 		if err := release.GiveUp(r, d); err != nil {
 			return err
 		}
@@ -71,6 +74,9 @@ func (c *Chamber) giveUp(r *ledger.Record, d ledger.Decision) (*ledger.Record, e
 	}
 	var given ledger.Record
 	err := c.change(r.Bundle, func(have *ledger.Record) error {
+		if err := c.stillOfficer(have.Tenant, &d); err != nil {
+			return about(r.Bundle, err)
+		}
 		if err := release.GiveUp(have, d); err != nil {
 			return err
 		}

@@ -108,6 +108,9 @@ func (c *Chamber) Decide(ctx context.Context, id bundle.ID, d ledger.Decision) (
 		if err := c.closedTo(have, d); err != nil {
 			return err
 		}
+		if err := c.stillOfficer(have.Tenant, &d); err != nil {
+			return about(id, err)
+		}
 		if err := c.rules(have.Tenant).Apply(have, d); err != nil {
 			return err
 		}

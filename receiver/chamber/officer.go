@@ -16,8 +16,8 @@ import (
 type Officers interface {
 	// VerifyPerson tells who made an armored signature of a message with this SHA-512.
 	VerifyPerson(armored []byte, namespace string, sum [64]byte, at time.Time) (name string, key ssh.PublicKey, err error)
-	// Stands tells whether a key is still that person's.
-	Stands(name, fingerprint string) bool
+	// Stands tells whether a key is that person's, and may sign in a namespace at a time, as the file says now.
+	Stands(name, fingerprint, namespace string, at time.Time) bool
 }
 
 // SetOfficers replaces the officers; nil: decisions are no signatures, and a person is an account.
@@ -40,9 +40,26 @@ func (c *Chamber) rules(tenant bundle.Name) release.Rules {
 	rules := release.Rules{Mode: t.Release, Override: t.Override, Separate: t.Separate}
 	if officers != nil {
 		rules.Signed = true
-		rules.Counts = func(d ledger.Decision) bool { return officers.Stands(d.Officer, d.Key) && t.officer(d.Officer) }
+		rules.Counts = func(d ledger.Decision) bool { return counts(officers, t, &d) }
 	}
 	return rules
+}
+
+// counts says whether what an officer has decided stands, as the file of officers is now: her key was hers when the decision was brought, and is not taken out since, by whatever of its line.
+func counts(officers Officers, t Tenant, d *ledger.Decision) bool {
+	return officers.Stands(d.Officer, d.Key, bundle.NamespaceRelease, d.At) && t.officer(d.Officer)
+}
+
+// stillOfficer says, in the step in which a decision becomes part of a record, that its officer is one no more: between her signature's check and this the whole bundle was verified, which may take minutes.
+func (c *Chamber) stillOfficer(tenant bundle.Name, d *ledger.Decision) error {
+	officers := c.o.Trust.Officers()
+	switch {
+	case officers == nil && d.Signature == "":
+		return nil
+	case officers == nil || d.Officer == "" || !counts(officers, c.o.Tenants[tenant], d):
+		return bundle.Reject(bundle.ReasonDecisionOfficer, "D-4", "the file of officers was changed meanwhile")
+	}
+	return nil
 }
 
 // officer says whether a person may decide for the tenant: it lists her, or nobody.

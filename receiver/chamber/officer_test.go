@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -140,8 +141,59 @@ func TestTwoOfficersAreTwoPeople(t *testing.T) {
 	if n := h.Undecided(h.record(i)); n != 1 {
 		t.Errorf("%d people are missing", n)
 	}
+	for what, options := range map[string]string{"her time was over before": `valid-before="20000101Z" `, "her key is for other things": `namespaces="file" `} {
+		h.officers(first.line("alice", options), bob.line("bob", ""))
+		if n := h.Undecided(h.record(i)); n != 2 {
+			t.Errorf("%s: %d people are missing", what, n)
+		}
+	}
+	h.officers(first.line("alice", `valid-before="20990101Z" `), bob.line("bob", "")) // from some day on she decides no more; what she has decided stands
 	must(t, h.decided(i, bob, yes))
 	h.becomes(i, ledger.Imported)
+}
+
+// leaving is a file of officers that is changed as soon as a signature was held against it.
+type leaving struct {
+	Officers
+	leave func()
+}
+
+func (l *leaving) VerifyPerson(armored []byte, namespace string, sum [64]byte, at time.Time) (string, ssh.PublicKey, error) {
+	name, key, err := l.Officers.VerifyPerson(armored, namespace, sum, at)
+	l.leave()
+	return name, key, err
+}
+
+// Between the check of a signature and the step that makes it count all of a bundle is verified, which takes minutes.
+func TestAnOfficerWhoIsTakenOutMeanwhileDecidesNothing(t *testing.T) {
+	t.Parallel()
+	p := newPlan(t, release.ModeOne)
+	h := p.open(t)
+	alice, bob := newOfficer(t), newOfficer(t)
+	i := p.lows[0].pack(t, "cssf", small("x"))
+	h.take(i, ledger.Quarantined)
+	for what, after := range map[string]func(){
+		"taken out": func() { h.officers(bob.line("bob", "")) }, "limited": func() { h.officers(alice.line("alice", `valid-before="20000101Z" `)) }, "no file any more": func() { h.trust.SetOfficers(nil) },
+		"another's now": func() { h.officers(alice.line("bob", "")) },
+	} {
+		for _, d := range []ledger.Decision{{Approve: true}, {Reason: "no"}} {
+			h.officers(alice.line("alice", ""))
+			h.trust.SetOfficers(&leaving{h.trust.Officers(), after})
+			err := h.decided(i, alice, d)
+			if reason, _ := bundle.ReasonOf(err); reason != bundle.ReasonDecisionOfficer || !strings.Contains(err.Error(), i.id().String()) {
+				t.Errorf("%s, approve %v: %v", what, d.Approve, err)
+			}
+			h.is(i, ledger.Quarantined, bundle.ReasonNotInspected)
+		}
+	}
+	h.officers(alice.line("alice", ""))
+	h.trust.SetOfficers(&leaving{h.trust.Officers(), func() { h.officers(bob.line("bob", "")) }})
+	chain, sequence, d := ledger.Chain{Sender: p.lows[0].name, Tenant: "cssf"}, uint64(9), ledger.Decision{Reason: "lost", At: h.p.clock()}
+	d.Signature = alice.sign(bundle.NamespaceRelease, release.Statement(&ledger.Record{Sender: chain.Sender, Tenant: chain.Tenant, Sequence: &sequence}, d))
+	_, err := h.GiveUp(chain, sequence, d)
+	if reason, _ := bundle.ReasonOf(err); reason != bundle.ReasonDecisionOfficer {
+		t.Errorf("given up: %v", err)
+	}
 }
 
 func TestATenantListsItsOfficers(t *testing.T) {
