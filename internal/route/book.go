@@ -38,11 +38,20 @@ func Of(words map[bundle.Name]Word, damaged error, facts map[bundle.Name]Facts) 
 	return &Book{facts: facts, words: words, damaged: damaged}
 }
 
-// Set takes what a configuration says that was read again.
+// Set takes what a configuration says that was read again. A tenant that stands there no more is one of the house's until its next start: nothing of it goes through.
 func (b *Book) Set(facts map[bundle.Name]Facts) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.facts = facts
+	now := maps.Clone(facts)
+	if now == nil {
+		now = make(map[bundle.Name]Facts)
+	}
+	for name := range b.facts {
+		if _, stays := now[name]; !stays {
+			now[name] = Facts{gone: true}
+		}
+	}
+	b.facts = now
 }
 
 // Fault is why the file of earlier words cannot be read, or nil.
@@ -64,6 +73,8 @@ func (b *Book) Closed(tenant bundle.Name, now time.Time) error {
 		return bundle.Reject(bundle.ReasonRouteStopped, "G-2", "all tenants are stopped, %s", all.by())
 	case one.Stopped && tenant != All:
 		return bundle.Reject(bundle.ReasonRouteStopped, "G-2", "tenant %s is stopped, %s", tenant, one.by())
+	case facts.gone:
+		return bundle.Reject(bundle.ReasonRouteStopped, "G-2", "tenant %s stands in the configuration no more", tenant)
 	case facts.Disabled:
 		return bundle.Reject(bundle.ReasonRouteStopped, "G-2", "tenant %s is not enabled: enabled: false in the configuration", tenant)
 	case facts.expired(now):
@@ -211,6 +222,8 @@ func (b *Book) Alarms(now time.Time, program string) alarm.List {
 		f, w := facts[t], words[t]
 		if w.Stopped {
 			list.Add(string(bundle.ReasonRouteStopped), string(t), "tenant %s: nothing goes through: stopped %s (%s policy start --tenant %s)", t, w.by(), program, t)
+		} else if f.gone {
+			list.Add(string(bundle.ReasonRouteStopped), string(t), "tenant %s: nothing goes through: it stands in the configuration no more, and the next start forgets it", t)
 		} else if f.Disabled {
 			list.Add(string(bundle.ReasonRouteStopped), string(t), "tenant %s: nothing goes through: enabled: false in the configuration", t)
 		}

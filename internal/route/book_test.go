@@ -84,7 +84,32 @@ func TestARouteIsClosedByWhoeverSaysSo(t *testing.T) {
 	must(t, b.Start(word("stopped", "")))
 	check(noon, map[bundle.Name]bundle.Reason{"stopped": "", "ended": bundle.ReasonRouteExpired})
 	b.Set(map[bundle.Name]Facts{"ended": {Expires: date(t, "2028-01-31")}})
-	check(noon, map[bundle.Name]bundle.Reason{"ended": "", "off": ""})
+	check(noon, map[bundle.Name]bundle.Reason{"ended": "", "off": bundle.ReasonRouteStopped})
+}
+
+// Whoever is taken out of a configuration that is read again is known to the house until its next start: its route must not open by that.
+func TestATenantThatIsTakenOutOfTheConfigurationIsClosed(t *testing.T) {
+	b := Open(&shelf{files: map[string][]byte{}}, "/state", map[bundle.Name]Facts{"off": {Disabled: true}, "ended": {Expires: date(t, "2027-12-30")}, "open": {}})
+	b.Set(map[bundle.Name]Facts{"open": {}})
+	for range 2 { // and read once more
+		for _, name := range []bundle.Name{"off", "ended"} {
+			if reason, _ := bundle.ReasonOf(b.Closed(name, noon)); reason != bundle.ReasonRouteStopped || len(b.Alarms(noon, "p")) != 2 {
+				t.Errorf("%s: %v, %v", name, b.Closed(name, noon), b.Alarms(noon, "p"))
+			}
+		}
+		b.Set(map[bundle.Name]Facts{"open": {}})
+	}
+	if b.Closed("open", noon) != nil {
+		t.Error("others are closed")
+	}
+	b.Set(map[bundle.Name]Facts{"open": {}, "off": {}})
+	if b.Closed("off", noon) != nil || b.Closed("ended", noon) == nil {
+		t.Error("one that comes back is closed, or opens others")
+	}
+	b.Set(nil)
+	if b.Closed("open", noon) == nil {
+		t.Error("a configuration without tenants opens all")
+	}
 }
 
 func TestAStopOutlivesTheProcess(t *testing.T) {

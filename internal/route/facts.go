@@ -16,6 +16,8 @@ type Facts struct {
 	Contact       string
 	Justification string
 	Expires       config.Date // the last day, by UTC
+
+	gone bool // it stands in the configuration no more, and the house still knows the tenant
 }
 
 const (
