@@ -21,8 +21,11 @@ func (d *daemon) auditStarted() {
 
 // auditFacts tells the log by what this side goes from now on, where that has changed.
 func (d *daemon) auditFacts() {
+	d.mu.Lock()
+	allowed, officers := d.c.AllowedSigners, d.c.Officers
+	d.mu.Unlock()
 	err := d.Audit.Facts(map[string]string{
-		"configuration": cli.FileDigest(d.c.Path), "allowed_signers": cli.FileDigest(d.c.AllowedSigners), "officers": cli.FileDigest(d.c.Officers),
+		"configuration": cli.FileDigest(d.c.Path), "allowed_signers": cli.FileDigest(allowed), "officers": cli.FileDigest(officers),
 		"identity": bundle.Digest(d.Key.ID()).String(), "program": version,
 	})
 	if err != nil {

@@ -209,16 +209,24 @@ func stampsOf(c Config) [3]stamp {
 	return [3]stamp{stampOf(c.Path), stampOf(c.AllowedSigners), stampOf(c.Officers)}
 }
 
+// stampsNow are those of the files that the configuration names now.
+func (d *daemon) stampsNow() [3]stamp {
+	d.mu.Lock()
+	c := Config{Path: d.c.Path, AllowedSigners: d.c.AllowedSigners, Officers: d.c.Officers}
+	d.mu.Unlock()
+	return stampsOf(c)
+}
+
 // follow reads the trust again when somebody has edited it: a line that is taken out of allowed_signers revokes a key within seconds.
 func (d *daemon) follow(ctx context.Context) {
 	d.following.Lock()
 	defer d.following.Unlock()
-	now := stampsOf(d.c)
+	now := d.stampsNow()
 	if now == d.stamps {
 		return
 	}
 	d.stamps = now
-	err := d.reload(ctx)
+	err := d.readAgain(ctx)
 	text := ""
 	if err != nil && ctx.Err() == nil {
 		text = err.Error()

@@ -203,6 +203,14 @@ func (d *daemon) pair(ctx context.Context, in pairRequest) error {
 
 // reload reads who may sign, which sender may use which tenant, and whose route is open. Everything else of the configuration is taken up by a restart.
 func (d *daemon) reload(ctx context.Context) error {
+	d.following.Lock() // one after another: else what one had read before an edit could be put in the place of what another has read after it
+	defer d.following.Unlock()
+	d.stamps = d.stampsNow() // before it is read
+	return d.readAgain(ctx)
+}
+
+// readAgain is reload, under following.
+func (d *daemon) readAgain(ctx context.Context) error {
 	c, err := config.Load(d.c.Path, defaults())
 	if err != nil {
 		return &control.Error{Code: cli.Usage, Text: err.Error()}
@@ -217,8 +225,11 @@ func (d *daemon) reload(ctx context.Context) error {
 	}
 	d.SetOfficers(people)
 	d.mu.Lock()
-	d.c.Senders = c.Senders
+	d.c.Senders, d.c.AllowedSigners, d.c.Officers = c.Senders, c.AllowedSigners, c.Officers
 	d.mu.Unlock()
+	if now := d.stampsNow(); now[1] != d.stamps[1] || now[2] != d.stamps[2] { // other files than before, or edited meanwhile: the next look reads them once more
+		d.stamps[1], d.stamps[2] = stamp{}, stamp{}
+	}
 	d.Routes.Set(routesOf(c))
 	d.log.Info("trust was read again", zap.Int("senders", len(c.Senders)))
 	d.auditFacts()

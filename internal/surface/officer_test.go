@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -75,6 +76,22 @@ func TestADecisionIsASignatureThatAnybodyVerifies(t *testing.T) {
 	}
 	verify(t, high, shown.out, 2)
 	verify(t, high, high.ends(0, "", "show", id).out, 2)
+
+	// Who is taken out decides no more, also of a file that the configuration names since the start.
+	list, err := os.ReadFile(filepath.Join(high.dir, "officers"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := write(t, filepath.Join(high.dir, "others"), string(list))
+	high.edit("officers: "+filepath.Join(high.dir, "officers"), "officers: "+other)
+	low.ends(0, "", "send", write(t, filepath.Join(low.dir, "work/four.txt"), "four"))
+	four := high.reach("four.txt", "quarantined").text("bundle")
+	high.within(20*time.Second, "it is inspected", func() bool { return high.find("four.txt").text("verdict") == "clean" })
+	high.ends(0, "1 more must approve", "approve", "--key", bob, four)
+	lines := strings.SplitAfter(string(list), "\n")
+	write(t, other, strings.Join(slices.DeleteFunc(lines, func(l string) bool { return strings.HasPrefix(l, "alice ") }), ""))
+	high.ends(4, "decision-officer", "approve", "--key", alice, four)
+	write(t, other, string(list))
 
 	// Where no daemon runs the command signs and decides as well; a plain one with the key that init made.
 	low.ends(0, "", "send", write(t, filepath.Join(low.dir, "work/three.txt"), "three"))
