@@ -34,6 +34,14 @@ func (r *RouteRequest) Word(who string, uid uint32) route.Word {
 	return w
 }
 
+// named says whether a request that names a tenant has a name in it: none would be all.
+func (r *RouteRequest) named() error {
+	if r.Tenant != nil && *r.Tenant == "" {
+		return &control.Error{Code: Usage, Text: "the tenant has no name: null is all"}
+	}
+	return nil
+}
+
 // check is an error for a request about a tenant that is not there.
 func (r *RouteRequest) check(tenants []PolicyTenant) error {
 	if r.Tenant == nil {
@@ -82,7 +90,7 @@ func routeError(err error) error {
 	return err
 }
 
-// HandleRoutes registers what policy show, stop and start ask a daemon for. may says whether a peer may say a word; changed is called when one was said.
+// HandleRoutes registers what policy show, stop and start ask a daemon for. may says whether a peer may say a word; changed is called when one was said that holds.
 func HandleRoutes(s *control.Server, b *route.Book, view, people control.Allow, may func(control.Peer, route.Word) error, now func() time.Time, changed func(route.Word)) {
 	s.Handle("routes", view, false, func(context.Context, control.Peer, json.RawMessage) (any, error) {
 		if err := b.Fault(); err != nil {
@@ -95,15 +103,21 @@ func HandleRoutes(s *control.Server, b *route.Book, view, people control.Allow, 
 		if err := control.Decode(m, &in); err != nil {
 			return nil, err
 		}
+		if err := in.named(); err != nil {
+			return nil, err
+		}
 		w := in.Word(p.Name(), p.UID)
+		// Or whoever may say a word fills the file with names.
 		if _, said := b.Word(w.Tenant); w.Tenant != route.All && !said && !slices.Contains(b.Tenants(), w.Tenant) {
 			return nil, &control.Error{Code: NotFound, Text: fmt.Sprintf("no tenant is called %q", w.Tenant)}
 		}
 		if err := may(p, w); err != nil {
 			return nil, err
 		}
-		by, still, err := b.Say(w, now())
-		if text := (*route.TextError)(nil); err == nil || w.Stopped && !errors.As(err, &text) { // a stop also where it could not be written down: it holds
+		at := now().UTC()
+		by, still, err := b.Say(w, at)
+		var text *route.TextError
+		if (err == nil || w.Stopped && !errors.As(err, &text)) && by.At.Equal(at) { // a stop that could not be written down holds; a word that was not taken, and one that was said before, are no news
 			changed(by)
 		}
 		return Said(by, still, err)
