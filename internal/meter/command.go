@@ -9,6 +9,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -249,11 +250,23 @@ func statement(c *cobra.Command, p Program, config string, m usage.Month, dir st
 	return nil
 }
 
-// export writes a statement, its signature and who signs into a directory.
+// export writes a statement, its signature and who signs into a directory. What stands there already and says otherwise is somebody else's, such as a receiver's own allowed_signers, or the statement
+// of the other side: nothing is written then.
 func (s Side) export(p *Paper, dir string) error {
 	files := map[string]string{filepath.Base(p.Path): p.Text, signers: p.Signers}
 	if p.Signature != nil {
 		files[filepath.Base(p.Path)+signature] = *p.Signature
+	}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		path := filepath.Join(dir, name)
+		have, err := s.Book.disk.ReadFile(path, statementLimit)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return fmt.Errorf("write the statement: look at what is there: %w", err)
+		case string(have) != files[name] && (name != signers || !linesOf(files[name], string(have))):
+			return &cli.Error{Code: cli.Refused, Err: fmt.Errorf("%s is there already, and says something else", path), Hint: "--dir names another directory, best an empty one"}
+		}
 	}
 	for name, text := range files {
 		if err := s.Book.disk.Replace(filepath.Join(dir, name), []byte(text)); err != nil {
@@ -261,4 +274,10 @@ func (s Side) export(p *Paper, dir string) error {
 		}
 	}
 	return nil
+}
+
+// linesOf says whether each line of a part is one of a text.
+func linesOf(text, part string) bool {
+	all := strings.Split(text, "\n")
+	return !slices.ContainsFunc(strings.Split(part, "\n"), func(l string) bool { return l != "" && !slices.Contains(all, l) })
 }

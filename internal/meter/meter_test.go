@@ -499,3 +499,35 @@ func TestAStatementSignedByAStrangerIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// A stick, or a directory of the site, may hold files of these names: they are not written over.
+func TestAStatementIsWrittenOverNothingOfSomebodyElse(t *testing.T) {
+	h := newHouse(t, time.Date(2026, 12, 5, 0, 0, 0, 0, time.UTC))
+	h.happens(time.Date(2026, 10, 5, 0, 0, 0, 0, time.UTC), "a", 5)
+	must(t, h.Tick(t.Context()))
+	side := Side{Book: h.o.Book, Rows: h.rows, Now: h.o.Now}
+	paper := func(m string) *Paper {
+		p, err := side.Paper(month(t, m))
+		must(t, err)
+		return p
+	}
+	stick := t.TempDir()
+	for range 2 { // the same once more is the same
+		must(t, side.export(paper("2026-10"), stick))
+		must(t, side.export(paper("2026-11"), stick))
+	}
+	must(t, h.enrol("cloud-high namespaces=\"usage@ecluse\" ssh-ed25519 AAAAnext\n"))
+	must(t, side.export(paper("2026-10"), stick)) // one more signs since
+	for name, text := range map[string]string{"allowed_signers": "ctie-low namespaces=\"bundle@ecluse\" ssh-ed25519 AAAA\n", "2026-10.json": "the low side's\n", "2026-10.json.sig": "the low side's\n"} {
+		dir := t.TempDir()
+		must(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+		err := side.export(paper("2026-10"), dir)
+		left, _ := os.ReadDir(dir)
+		if have, _ := os.ReadFile(filepath.Join(dir, name)); err == nil || string(have) != text || len(left) != 1 {
+			t.Errorf("%s: %v; it holds %q, and there are %d files", name, err, have, len(left))
+		}
+	}
+	if left, _ := os.ReadDir(stick); len(left) != 5 {
+		t.Errorf("on the stick are %v", left)
+	}
+}
