@@ -207,6 +207,9 @@ func (s *session) rest(content io.Reader, left int64) (*inspect.Found, error) {
 		return nil, errors.New("it says 204 before it has all of it")
 	case h.status == 204:
 		s.note(h)
+		if named := named(h); named != "" && named != "0" { // one that is set up to report and to let pass
+			return &inspect.Found{Text: named, Limit: beyond(named)}, nil
+		}
 		return nil, nil
 	}
 	return s.judge(h)
@@ -244,20 +247,27 @@ func (s *session) judge(h *head) (*inspect.Found, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read what it puts in the file's place: %w", err)
 	}
-	named := ""
-	for _, name := range []string{"x-infection-found", "x-virus-id", "x-violations-found"} {
-		if text := h.headers[name]; text != "" && named == "" {
-			named = threat(text)
-		}
-	}
-	switch {
+	switch named := named(h); {
 	case named != "":
-		return &inspect.Found{Text: named, Limit: strings.Contains(named, "Limits.Exceeded")}, nil
+		return &inspect.Found{Text: named, Limit: beyond(named)}, nil
 	case page != nil && page.status == 403:
 		return &inspect.Found{Text: "the inspector refuses it, and says no more"}, nil
 	}
 	return nil, errors.New("it changes the file, and does not say why")
 }
+
+// named is what an answer says was found, or "".
+func named(h *head) string {
+	for _, name := range []string{"x-infection-found", "x-virus-id", "x-violations-found"} {
+		if text := h.headers[name]; text != "" {
+			return threat(text)
+		}
+	}
+	return ""
+}
+
+// beyond says that what was found is that something is beyond the server's bounds.
+func beyond(named string) bool { return strings.Contains(named, "Limits.Exceeded") }
 
 // page reads the answer of a web server that an ICAP server puts in the place of ours, and passes over its text.
 func (s *session) page(encapsulated string) (page *head, err error) {

@@ -253,6 +253,9 @@ func TestWhatAHostileServerSaysIsNeverClean(t *testing.T) {
 		"clean by the beginning":   {&fake{early: clean}, "1 files: inspector-limit item/a"},
 		"flagged by the beginning": {&fake{early: infected}, "1 files: malware item/a"},
 		"a page and no name":       {&fake{answer: strings.Replace(strings.Replace(infected, "X-Infection", "X-Other", 1), "X-Violations", "X-Others", 1)}, "1 files: malware item/a"},
+		"found, and let pass":      {&fake{answer: strings.Replace(clean, "ISTag", "X-Infection-Found: Type=0; Resolution=1; Threat=Eicar;\r\nISTag", 1)}, "1 files: malware item/a"},
+		"an id, and let pass":      {&fake{answer: strings.Replace(clean, "ISTag", "X-Virus-ID: Eicar\r\nISTag", 1)}, "1 files: malware item/a"},
+		"no violations":            {&fake{answer: strings.Replace(clean, "ISTag", "X-Violations-Found: 0\r\nISTag", 1)}, "1 files: "},
 		"one without a preview":    {&fake{answer: clean, options: strings.Replace(honestOptions, "Preview: 64\r\n", "", 1)}, "error"},
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
