@@ -250,6 +250,9 @@ func (c *Chamber) ask(ctx context.Context, r *ledger.Record, due dueFunc) (said 
 	if r.Bytes != nil {
 		item.Bytes = *r.Bytes
 	}
+	if r.Files != nil {
+		item.Count = *r.Files
+	}
 	if r.Received != nil {
 		item.Received = *r.Received
 	}

@@ -20,6 +20,7 @@ type Item struct {
 	Name  string
 	Files fs.FS // Dir, out of which no name leads
 	Bytes int64
+	Count int64 // of files
 
 	Received time.Time // when the first of it came: keys are judged by then
 
@@ -56,12 +57,15 @@ type Asked struct {
 	Inspector Inspector
 }
 
-// perSecond is what an inspector is given a second more for, in bytes: archives take longer than what they are made of.
-const perSecond = 10 << 20
+// What an inspector is given a second more for: bytes, as archives take longer than what they are made of, and files, each of which is opened, and asked about or held against its signatures.
+const (
+	perSecond      = 10 << 20
+	filesPerSecond = 1000
+)
 
 // TimeFor is how long an item may be looked at. Who takes all of it holds up the others of its tenant.
-func TimeFor(base time.Duration, bytes int64) time.Duration {
-	return base + time.Duration(bytes/perSecond)*time.Second
+func TimeFor(base time.Duration, bytes, files int64) time.Duration {
+	return base + time.Duration(bytes/perSecond+files/filesPerSecond)*time.Second
 }
 
 // What evidence keeps: it stands in a record, which is written often, and an inspector says what it likes.
@@ -73,7 +77,7 @@ const (
 
 // Ask has the inspector look at an item, within its time, and makes evidence of what it says.
 func (a *Asked) Ask(ctx context.Context, item Item, now func() time.Time) (*ledger.Inspection, error) {
-	limit := TimeFor(a.Timeout, item.Bytes)
+	limit := TimeFor(a.Timeout, item.Bytes, item.Count)
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("it took longer than %v", limit))
 	defer cancel()
 	at := now().UTC()

@@ -14,6 +14,7 @@ package signatures
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/sha512"
@@ -73,42 +74,59 @@ type examination struct {
 	people People
 	at     time.Time
 
-	all     map[string]bool            // every file
-	by      map[string]map[string]bool // of each, the people who have signed it
-	used    map[string]bool            // files that are signatures of others
-	strange map[string]string          // of a file, why a signature of it does not count
-	keys    map[string]string          // of a person, the key that she signed with
+	all     map[string]bool              // every file
+	by      map[string][]*signer         // of each, who has signed it, each once
+	used    map[string]bool              // files that are signatures of others
+	strange map[string]string            // of a file, why a signature of it does not count
+	signers map[string]*signer           // by their keys in wire form: a million signatures are few people's
+	short   map[string][sha256.Size]byte // of files that signed lists name
 	report  Report
 }
 
-// Check holds an item against a rule. Keys are judged at a time: when the bundle was received. An error says that nothing is known of the item.
+// signer is a key that has signed something.
+type signer struct {
+	who   string // "" where it does not count
+	key   string // its fingerprint
+	why   string // it does not count
+	files int64
+}
+
+// Check holds an item against a rule. Keys are judged at a time: when the bundle was received. An error says that nothing is known of the item. Each file is read once for all of its signatures, and once
+// for all lists.
 func Check(ctx context.Context, files fs.FS, item string, rule Rule, people People, at time.Time) (*Report, error) {
 	x := &examination{
-		ctx: ctx, files: files, rule: rule, people: people, at: at, all: make(map[string]bool), by: make(map[string]map[string]bool), used: make(map[string]bool), strange: make(map[string]string),
-		keys: make(map[string]string),
+		ctx: ctx, files: files, rule: rule, people: people, at: at, all: make(map[string]bool), by: make(map[string][]*signer), used: make(map[string]bool), strange: make(map[string]string),
+		signers: make(map[string]*signer), short: make(map[string][sha256.Size]byte),
 	}
 	err := fs.WalkDir(files, item, func(name string, e fs.DirEntry, err error) error {
 		if err == nil && e.Type().IsRegular() {
 			x.all[name] = true
 		}
-		return err
+		return cmp.Or(err, context.Cause(ctx))
 	})
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range sorted(x.all) {
-		if err := x.signature(name); err != nil {
+	names := sorted(x.all)
+	of := make(map[string][]string)
+	for _, name := range names {
+		if signed, ok := x.signed(name); ok {
+			of[signed] = append(of[signed], name)
+		}
+	}
+	for _, name := range sorted(of) {
+		if err := x.signatures(name, of[name]); err != nil {
 			return nil, fmt.Errorf("%q: %w", name, err)
 		}
 	}
-	for _, name := range sorted(x.all) {
+	for _, name := range names {
 		if path.Base(name) == sumsName && len(x.by[name]) > 0 {
 			if err := x.sums(name); err != nil {
 				return nil, fmt.Errorf("%q: %w", name, err)
 			}
 		}
 	}
-	x.judge()
+	x.judge(names)
 	return &x.report, nil
 }
 
@@ -141,51 +159,80 @@ func (x *examination) signed(name string) (of string, ok bool) {
 	return of, x.all[of]
 }
 
-// signature takes up a file that may be one.
-func (x *examination) signature(name string) error {
-	of, ok := x.signed(name)
-	if !ok {
-		return nil
-	}
-	text, err := x.read(name, signatureMost)
-	if err != nil || text == nil {
-		return err
-	}
-	blob, err := bundle.Unarmor(text)
-	if err != nil {
-		return nil // it is content
-	}
-	s, err := bundle.ParseSignature(blob, Namespace)
-	if err != nil {
-		return nil
-	}
-	_, sum, err := x.hash(of, false)
-	if err != nil {
-		return err
-	}
-	x.used[name] = true
-	if err := s.Verify(sum); err != nil {
-		x.found(bundle.ReasonSignatureContent, name, "it is no signature of %q: one of the two was changed", of)
-		return nil
-	}
-	who, err := x.people.Person(s.Key(), Namespace, x.at)
-	switch {
-	case err != nil:
-		x.strange[of] = err.Error()
-	case len(x.rule.Of) > 0 && !slices.Contains(x.rule.Of, who):
-		x.strange[of] = fmt.Sprintf("%s has signed it, and is not asked for", who)
-	default:
-		x.vouch(of, who)
-		x.keys[who] = ssh.FingerprintSHA256(s.Key())
+// signatures takes up files that may be signatures of another.
+func (x *examination) signatures(of string, names []string) error {
+	var sum *[sha512.Size]byte
+	for _, name := range names {
+		if x.ctx.Err() != nil {
+			return context.Cause(x.ctx)
+		}
+		text, err := x.read(name, signatureMost)
+		if err != nil {
+			return err
+		}
+		blob, err := bundle.Unarmor(text)
+		if err != nil {
+			continue // it is content
+		}
+		s, err := bundle.ParseSignature(blob, Namespace)
+		if err != nil {
+			continue
+		}
+		if sum == nil {
+			_, have, err := x.hash(of, false)
+			if err != nil {
+				return err
+			}
+			sum = &have
+		}
+		x.used[name] = true
+		if err := s.Verify(*sum); err != nil {
+			x.found(bundle.ReasonSignatureContent, name, "it is no signature of %q: one of the two was changed", of)
+			continue
+		}
+		if p := x.signer(s.Key()); p.who == "" {
+			x.strange[of] = p.why
+		} else {
+			x.vouch(of, p)
+		}
 	}
 	return nil
 }
 
-func (x *examination) vouch(name, who string) {
-	if x.by[name] == nil {
-		x.by[name] = make(map[string]bool)
+// signer is who has a key.
+func (x *examination) signer(key ssh.PublicKey) *signer {
+	wire := string(key.Marshal())
+	if p := x.signers[wire]; p != nil {
+		return p
 	}
-	x.by[name][who] = true
+	p := &signer{key: ssh.FingerprintSHA256(key)}
+	who, err := x.people.Person(key, Namespace, x.at)
+	switch {
+	case err != nil:
+		p.why = err.Error()
+	case len(x.rule.Of) > 0 && !slices.Contains(x.rule.Of, who):
+		p.why = fmt.Sprintf("%s has signed it, and is not asked for", who)
+	default:
+		p.who = who
+	}
+	x.signers[wire] = p
+	return p
+}
+
+func (x *examination) vouch(name string, p *signer) {
+	if !slices.Contains(x.by[name], p) {
+		x.by[name] = append(x.by[name], p)
+	}
+}
+
+// count is how many different people have signed a file.
+func (x *examination) count(name string) (n int) {
+	for i, p := range x.by[name] {
+		if !slices.ContainsFunc(x.by[name][:i], func(q *signer) bool { return q.who == p.who }) {
+			n++
+		}
+	}
+	return n
 }
 
 // sums takes up a signed list: whoever has signed it has signed what it lists.
@@ -200,7 +247,9 @@ func (x *examination) sums(name string) error {
 	}
 	number := 0
 	for line := range bytes.Lines(text) {
-		number++
+		if number++; x.ctx.Err() != nil {
+			return context.Cause(x.ctx)
+		}
 		sum, of, err := parseSum(string(bytes.TrimSuffix(line, []byte("\n"))))
 		if err != nil {
 			x.found(bundle.ReasonSignatureContent, name, "line %d: %v", number, err)
@@ -210,16 +259,19 @@ func (x *examination) sums(name string) error {
 		if !x.all[of] { // what is not here is nobody's loss: a list may be of more than was sent
 			continue
 		}
-		have, _, err := x.hash(of, true)
-		if err != nil {
-			return err
+		have, known := x.short[of]
+		if !known {
+			if have, _, err = x.hash(of, true); err != nil {
+				return err
+			}
+			x.short[of] = have
 		}
 		if have != sum {
 			x.found(bundle.ReasonSignatureContent, of, "it is not what %q says", name)
 			continue
 		}
-		for who := range x.by[name] {
-			x.vouch(of, who)
+		for _, p := range x.by[name] {
+			x.vouch(of, p)
 		}
 	}
 	return nil
@@ -243,18 +295,17 @@ func parseSum(line string) (sum [sha256.Size]byte, name string, err error) {
 	return sum, name, nil
 }
 
-// judge says which files fewer have signed than are asked for, and who has signed how many.
-func (x *examination) judge() {
-	count := make(map[string]int64)
-	for _, name := range sorted(x.all) {
+// judge says which files fewer have signed than are asked for, and who has signed how many, with which key.
+func (x *examination) judge(names []string) {
+	for _, name := range names {
 		if x.used[name] {
 			continue
 		}
 		x.report.Files++
-		for who := range x.by[name] {
-			count[who]++
+		for _, p := range x.by[name] {
+			p.files++
 		}
-		if n := len(x.by[name]); n < x.rule.Need {
+		if n := x.count(name); n < x.rule.Need {
 			why := ""
 			if s := x.strange[name]; s != "" {
 				why = ": " + s
@@ -262,9 +313,14 @@ func (x *examination) judge() {
 			x.found(bundle.ReasonSignatureMissing, name, "%d of %d people have signed it%s", n, x.rule.Need, why)
 		}
 	}
-	for _, who := range sorted(count) {
-		x.report.Signers = append(x.report.Signers, ledger.Signer{Principal: who, Key: x.keys[who], Files: count[who]})
+	for _, p := range x.signers {
+		if p.files > 0 {
+			x.report.Signers = append(x.report.Signers, ledger.Signer{Principal: p.who, Key: p.key, Files: p.files})
+		}
 	}
+	slices.SortFunc(x.report.Signers, func(a, b ledger.Signer) int {
+		return cmp.Or(cmp.Compare(a.Principal, b.Principal), cmp.Compare(a.Key, b.Key))
+	})
 }
 
 // read gives a small file, or nil for one that is not.
@@ -275,10 +331,10 @@ func (x *examination) read(name string, most int64) ([]byte, error) {
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, most+1))
-	if int64(len(text)) > most {
-		text = nil
+	if err != nil || int64(len(text)) > most {
+		return nil, err
 	}
-	return text, err
+	return text, nil
 }
 
 // hash reads a file for one of the two sums.

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"testing"
@@ -128,6 +129,70 @@ func TestAnItemIsHeldAgainstWhatPeopleHaveSigned(t *testing.T) {
 		if got := strings.Join(who, ", "); got != row.who {
 			t.Errorf("%s: signed by %q, want %q", row.name, got, row.who)
 		}
+	}
+}
+
+// counting counts how often each file is opened.
+type counting struct {
+	fs.FS
+	opened map[string]int
+}
+
+func (c *counting) Open(name string) (fs.File, error) {
+	c.opened[name]++
+	return c.FS.Open(name)
+}
+
+// Whoever sends may put as many signatures beside a file as fit, and name it in a signed list as often: it is read once for each, or a gigabyte with ten thousand of them would take a day.
+func TestAFileIsReadOnceForAllItsSignatures(t *testing.T) {
+	alice, stranger := newPerson(t, "alice"), newPerson(t, "stranger")
+	people, err := keys.ParsePeople([]byte(alice.line("")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const text = "large"
+	list := strings.Repeat(sumsOf(map[string]string{"big": text}), 1000)
+	files := map[string]string{"i/big": text, "i/big.sig": alice.sign(t, "file", text), "i/SHA256SUMS": list, "i/SHA256SUMS.sig": alice.sign(t, "file", list)}
+	for n := range 1000 { // with small files of their own among them
+		files[fmt.Sprintf("i/big.%d.sig", n)] = stranger.sign(t, "file", text)
+		files[fmt.Sprintf("i/big.x%d", n)] = text
+		files[fmt.Sprintf("i/big.x%d.sig", n)] = alice.sign(t, "file", text)
+	}
+	tree := fstest.MapFS{}
+	for name, text := range files {
+		tree[name] = &fstest.MapFile{Data: []byte(text)}
+	}
+	c := &counting{tree, make(map[string]int)}
+	r, err := Check(t.Context(), c, "i", Rule{Need: 1}, people, time.Now())
+	if err != nil || len(r.Findings) > 0 || c.opened["i/big"] != 2 || c.opened["i/SHA256SUMS"] != 2 {
+		t.Errorf("%d findings, %v; it was opened %d times, and the list %d times", len(r.Findings), err, c.opened["i/big"], c.opened["i/SHA256SUMS"])
+	}
+}
+
+// Who has signed content may not release it, by whichever of her keys: all that she has signed with are told.
+func TestAllKeysThatHaveSignedAreTold(t *testing.T) {
+	first, second := newPerson(t, "alice"), newPerson(t, "alice at home")
+	second.name = "alice"
+	people, err := keys.ParsePeople([]byte(first.line("") + second.line("")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree := fstest.MapFS{}
+	for name, text := range map[string]string{"i/a": "a", "i/a.sig": first.sign(t, "file", "a"), "i/b": "b", "i/b.sig": second.sign(t, "file", "b"), "i/b.1.sig": first.sign(t, "file", "b")} {
+		tree[name] = &fstest.MapFile{Data: []byte(text)}
+	}
+	want := map[string]int64{ssh.FingerprintSHA256(first.signer.PublicKey()): 2, ssh.FingerprintSHA256(second.signer.PublicKey()): 1}
+	r, err := Check(t.Context(), tree, "i", Rule{Need: 1}, people, time.Now())
+	if err != nil || len(r.Findings) > 0 || len(r.Signers) != 2 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	for _, s := range r.Signers {
+		if s.Principal != "alice" || want[s.Key] != s.Files {
+			t.Errorf("%+v", s)
+		}
+	}
+	if r, err := Check(t.Context(), tree, "i", Rule{Need: 2}, people, time.Now()); err != nil || len(r.Findings) != 2 {
+		t.Errorf("two keys are two people: %+v, %v", r, err)
 	}
 }
 
