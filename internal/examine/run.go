@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"ecluse/internal/disk"
 	"ecluse/internal/policy"
 )
 
@@ -64,7 +65,7 @@ func (r *Runner) Run(ctx context.Context, job Job) (report *Report, err error) {
 	if job.Scratch, err = os.MkdirTemp(job.Scratch, "run-"); err != nil {
 		return nil, fmt.Errorf("examine: %w", err)
 	}
-	defer os.RemoveAll(job.Scratch)
+	defer func() { _ = disk.Clear(job.Scratch) }() // what stays is cleared at the next start
 	question, err := json.Marshal(job)
 	if err != nil {
 		return nil, fmt.Errorf("examine: %w", err)

@@ -152,6 +152,9 @@ func (c *Chamber) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := disk.Clear(filepath.Join(c.o.State, ScratchName)); err != nil { // what an earlier life was killed over
+		c.o.Log.Error("clear what was looked into", zap.Error(err))
+	}
 	c.openOutlets()
 	c.spawn(c.keepAll)
 	for range inspectMost {

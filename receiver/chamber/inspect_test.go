@@ -203,3 +203,17 @@ func TestWhatIsHeldIsInspectedMeanwhile(t *testing.T) {
 func byAll(answer func(examine.Job) (*examine.Report, error)) func(context.Context, examine.Job) (*examine.Report, error) {
 	return func(_ context.Context, j examine.Job) (*examine.Report, error) { return answer(j) }
 }
+
+// What is taken out of archives is removed by who has looked into them: of a life that was killed meanwhile, by the next.
+func TestWhatALifeWasKilledOverIsCleared(t *testing.T) {
+	t.Parallel()
+	p := newPlan(t, release.ModeOne)
+	run := p.at("state", ScratchName, "run-1")
+	must(t, os.MkdirAll(filepath.Join(run, "closed"), 0o700))
+	must(t, os.WriteFile(filepath.Join(run, "large"), []byte("content"), 0o600))
+	must(t, os.Chmod(filepath.Join(run, "closed"), 0))
+	p.open(t)
+	if _, err := os.Lstat(run); !os.IsNotExist(err) {
+		t.Errorf("it is there: %v", err)
+	}
+}

@@ -18,7 +18,7 @@ const scratchName = "inspect"
 
 // clearScratch removes what a child has left whose parent was killed.
 func (h *House) clearScratch() error {
-	if err := h.Disk.RemoveAll(filepath.Join(h.Dir, scratchName)); err != nil {
+	if err := disk.Clear(filepath.Join(h.Dir, scratchName)); err != nil {
 		return fmt.Errorf("clear what was looked into: %w", err)
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -18,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ecluse/internal/disk"
 	"ecluse/receiver/inspect"
 )
 
@@ -45,8 +47,8 @@ func (c *Command) Ready(ctx context.Context) (inspect.Version, error) {
 	if err != nil {
 		return inspect.Version{}, err
 	}
-	defer os.RemoveAll(empty)
-	answer, err := c.run(ctx, empty, c.Scratch, roomToTry)
+	defer func() { _ = disk.Clear(empty) }()
+	answer, err := c.run(ctx, empty, c.Scratch, roomToTry, math.MaxInt64) // nobody hostile has made what it looks at
 	if err != nil {
 		return inspect.Version{}, err
 	}
@@ -58,7 +60,7 @@ func (c *Command) Ready(ctx context.Context) (inspect.Version, error) {
 
 // Look implements inspect.Inspector.
 func (c *Command) Look(ctx context.Context, item inspect.Item) (*inspect.Answer, error) {
-	answer, err := c.run(ctx, filepath.Join(item.Dir, item.Name), item.Scratch, item.Room)
+	answer, err := c.run(ctx, filepath.Join(item.Dir, item.Name), item.Scratch, item.Room, disksShare*item.Room+slack)
 	if err != nil {
 		return nil, err
 	}
@@ -71,14 +73,14 @@ func (c *Command) Look(ctx context.Context, item inspect.Item) (*inspect.Answer,
 	return answer, err
 }
 
-// run has the program look at one path.
-func (c *Command) run(ctx context.Context, path, scratch string, room int64) (*inspect.Answer, error) {
+// run has the program look at one path. It may take room of the disk, and the disk may lose no more than most meanwhile.
+func (c *Command) run(ctx context.Context, path, scratch string, room, most int64) (*inspect.Answer, error) {
 	j := job{Command: c.Command, Item: path, Room: room, Read: c.Read, Network: c.Network, Parent: os.Getpid()}
 	var err error
 	if j.Scratch, err = os.MkdirTemp(scratch, "run-"); err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(j.Scratch)
+	defer func() { _ = disk.Clear(j.Scratch) }() // what stays is cleared at the next start
 	if unix.Geteuid() == 0 {
 		if j.User, err = nobody(j.Scratch); err != nil {
 			return nil, err
@@ -97,7 +99,7 @@ func (c *Command) run(ctx context.Context, path, scratch string, room int64) (*i
 	cmd.WaitDelay = 5 * time.Second
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
-	stop := guard(j.Scratch, room, end)
+	stop := guard(j.Scratch, room, most, end)
 	err = group(ctx, cmd)
 	stop()
 	switch {
@@ -121,9 +123,11 @@ const guardEvery = 250 * time.Millisecond
 // entriesMost bounds what may stand in a scratch directory, so that looking through it stays cheap.
 const entriesMost = 50_000
 
-// guard ends what takes more room than it may: a limit of the system is for each file, and there may be many.
-func guard(dir string, room int64, end context.CancelCauseFunc) (stop func()) {
+// guard ends what takes more room than it may: a limit of the system is for each file, and there may be many. What has no name any more, and what stands where it lets nobody look, is seen by what is left of
+// the disk: others fill that as well, so that tells only when most of what there was is gone.
+func guard(dir string, room, most int64, end context.CancelCauseFunc) (stop func()) {
 	done, over := make(chan struct{}), make(chan struct{})
+	bytes, entries := left(dir)
 	go func() {
 		defer close(over)
 		tick := time.NewTicker(guardEvery)
@@ -138,6 +142,10 @@ func guard(dir string, room int64, end context.CancelCauseFunc) (stop func()) {
 				end(fmt.Errorf("it took more of the disk than its %d bytes and %d names", room, entriesMost))
 				return
 			}
+			if b, n := left(dir); bytes-b > most || entries-n > max(entriesMost, entries/4*3) {
+				end(fmt.Errorf("the disk has lost %d bytes and %d names since it began: it may take %d bytes", bytes-b, entries-n, room))
+				return
+			}
 		}
 	}()
 	return func() {
@@ -146,9 +154,29 @@ func guard(dir string, room int64, end context.CancelCauseFunc) (stop func()) {
 	}
 }
 
-// taken is what stands in a directory. What goes while it is looked through is not counted.
+// disksShare is how many times the room of a command a disk may lose while it runs: a command is given a quarter of what is left above the reserve. slack is for a disk that is nearly full, where the room
+// is next to nothing.
+const (
+	disksShare = 3
+	slack      = 64 << 20
+)
+
+// left is what a directory's disk has left. A file system that does not say, of names, has none, and loses none.
+func left(dir string) (bytes, entries int64) {
+	var st unix.Statfs_t
+	if unix.Statfs(dir, &st) != nil {
+		return 0, 0
+	}
+	return int64(st.Bavail) * st.Bsize, int64(st.Ffree)
+}
+
+// taken is what stands in a directory. What goes while it is looked through is not counted; what lies deeper than a path can say is too much.
 func taken(dir string) (bytes, entries int64) {
 	_ = filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+		if errors.Is(err, unix.ENAMETOOLONG) {
+			entries = entriesMost + 1
+			return fs.SkipAll
+		}
 		if err != nil {
 			return nil
 		}

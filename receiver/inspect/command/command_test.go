@@ -63,7 +63,7 @@ func newWorld(t *testing.T) *world {
 		must(t, os.WriteFile(filepath.Join(w.dir, name), []byte(text), 0o700))
 	}
 	files := filepath.Join(w.dir, "files")
-	w.item = inspect.Item{Dir: files, Name: "item", Files: os.DirFS(files), Scratch: filepath.Join(w.dir, "scratch"), Room: 1 << 20}
+	w.item = inspect.Item{Dir: files, Name: "item", Files: os.DirFS(files), Scratch: filepath.Join(w.dir, "scratch"), Room: 1 << 30}
 	return w
 }
 
@@ -142,8 +142,6 @@ func TestWhatACommandCannotDoIsNeverClean(t *testing.T) {
 		"a fork bomb":                     {saysClean + `; f() { f | f & }; f; while :; do :; done`, "longer than"},
 		"one that sleeps":                 {saysClean + `; exec sleep 100`, "longer than"},
 		"much memory":                     {`python3 -c "x = bytearray(3 << 30)" && ` + saysClean, "exit status"},
-		"many files":                      {`for i in 1 2 3 4 5 6 7 8 9; do head -c 1000000 /dev/zero > $TMPDIR/$i; done; while :; do :; done`, "more of the disk"},
-		"a large file":                    {`head -c 4000000 /dev/zero > $TMPDIR/x && ` + saysClean, "exit status"},
 		"a write to what it looks at":     {`echo x > "$1/a.txt" && ` + saysClean, "exit status"},
 		"an append to it":                 {`echo x >> "$1/a.txt" && ` + saysClean, "exit status"},
 		"its removal":                     {`rm -f "$1/a.txt" && ` + saysClean, "exit status"},
@@ -187,13 +185,47 @@ func TestWhatACommandCannotDoIsNeverClean(t *testing.T) {
 	}
 }
 
+// Whatever it fills the disk with, and wherever it hides that. One after another, as they look at what the disk has left.
+func TestACommandFillsNoDisk(t *testing.T) {
+	for name, row := range map[string]struct{ script, says string }{
+		"many files":   {`for i in 1 2 3 4 5 6 7 8 9; do head -c 1000000 /dev/zero > $TMPDIR/$i; done; while :; do :; done`, "the disk"},
+		"a large file": {`head -c 4000000 /dev/zero > $TMPDIR/x && ` + saysClean, "exit status"},
+		"files that have no name": {`python3 -c "
+import os
+files = []
+for n in range(240):
+    files.append(open('x', 'wb')); os.remove('x'); files[-1].write(bytes(1000000)); files[-1].flush()
+while True: pass"`, "the disk"},
+		"files that nobody may list": {`mkdir -m 300 d; for i in $(seq 300); do head -c 1000000 /dev/zero > d/$i; done; while :; do :; done`, "the disk"},
+		"a tree deeper than a path": {`python3 -c "
+import os
+for n in range(3000): os.mkdir('d'); os.chdir('d')
+while True: pass"`, "the disk"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.item.Room = 1 << 20
+			if a, err := w.look(w.shell(row.script), 20*time.Second); err == nil || !strings.Contains(err.Error(), row.says) {
+				t.Errorf("it says %+v, %v; want an error with %q", a, err, row.says)
+			}
+			w.untouched()
+		})
+	}
+}
+
 // What it has started in the background ends with it, also where it says clean.
 func TestNothingIsLeftOfACommand(t *testing.T) {
 	w := newWorld(t)
-	if _, err := w.look(w.shell(`sleep 1000 > /dev/null 2>&1 & `+saysClean), time.Minute); err != nil {
-		t.Error(err)
+	for what, script := range map[string]string{
+		"a process": `sleep 1000 > /dev/null 2>&1 & `, "directories that are closed": `mkdir -m 300 d d/e && touch d/e/f && mkdir -m 0 g; `,
+		"a deep tree": `python3 -c "import os
+for n in range(20000): os.mkdir('d'); os.chdir('d')"; `,
+	} {
+		if _, err := w.look(w.shell(script+saysClean), time.Minute); err != nil && what != "a deep tree" { // which may be seen in time
+			t.Errorf("%s: %v", what, err)
+		}
+		w.untouched()
 	}
-	w.untouched()
 }
 
 func TestACommandEndsWithWhoStartedIt(t *testing.T) {
@@ -288,7 +320,7 @@ func TestTheFenceHoldsForWhoIsNotRoot(t *testing.T) {
 	must(t, os.WriteFile(program, text, 0o755))
 	const bomb = "TestWhatACommandCannotDoIsNeverClean/a_fork_bomb"
 	for user, args := range map[int][]string{ // the bomb takes all that its user may start
-		64123: {"-test.run", "^(TestTheFenceHolds|TestACommandSaysWhatItFound|TestWhatACommandCannotDoIsNeverClean|TestNothingIsLeftOfACommand|TestACommandEndsWithWhoStartedIt)$", "-test.skip", bomb + "|(clean|answer|verdict|version|key|finding|null|words|list|nothing|flagged|sleeps|loop)"},
+		64123: {"-test.run", "^(TestTheFenceHolds|TestACommandSaysWhatItFound|TestWhatACommandCannotDoIsNeverClean|TestACommandFillsNoDisk|TestNothingIsLeftOfACommand|TestACommandEndsWithWhoStartedIt)$", "-test.skip", bomb + "|(clean|answer|verdict|version|key|finding|null|words|list|nothing|flagged|sleeps|loop)"},
 		64124: {"-test.run", bomb},
 	} {
 		tmp := filepath.Join(dir, strconv.Itoa(user))
