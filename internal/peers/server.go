@@ -94,7 +94,7 @@ func Secret(t testing.TB, line string) string {
 	return path
 }
 
-// Program finds a program that a test needs; where it is missing the test is left out, which is a failure where CI=true.
+// Program finds a program that a test needs; where it is missing the test is skipped, which is a failure where CI=true.
 func Program(t testing.TB, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -106,11 +106,17 @@ func Program(t testing.TB, name string) string {
 	if err == nil {
 		return path
 	}
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("%s is not here: make needs", name)
-	}
-	t.Skipf("LEFT OUT: %s is not here: make needs installs it", name)
+	Lacking(t, name)
 	return ""
+}
+
+// Lacking skips a test for which something is missing on this machine, loudly. Where CI=true that is a failure.
+func Lacking(t testing.TB, what string) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("%s is not here: make needs", what)
+	}
+	t.Skipf("SKIPPED: %s is not here: make needs installs it", what)
 }
 
 // Port gives an address of this machine at which nobody listens.

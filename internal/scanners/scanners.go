@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"ecluse/internal/peers"
 )
 
 // TestVirus is what every scanner knows as one, put together here so that none takes the tests for it.
@@ -32,7 +34,7 @@ type Clamd struct {
 // StartClamd starts one; lines are added to its configuration, which otherwise alerts of what is beyond its limits.
 func StartClamd(t testing.TB, lines ...string) *Clamd {
 	t.Helper()
-	program := need(t, "clamd", "clamav-daemon")
+	program := peers.Program(t, "clamd")
 	dir := short(t)
 	c := &Clamd{Socket: filepath.Join(dir, "clamd.sock"), dir: dir}
 	if err := os.Mkdir(filepath.Join(dir, "db"), 0o755); err != nil {
@@ -77,18 +79,12 @@ func (c *Clamd) Stop() {
 // StartICAP starts c-icap in front of a clamd, with more lines of configuration, and gives the address of its antivirus service.
 func StartICAP(t testing.TB, behind *Clamd, lines ...string) string {
 	t.Helper()
-	program := need(t, "c-icap", "c-icap")
+	program := peers.Program(t, "c-icap")
 	modules, err := filepath.Glob("/usr/lib/*/c_icap/virus_scan.so")
 	if err != nil || len(modules) == 0 {
-		lacking(t, "virus_scan.so is not here (package libc-icap-mod-virus-scan)")
+		peers.Lacking(t, "virus_scan.so")
 	}
-	dir, at := short(t), filepath.Dir(modules[0])
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
+	dir, at, address := short(t), filepath.Dir(modules[0]), peers.Port(t)
 	conf := fmt.Sprintf(`PidFile %[1]s/pid
 CommandsSocket %[1]s/ctl
 Port %[2]s
@@ -117,29 +113,6 @@ virus_scan.DefaultEngine clamd
 	t.Cleanup(func() { end(process) })
 	until(t, "c-icap", talk, func() bool { return answers("tcp", address) })
 	return "icap://" + address + "/avscan"
-}
-
-// need finds a program, or skips the test.
-func need(t testing.TB, name, pkg string) string {
-	t.Helper()
-	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/usr/bin") {
-		if path := filepath.Join(dir, name); dir != "" {
-			if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
-				return path
-			}
-		}
-	}
-	lacking(t, name+" is not here (package "+pkg+")")
-	return ""
-}
-
-// lacking skips a test that this machine cannot run, loudly. Where CI=true that is a failure.
-func lacking(t testing.TB, what string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatal("SKIPPED, ", what)
-	}
-	t.Skip("SKIPPED, ", what)
 }
 
 // short is a directory whose path leaves room for a socket's name.
