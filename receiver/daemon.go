@@ -39,10 +39,10 @@ type daemon struct {
 
 	following sync.Mutex // held while the trust is looked at
 
+	audits cli.AuditWatch
+
 	mu        sync.Mutex
 	recent    watch.Recent
-	older     map[string]bool // copies of checkpoints that know more than the audit log
-	wrong     []string        // that was found when the audit log was looked through last
 	lacks     map[string]lack // by destination
 	untrusted string          // why an edited trust could not be read; "" when it was
 }
@@ -52,7 +52,7 @@ func runDaemon(ctx context.Context, c Config, log *zap.Logger) (err error) {
 	life := cli.Live(ctx)
 	defer life.Fatal(nil)
 	ctx = life.Context()
-	d := &daemon{c: c, log: log, since: time.Now(), late: time.Unix(0, 0), told: make(map[string]uint64), probed: make(map[string]uint32), recent: make(watch.Recent), older: make(map[string]bool), routed: make(chan struct{}, 1), lacks: make(map[string]lack), stamps: stampsOf(c)}
+	d := &daemon{c: c, log: log, since: time.Now(), late: time.Unix(0, 0), told: make(map[string]uint64), probed: make(map[string]uint32), recent: make(watch.Recent), routed: make(chan struct{}, 1), lacks: make(map[string]lack), stamps: stampsOf(c)}
 	o, err := stateOptions(c, log)
 	if err != nil {
 		return err
@@ -64,7 +64,7 @@ func runDaemon(ctx context.Context, c Config, log *zap.Logger) (err error) {
 	}
 	err = d.run(ctx, life.Fatal, s)
 	err = life.End(err)
-	auditEnded(s.Audit, err)
+	cli.AuditEnded(s.Audit, err)
 	return errors.Join(err, s.Close(err == nil))
 }
 

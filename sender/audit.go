@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"os"
 	"strings"
 
@@ -25,42 +24,14 @@ func (d *daemon) auditStarted(s *house.State) {
 	}
 }
 
-// auditEnded tells the log why this life ends.
-func auditEnded(a *audit.Log, err error) {
-	e := audit.Entry{Event: "stopped"}
-	if err != nil {
-		e.Text = err.Error()
-	}
-	a.Tell(e)
-}
-
 // publish brings checkpoints of the audit log to where they are kept beside the state.
 func (d *daemon) publish(ctx context.Context) error {
-	audit.Publish(ctx, d.c.Audit.Every.Std(), d.Audit.Checkpoint, d.c.Audit.Copies(), func(c audit.Copy, cp audit.Checkpoint) error {
-		err := c.Put(d.Disk, os.Stdout, d.Audit.Public(), cp)
-		if c.Kind == "file" {
-			d.mu.Lock()
-			d.older[c.Path] = errors.Is(err, audit.ErrOlder)
-			d.mu.Unlock()
-		}
-		return err
-	}, func(err error) { d.log.Error("copy a checkpoint of the audit log", zap.Error(err)) })
+	d.audits.Publish(ctx, d.Audit, d.Disk, d.c.Audit, os.Stdout, d.log)
 	return nil
 }
 
-// checkAudit looks through the whole log some minutes after the start, and then once a day.
+// checkAudit looks through the audit log, once a day.
 func (d *daemon) checkAudit(ctx context.Context) error {
-	cli.CheckAudit(ctx, d.c.State, d.Audit.Public(), func(faults []string) {
-		d.mu.Lock()
-		d.wrong = faults
-		d.mu.Unlock()
-	})
+	d.audits.Check(ctx, d.Audit, d.c.State)
 	return nil
-}
-
-// auditFaults are what is wrong with the log.
-func (d *daemon) auditFaults() []string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return append(cli.AuditFaults(d.Disk, d.c.State, d.older), d.wrong...)
 }

@@ -33,13 +33,12 @@ type daemon struct {
 	alive  sync.Map // goroutine -> *atomic.Int64, nanoseconds of the monotonic clock since start
 	errors atomic.Uint64
 	alarms alarm.List // that stood at the last look: watch's alone
+	audits cli.AuditWatch
 
 	mu     sync.Mutex
 	notice map[string]time.Time // when it was told last
 	meter  cli.Meter            // of the link
 	recent alarm.Minute         // errors
-	older  map[string]bool      // copies of checkpoints that know more than the audit log
-	wrong  []string             // that was found when the audit log was looked through last
 	deaf   map[string]deafness  // of each tenant, why its outbox could not be read when it was looked at last
 }
 
@@ -56,11 +55,11 @@ func runDaemon(ctx context.Context, c Config, log *zap.Logger) (err error) {
 	if err != nil {
 		return life.End(err)
 	}
-	d := &daemon{c: c, name: r.name, log: log, since: time.Now(), notice: make(map[string]time.Time), deaf: make(map[string]deafness), older: make(map[string]bool)}
+	d := &daemon{c: c, name: r.name, log: log, since: time.Now(), notice: make(map[string]time.Time), deaf: make(map[string]deafness)}
 	d.auditStarted(s)
 	err = d.run(ctx, life.Fatal, s, r)
 	err = life.End(err)
-	auditEnded(s.Audit, err)
+	cli.AuditEnded(s.Audit, err)
 	return errors.Join(err, s.Close(err == nil))
 }
 

@@ -59,7 +59,7 @@ func (d *daemon) facts() watch.Facts {
 		f.Unexamined = append(f.Unexamined, watch.Unexamined{Tenant: string(u.Tenant), Why: u.Why})
 	}
 	f.Routes = d.Routes.Alarms(d.Now(), program)
-	f.Audit = d.auditFaults()
+	f.Audit = d.audits.Faults(d.Disk, d.c.State)
 	if free, err := d.Disk.Space(d.Dir); err == nil && free.Full() {
 		f.Full = append(f.Full, d.Dir)
 	}

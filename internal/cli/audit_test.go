@@ -33,7 +33,7 @@ func TestADaemonLooksThroughItsAuditLogOnceADay(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		var told [][]string
-		go CheckAudit(t.Context(), state, key, func(faults []string) { told = append(told, faults) })
+		go lookThrough(t.Context(), state, key, func(faults []string) { told = append(told, faults) })
 		time.Sleep(firstCheck + time.Second)
 		if synctest.Wait(); len(told) != 1 || len(told[0]) != 0 {
 			t.Errorf("of a log that holds it says %v", told)
@@ -58,11 +58,11 @@ func TestWhatAnAlarmSaysOfTheAuditLog(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(audit.Dir(state), "damaged-1"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	texts := AuditFaults(disk.New(), state, map[string]bool{"/a": true, "/b": false})
+	texts := auditFaults(disk.New(), state, map[string]bool{"/a": true, "/b": false})
 	if len(texts) != 2 || !strings.Contains(texts[0], "damaged-1: ") || !strings.HasPrefix(texts[1], "/a: ") {
 		t.Errorf("%q", texts)
 	}
-	if texts := AuditFaults(disk.New(), t.TempDir(), nil); len(texts) > 0 {
+	if texts := auditFaults(disk.New(), t.TempDir(), nil); len(texts) > 0 {
 		t.Errorf("of nothing: %q", texts)
 	}
 }

@@ -1,22 +1,16 @@
 package cli
 
 import (
-	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"ecluse/internal/audit"
-	"ecluse/internal/disk"
 )
 
 // auditFlags are what audit verify is told.
@@ -157,66 +151,4 @@ func (h AuditHouse) verifyProof(c *cobra.Command, f auditFlags) error {
 	fmt.Fprintf(c.OutOrStdout(), "the entry is in the log of %s, among its first %d:\n", verifier.Name(), p.Size)
 	printEntry(c.OutOrStdout(), e)
 	return nil
-}
-
-// FileDigest is the SHA-256 of a file in hex, or why there is none; "" where none is named.
-func FileDigest(path string) string {
-	if path == "" {
-		return ""
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return err.Error()
-	}
-	return fmt.Sprintf("%x", sha256.Sum256(text))
-}
-
-// AuditFaults are what an alarm stands for: what was set aside of a log, and copies of checkpoints that know of more than it has.
-func AuditFaults(d audit.Disk, state string, older map[string]bool) (texts []string) {
-	aside, err := audit.Damaged(d, audit.Dir(state))
-	if err != nil {
-		texts = append(texts, err.Error())
-	}
-	for _, path := range aside {
-		texts = append(texts, path+": the audit log was not what this side had signed, or was put back to an older one; it was set aside, and another was begun (audit show 0 says why; look at it, and move it away)")
-	}
-	for _, path := range slices.Sorted(maps.Keys(older)) {
-		if older[path] {
-			texts = append(texts, path+": this copy of a checkpoint knows of more than the audit log has: the log was put back to an older one (audit verify --checkpoint "+path+" says more; then move it away)")
-		}
-	}
-	return texts
-}
-
-const (
-	firstCheck = 10 * time.Minute
-	nextChecks = 24 * time.Hour
-)
-
-// CheckAudit looks through a whole log some minutes after the start of a daemon and then once a day, and tells what does not hold. Each look takes some microseconds an entry. Records are
-// left to audit verify: there may be a million files of them.
-func CheckAudit(ctx context.Context, state, key string, tell func(faults []string)) {
-	timer := time.NewTimer(firstCheck)
-	defer timer.Stop()
-	for {
-		select {
-		case <-timer.C:
-			tell(checkAudit(state, key))
-			timer.Reset(nextChecks)
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// checkAudit gives faults as an alarm tells them.
-func checkAudit(state, key string) (texts []string) {
-	r, err := audit.Verify(audit.Reader{Disk: disk.New(), Dir: audit.Dir(state)}, nil, key, nil)
-	if err != nil {
-		return []string{fmt.Sprintf("the audit log cannot be looked through: %v", err)}
-	}
-	for _, f := range r.Faults[:min(len(r.Faults), 3)] {
-		texts = append(texts, f.Text+" (audit verify says more; the next start sets the log aside, or makes its hashes again)")
-	}
-	return texts
 }
