@@ -1,7 +1,6 @@
 package main
 
 import (
-	"path/filepath"
 	"time"
 
 	"ecluse/internal/audit"
@@ -151,9 +150,7 @@ func (c *Config) Validate(f *config.Faults) {
 		}
 	}
 	for key, path := range map[string]string{"state": c.State, "identity": c.Identity, "allowed_signers": c.AllowedSigners} {
-		if !filepath.IsAbs(path) {
-			f.Add(key, "%q is not an absolute path", path)
-		}
+		f.Absolute(key, path)
 	}
 	c.validateOfficers(f)
 	if len(c.Links) == 0 {
@@ -197,18 +194,14 @@ func (c *Config) Validate(f *config.Faults) {
 	for i, s := range c.Senders {
 		s.validate(f.In("senders[%d]", i), tenants)
 	}
-	switch c.Log {
-	case "debug", "info", "warn", "error":
-	default:
-		f.Add("log", "%q is none of debug, info, warn, error", c.Log)
-	}
+	f.Level("log", c.Log)
 }
 
 // validateOfficers looks at what is said of the people who decide.
 func (c *Config) validateOfficers(f *config.Faults) {
 	for key, path := range map[string]string{"officers": c.Officers, "officer_key": c.OfficerKey} {
-		if path != "" && !filepath.IsAbs(path) {
-			f.Add(key, "%q is not an absolute path", path)
+		if path != "" {
+			f.Absolute(key, path)
 		}
 	}
 	for i, t := range c.Tenants {

@@ -100,9 +100,7 @@ func (d *DeliverConfig) validate(f *config.Faults) {
 		d.validateRemote(f)
 		return
 	}
-	if !filepath.IsAbs(d.Directory) {
-		f.Add("directory", "%q is not an absolute path", d.Directory)
-	}
+	f.Absolute("directory", d.Directory)
 	if d.As != "" {
 		f.Add("as", "a directory is called by its path")
 	}
@@ -124,8 +122,8 @@ func (d *DeliverConfig) validateRemote(f *config.Faults) {
 		f.Add("mode", "it is for a directory")
 	}
 	file := func(key, path string, needed bool) {
-		if (needed || path != "") && !filepath.IsAbs(path) {
-			f.Add(key, "%q is not an absolute path", path)
+		if needed || path != "" {
+			f.Absolute(key, path)
 		}
 	}
 	switch {

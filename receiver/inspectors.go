@@ -71,8 +71,8 @@ func (s *SignaturesConfig) validate(f *config.Faults) {
 			f.In("of[%d]", i).Add("", "%q stands twice", name)
 		}
 	}
-	if s.Signers != "" && !filepath.IsAbs(s.Signers) {
-		f.Add("signers", "%q is not an absolute path", s.Signers)
+	if s.Signers != "" {
+		f.Absolute("signers", s.Signers)
 	}
 }
 
@@ -146,16 +146,14 @@ func (i *InspectorConfig) validate(f *config.Faults) {
 			f.Add("icap", "%v", err)
 		}
 	}
-	if len(i.Command) > 0 && !filepath.IsAbs(i.Command[0]) {
-		f.Add("command", "%q is not an absolute path", i.Command[0])
+	if len(i.Command) > 0 {
+		f.Absolute("command", i.Command[0])
 	}
 	if len(i.Command) == 0 && (i.Network || len(i.Read) > 0) {
 		f.Add("command", "read and network say what a command may do, and it is not there")
 	}
 	for _, p := range i.Read {
-		if !filepath.IsAbs(p) {
-			f.Add("read", "%q is not an absolute path", p)
-		}
+		f.Absolute("read", p)
 	}
 	if i.Timeout < minTimeout {
 		f.Add("timeout", "%v is below %v", i.Timeout, minTimeout)

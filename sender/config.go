@@ -133,9 +133,7 @@ func (c *Config) Validate(f *config.Faults) {
 		}
 	}
 	for key, path := range map[string]string{"state": c.State, "identity": c.Identity, "receiver": c.Receiver} {
-		if !filepath.IsAbs(path) {
-			f.Add(key, "%q is not an absolute path", path)
-		}
+		f.Absolute(key, path)
 	}
 	if len(c.Links) != 1 {
 		f.Add("links", "there are %d: this version drives exactly one", len(c.Links))
@@ -171,7 +169,7 @@ func (c *Config) Validate(f *config.Faults) {
 	}
 	c.checkOutboxes(f)
 	c.Audit.Validate(f.In("audit"))
-	checkLevel(f, c.Log)
+	f.Level("log", c.Log)
 }
 
 // checkOutboxes refuses outboxes that lie where something else does: all that stands in an outbox is taken and sent.
@@ -193,21 +191,11 @@ func (c *Config) checkOutboxes(f *config.Faults) {
 	}
 }
 
-func checkLevel(f *config.Faults, level string) {
-	switch level {
-	case "debug", "info", "warn", "error":
-	default:
-		f.Add("log", "%q is none of debug, info, warn, error", level)
-	}
-}
-
 func (t *TenantConfig) validate(f *config.Faults) {
 	if _, err := bundle.ParseName(t.Name); err != nil {
 		f.Add("name", "%v", err)
 	}
-	if !filepath.IsAbs(t.Outbox) {
-		f.Add("outbox", "%q is not an absolute path", t.Outbox)
-	}
+	f.Absolute("outbox", t.Outbox)
 	if t.Weight < 1 || t.Weight > maxWeight {
 		f.Add("weight", "%d is not between 1 and %d", t.Weight, maxWeight)
 	}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -48,6 +49,22 @@ func (f *Faults) Add(path, format string, args ...any) {
 		return
 	}
 	f.add(Fault{Path: path, Line: f.line(path), Variable: f.variables[path], Text: fmt.Sprintf(format, args...)})
+}
+
+// Absolute tells where the value at path is no absolute path.
+func (f *Faults) Absolute(path, value string) {
+	if !filepath.IsAbs(value) {
+		f.Add(path, "%q is not an absolute path", value)
+	}
+}
+
+// Level tells where the value at path is no level of a log.
+func (f *Faults) Level(path, value string) {
+	switch value {
+	case "debug", "info", "warn", "error":
+	default:
+		f.Add(path, "%q is none of debug, info, warn, error", value)
+	}
 }
 
 // In gives the same collection for a part of the configuration: In("links[%d]", i) has Add("rate", ...) mean links[0].rate.
