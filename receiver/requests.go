@@ -114,22 +114,7 @@ func (d *daemon) handle(s *control.Server) {
 		r, err := d.Chamber.Verify(id)
 		return r, answerable(err)
 	})
-	s.Handle("decide", people, true, func(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) {
-		var in decisionRequest
-		if err := control.Decode(m, &in); err != nil {
-			return nil, err
-		}
-		d.follow(ctx) // a key that was taken out a second ago releases nothing
-		return decide(ctx, d.State, in, p.UID, p.Name())
-	})
-	s.Handle("statement", view, false, func(ctx context.Context, _ control.Peer, m json.RawMessage) (any, error) {
-		var in statementRequest
-		if err := control.Decode(m, &in); err != nil {
-			return nil, err
-		}
-		d.follow(ctx)
-		return statementOf(ctx, d.State, in)
-	})
+	d.handleDecisions(s, view, people)
 	d.handleInspect(s)
 	s.Handle("deliver", people, true, func(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) {
 		id, err := d.bundleOf(ctx, m)
@@ -158,6 +143,26 @@ func (d *daemon) handle(s *control.Server) {
 	})
 	cli.HandleRoutes(s, d.Routes, view, people, func(control.Peer, route.Word) error { return nil }, d.Clock.Now, d.said)
 	s.Handle("reload", control.Owner, true, func(ctx context.Context, _ control.Peer, _ json.RawMessage) (any, error) { return nil, d.reload(ctx) })
+}
+
+// handleDecisions registers what approve and reject ask for. The trust is looked at first: a key that was taken out a second ago releases nothing.
+func (d *daemon) handleDecisions(s *control.Server, view, people control.Allow) {
+	s.Handle("decide", people, true, func(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) {
+		var in decisionRequest
+		if err := control.Decode(m, &in); err != nil {
+			return nil, err
+		}
+		d.follow(ctx)
+		return decide(ctx, d.State, in, p.UID, p.Name())
+	})
+	s.Handle("statement", view, false, func(ctx context.Context, _ control.Peer, m json.RawMessage) (any, error) {
+		var in statementRequest
+		if err := control.Decode(m, &in); err != nil {
+			return nil, err
+		}
+		d.follow(ctx)
+		return statementOf(ctx, d.State, in)
+	})
 }
 
 // bundleOf reads which bundle a request is about.

@@ -152,18 +152,7 @@ func Alarms(s *Status, f Facts) alarm.List {
 	if !s.Running {
 		alarms.Absent(f.Held, "nothing is received", f.Next)
 	}
-	for _, l := range s.Links {
-		quiet := f.Up
-		if l.LastHeartbeat != nil {
-			quiet = time.Duration(*l.LastHeartbeat * float64(time.Second))
-		}
-		if f.Expecting && quiet > f.Silence {
-			add("silence", l.Name, "link %s: no heartbeat for %v (is the sender running, is the light on?)", l.Name, quiet.Round(time.Second))
-		}
-		if m := f.Lately[l.Name]; m.Here > 0 && m.Here*100 > m.Accepted {
-			add("overload", l.Name, "link %s: %d packets were lost in this host within a minute, not on the link (doctor looks at the socket's buffer)", l.Name, m.Here)
-		}
-	}
+	linkAlarms(&alarms, s, f)
 	for _, text := range f.Doubts {
 		add("rollback", text, "%s (ecluse-receiver anchor says more)", text)
 	}
@@ -173,32 +162,7 @@ func Alarms(s *Status, f Facts) alarm.List {
 	for _, who := range f.Stuck {
 		add("stuck", "", "%s stands still (the watchdog of its unit starts it again; its log says more)", who)
 	}
-	if n := s.Bundles[ledger.Missing]; n > 0 {
-		add("missing", "", "%d bundles were sent and nothing of them is here (list --state missing; ticket --all prints codes for the low side)", n)
-	}
-	if n := s.Bundles[ledger.Damaged]; n > 0 {
-		add("damaged", "", "%d bundles lack parts (list --state damaged; ticket --all prints codes for the low side)", n)
-	}
-	for _, s := range suspicions {
-		if n := f.Suspect[s.reason]; n > 0 {
-			add(string(s.reason), "", s.text, n)
-		}
-	}
-	if f.Unseen > 0 {
-		add("inspection", "", "%d bundles are flagged that were delivered already (list --state imported; show BUNDLE says what was found; inspect --seen BUNDLE, when it was dealt with)", f.Unseen)
-	}
-	refused, why := int64(0), []string{}
-	for _, reason := range slices.Sorted(maps.Keys(f.Refused)) {
-		if !slices.Contains(Suspicions(), reason) && reason != bundle.ReasonRouteStopped && reason != bundle.ReasonRouteExpired { // those have alarms of their own
-			refused, why = refused+f.Refused[reason], append(why, string(reason))
-		}
-	}
-	if refused > 0 {
-		add("refused", "", "%d bundles were refused within a day: %s (list --state refused; what was refused has to be dropped anew when the cause is mended)", refused, strings.Join(why, ", "))
-	}
-	if f.Undone > 0 {
-		add("delivery", "", "%d approved bundles cannot be delivered (list --state approved says why)", f.Undone)
-	}
+	bundleAlarms(&alarms, s, f)
 	for _, r := range s.Arrivals {
 		if r.Age > r.Limit {
 			add("stale", string(r.Tenant), "tenant %s: %s, and its newest delivery may be %v old (is something sent, and does something wait for a release? list --tenant %s)", r.Tenant, r.age(), config.Duration(whole(r.Limit)), r.Tenant)
@@ -226,6 +190,52 @@ func Alarms(s *Status, f Facts) alarm.List {
 		add("clock", "", "the machine's clock is %v behind what it was: keys are judged by the later time (set it right; doctor looks at what keeps it)", f.Ahead.Round(time.Second))
 	}
 	return alarms
+}
+
+// linkAlarms are those of links.
+func linkAlarms(alarms *alarm.List, s *Status, f Facts) {
+	for _, l := range s.Links {
+		quiet := f.Up
+		if l.LastHeartbeat != nil {
+			quiet = time.Duration(*l.LastHeartbeat * float64(time.Second))
+		}
+		if f.Expecting && quiet > f.Silence {
+			alarms.Add("silence", l.Name, "link %s: no heartbeat for %v (is the sender running, is the light on?)", l.Name, quiet.Round(time.Second))
+		}
+		if m := f.Lately[l.Name]; m.Here > 0 && m.Here*100 > m.Accepted {
+			alarms.Add("overload", l.Name, "link %s: %d packets were lost in this host within a minute, not on the link (doctor looks at the socket's buffer)", l.Name, m.Here)
+		}
+	}
+}
+
+// bundleAlarms are those of what becomes of bundles: not all of it came, somebody should look at it, it was refused, or it is not delivered.
+func bundleAlarms(alarms *alarm.List, s *Status, f Facts) {
+	if n := s.Bundles[ledger.Missing]; n > 0 {
+		alarms.Add("missing", "", "%d bundles were sent and nothing of them is here (list --state missing; ticket --all prints codes for the low side)", n)
+	}
+	if n := s.Bundles[ledger.Damaged]; n > 0 {
+		alarms.Add("damaged", "", "%d bundles lack parts (list --state damaged; ticket --all prints codes for the low side)", n)
+	}
+	for _, s := range suspicions {
+		if n := f.Suspect[s.reason]; n > 0 {
+			alarms.Add(string(s.reason), "", s.text, n)
+		}
+	}
+	if f.Unseen > 0 {
+		alarms.Add("inspection", "", "%d bundles are flagged that were delivered already (list --state imported; show BUNDLE says what was found; inspect --seen BUNDLE, when it was dealt with)", f.Unseen)
+	}
+	refused, why := int64(0), []string{}
+	for _, reason := range slices.Sorted(maps.Keys(f.Refused)) {
+		if !slices.Contains(Suspicions(), reason) && reason != bundle.ReasonRouteStopped && reason != bundle.ReasonRouteExpired { // those have alarms of their own
+			refused, why = refused+f.Refused[reason], append(why, string(reason))
+		}
+	}
+	if refused > 0 {
+		alarms.Add("refused", "", "%d bundles were refused within a day: %s (list --state refused; what was refused has to be dropped anew when the cause is mended)", refused, strings.Join(why, ", "))
+	}
+	if f.Undone > 0 {
+		alarms.Add("delivery", "", "%d approved bundles cannot be delivered (list --state approved says why)", f.Undone)
+	}
 }
 
 // suspicions are the reasons that are alarms by themselves, and what they say.
