@@ -72,7 +72,7 @@ func acceptLoss(c *cobra.Command, conf Config, reason string, asJSON bool) error
 	if reason == "" {
 		return cli.Fail(cli.Usage, "--accept needs a reason: --reason TEXT")
 	}
-	who := userName()
+	who := cli.UserName()
 	if err := cli.BecomeOwner(conf.State); err != nil {
 		return err
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/user"
 
 	"github.com/spf13/cobra"
 
@@ -74,7 +73,7 @@ func decideCommand(approve bool) *cobra.Command {
 			if d.print {
 				return printStatement(c, conf, d, args[0])
 			}
-			me := person{uint32(os.Getuid()), userName()}
+			me := person{uint32(os.Getuid()), cli.UserName()}
 			return cli.Each(c, args, asJSON,
 				func(ctx context.Context, text string) (*decisionAnswer, error) { return d.about(ctx, conf, me, text) },
 				func(w io.Writer, a *decisionAnswer) { printDecision(w, a) })
@@ -167,13 +166,6 @@ func (d *decision) about(ctx context.Context, conf Config, me person, text strin
 type person struct {
 	uid  uint32
 	name string
-}
-
-func userName() string {
-	if u, err := user.Current(); err == nil {
-		return u.Username
-	}
-	return fmt.Sprintf("uid:%d", os.Getuid())
 }
 
 func printDecision(w io.Writer, a *decisionAnswer) {

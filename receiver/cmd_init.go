@@ -164,7 +164,7 @@ tenants:
 
 // officerName is what the officer is called where nobody says: who runs the command, if that can be a person's name.
 func officerName() string {
-	for _, name := range []string{os.Getenv("SUDO_USER"), userName()} {
+	for _, name := range []string{os.Getenv("SUDO_USER"), cli.UserName()} {
 		if keys.CheckPerson(name) == nil {
 			return name
 		}

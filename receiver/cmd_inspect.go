@@ -93,7 +93,7 @@ Exit code 4 says that something is flagged.`,
 					return err
 				}
 			}
-			me := person{uint32(os.Getuid()), userName()}
+			me := person{uint32(os.Getuid()), cli.UserName()}
 			return tell(c, args, asJSON, func(ctx context.Context, text string) (*inspectAnswer, error) {
 				a, err := inspectBundle(ctx, conf, me, inspectRequest{Bundle: text, Force: force, Seen: seen})
 				if err == nil {

@@ -91,7 +91,7 @@ func issueTickets(c *cobra.Command, f ticketFlags, args []string) error {
 	if err := cli.HasTenant(conf.tenantNames(), f.tenant); err != nil {
 		return err
 	}
-	me := person{uint32(os.Getuid()), userName()}
+	me := person{uint32(os.Getuid()), cli.UserName()}
 	show := func(w io.Writer, s *shownCode) { f.print(c, s) }
 	if len(args) > 0 {
 		return cli.Each(c, args, f.json, func(ctx context.Context, text string) (*shownCode, error) {

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/user"
 
 	"github.com/spf13/cobra"
 
@@ -60,7 +58,7 @@ with or without hyphens; what was mistyped is named. A receipt (ecluse-receiver 
 // resendBundle asks the daemon, or notes it for the daemon to do when it starts.
 func resendBundle(ctx context.Context, conf Config, text string) (*ledger.Record, error) {
 	return cli.Ask(ctx, reader(conf), "resend", cli.BundleRequest{Bundle: text}, func() (out *ledger.Record, err error) {
-		who := userName()
+		who := cli.UserName()
 		err = atRest(ctx, conf, func(s *house.State) error {
 			id, err := s.Ledger.Find(ctx, text)
 			if err == nil {
@@ -89,12 +87,4 @@ func resendAtRest(ctx context.Context, conf Config, s *house.State, id bundle.ID
 		return fmt.Errorf("bundle %s: %w", id, dispatch.ErrNotHere)
 	}
 	return dispatch.Again(ctx, s.Ledger, id, chunks)
-}
-
-// userName is who runs the command, asked before it acts as the state's owner.
-func userName() string {
-	if u, err := user.Current(); err == nil {
-		return u.Username
-	}
-	return fmt.Sprintf("uid:%d", os.Getuid())
 }

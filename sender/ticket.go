@@ -181,7 +181,7 @@ func (c *Config) names() (list []bundle.Name) {
 // redeemCode asks the daemon, or notes what the code says for the daemon to do when it starts.
 func redeemCode(ctx context.Context, conf Config, text string) (*codeAnswer, error) {
 	return cli.Ask(ctx, reader(conf), "redeem", codeRequest{text}, func() (out *codeAnswer, err error) {
-		who := userName()
+		who := cli.UserName()
 		err = atRest(ctx, conf, func(s *house.State) (err error) {
 			out, err = takeCode(ctx, s, who, conf.names(), text, func(bundle.Name) error { return nil }, acts{
 				resend: func(ctx context.Context, id bundle.ID, chunks []ticket.Range) error {

@@ -29,6 +29,14 @@ func HostName(otherwise string) string {
 	return host
 }
 
+// UserName is who runs a command, asked before it acts as the state's owner.
+func UserName() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return fmt.Sprintf("uid:%d", os.Getuid())
+}
+
 // RefuseUsed refuses a directory that holds any of the files that init is about to make.
 func RefuseUsed(dir string, files ...string) error {
 	for _, f := range files {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/user"
 	"slices"
 	"time"
 
@@ -188,7 +187,7 @@ func (f *policyFlags) load(state string) (Reader, []PolicyTenant, error) {
 
 // say asks the daemon, or says it where none runs: as the state's owner, in the name of who runs the command.
 func (f *policyFlags) say(ctx context.Context, r Reader, tenants []PolicyTenant, in RouteRequest) (*RouteAnswer, error) {
-	word := in.Word(whoami(), uint32(os.Getuid()))
+	word := in.Word(UserName(), uint32(os.Getuid()))
 	return Ask(ctx, r, "route", in, func() (*RouteAnswer, error) {
 		if err := BecomeOwner(r.State); err != nil {
 			return nil, err
@@ -203,13 +202,6 @@ func routesOf(tenants []PolicyTenant) map[bundle.Name]route.Facts {
 		facts[bundle.Name(t.Name)] = t.Route
 	}
 	return facts
-}
-
-func whoami() string {
-	if u, err := user.Current(); err == nil {
-		return u.Username
-	}
-	return fmt.Sprintf("uid:%d", os.Getuid())
 }
 
 // String is the answer in one line, and one more where that is not all.
