@@ -165,7 +165,7 @@ func Alarms(s *Status, f Facts) alarm.List {
 	bundleAlarms(&alarms, s, f)
 	for _, r := range s.Arrivals {
 		if r.Age > r.Limit {
-			add("stale", string(r.Tenant), "tenant %s: %s, and its newest delivery may be %v old (is something sent, and does something wait for a release? list --tenant %s)", r.Tenant, r.age(), config.Duration(whole(r.Limit)), r.Tenant)
+			add("stale", string(r.Tenant), "tenant %s: %s, and freshness: allows %v (is something sent, and does something wait for a release? list --tenant %s)", r.Tenant, r.age(), config.Duration(whole(r.Limit)), r.Tenant)
 		}
 	}
 	for _, dir := range slices.Sorted(maps.Keys(f.Unreachable)) {
