@@ -175,7 +175,8 @@ func (x *examination) signatures(of string, names []string) error {
 			continue // it is content
 		}
 		s, err := bundle.ParseSignature(blob, Namespace)
-		if err != nil {
+		if err != nil { // content as well, but hardly meant to be
+			x.strange[name] = fmt.Sprintf("%v; ssh-keygen -Y sign -n %s makes those that count", err, Namespace)
 			continue
 		}
 		if sum == nil {

@@ -205,3 +205,17 @@ func FuzzParseSum(f *testing.F) {
 		}
 	})
 }
+
+// Who has signed for another purpose is told so: the file would else look signed to whoever looks at its directory.
+func TestASignatureForAnotherPurposeSaysSo(t *testing.T) {
+	alice := newPerson(t, "alice")
+	people, err := keys.ParsePeople([]byte(alice.line("")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree := fstest.MapFS{"i/u.tar": {Data: []byte("the tar")}, "i/u.tar.sig": {Data: []byte(alice.sign(t, "git", "the tar"))}}
+	r, err := Check(t.Context(), tree, "i", Rule{Need: 1}, people, time.Now())
+	if err != nil || len(r.Findings) != 2 || !strings.Contains(r.Findings[1].Text, `made for "git", not for "file"; ssh-keygen -Y sign -n file makes`) {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
