@@ -63,6 +63,7 @@ func (c *Chamber) deliverBatch(o *outlet, records []*ledger.Record) {
 	for i, d := range o.tenant.Destinations {
 		last := i == len(o.tenant.Destinations)-1
 		d.Keep = !last || c.o.Keep.Imported > 0 || slices.ContainsFunc(ways, func(w *way) bool { return len(w.faults) > 0 || !c.broughtAll(w.record) })
+		d.May = func() error { return c.closed(o.tenant.Name) }
 		c.deliverTo(ways, d, last)
 	}
 	if len(o.tenant.Destinations) == 0 {

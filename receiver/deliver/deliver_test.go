@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -437,6 +438,52 @@ func TestWordsOfTheConfiguration(t *testing.T) {
 	}
 	if _, err := ParseClash("both"); err == nil {
 		t.Error("both is taken")
+	}
+}
+
+// TestStoppedAfterTheIntentWasNoted has somebody stop the route in the last instant, also of an attempt that finds its intent on record and hashes the item once more.
+func TestStoppedAfterTheIntentWasNoted(t *testing.T) {
+	for _, keep := range []bool{false, true} {
+		p := here(t, tree())
+		o := p.options()
+		o.Keep = keep
+		stop := bundle.Reject(bundle.ReasonRouteStopped, "G-2", "stopped")
+		for _, at := range []string{"noted", "prepared", "killed", "prepared"} {
+			if at == "killed" { // with the intent on record
+				func() {
+					defer func() { _ = recover() }()
+					o.May, o.hook = nil, func(step string) {
+						if step == "noted" {
+							panic(step)
+						}
+					}
+					_, _ = p.deliver(o)
+				}()
+				if intent := p.book.read(t); intent == nil || intent.Name != "item" {
+					t.Fatalf("on record is %+v", intent)
+				}
+				continue
+			}
+			stopped := false
+			o.May = func() error {
+				if stopped {
+					return stop
+				}
+				return nil
+			}
+			o.hook = func(step string) { stopped = stopped || step == at }
+			_, err := p.deliver(o)
+			reasonIs(t, err, bundle.ReasonRouteStopped)
+			if slices.Contains(top(t, p.to), "item") {
+				t.Fatalf("keep %v: delivered, although stopped at %s", keep, at)
+			}
+		}
+		o.May, o.hook = nil, nil
+		out, err := p.deliver(o)
+		if err != nil || out.Final != "item" {
+			t.Errorf("keep %v: %+v, %v", keep, out, err)
+		}
+		same(t, look(t, p.to), p.want("item", o))
 	}
 }
 

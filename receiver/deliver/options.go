@@ -53,12 +53,18 @@ type Options struct {
 	DirMode   fs.FileMode // group's and others' bits of directories
 	Keep      bool        // the content must stay in quarantine too: it is copied, never moved
 
+	// May says right before each rename why nothing may be delivered any more; nil: nobody does. What was announced in an earlier attempt is not announced again, and to hash it once more takes minutes.
+	May func() error
+
 	hook func(step string) // tests stop or kill here, between any two steps
 }
 
 func (o Options) withHook() Options {
 	if o.hook == nil {
 		o.hook = func(string) {}
+	}
+	if o.May == nil {
+		o.May = func() error { return nil }
 	}
 	return o
 }

@@ -217,6 +217,12 @@ func (p *parcel) rename() error {
 		if err != nil {
 			return fmt.Errorf("open the bundle in quarantine: %w", err)
 		}
+		if err := p.b.o.May(); err != nil {
+			if !p.copied {
+				dir.Close()
+			}
+			return fmt.Errorf("bundle %s: %w", p.ID, err)
+		}
 		err = p.put(dir, name)
 		if !p.copied {
 			dir.Close()
