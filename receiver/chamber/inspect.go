@@ -343,7 +343,7 @@ func (c *Chamber) weigh(r *ledger.Record) (back bool) {
 			c.judge(r)
 		}
 	case ledger.Approved:
-		if word == inspect.Flagged && !r.Begun() && overridden(r) != inspect.First(by).Reason {
+		if word == inspect.Flagged && !r.Begun() && !c.rules(r.Tenant).Covers(r, inspect.First(by).Reason) {
 			r.State = ledger.Quarantined
 			flag(r, by)
 			return true

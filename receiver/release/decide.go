@@ -146,6 +146,11 @@ func (rules Rules) Missing(r *ledger.Record) int {
 	return max(0, rules.Mode.People()-len(rules.approvals(r, Flagged(r))))
 }
 
+// Covers says whether as many people as it takes have released a bundle although it is flagged for that reason. What fewer have said, or somebody who may no more, stands on record and covers nothing.
+func (rules Rules) Covers(r *ledger.Record, flagged bundle.Reason) bool {
+	return flagged != "" && rules.Override && len(rules.approvals(r, flagged)) >= rules.Mode.People()
+}
+
 // Flagged is the reason for which a bundle is flagged, or "".
 func Flagged(r *ledger.Record) bundle.Reason {
 	if r.Verdict == nil || *r.Verdict != ledger.Flagged || r.Reason == nil {

@@ -118,6 +118,35 @@ func TestWhatIsFlaggedIsReleasedOnlyByPeopleWhoSayForWhat(t *testing.T) {
 	}
 }
 
+// One of two has known of it, then it was clean and released as such, by one who is enough now: found again, that is released by nobody.
+func TestWhatOneOfTwoHasSaidCoversNothing(t *testing.T) {
+	two, one := Rules{Mode: ModeTwo, Signed: true, Override: true}, Rules{Mode: ModeOne, Signed: true, Override: true}
+	r := fresh()
+	flag := func(v ledger.Verdict, why string) {
+		r.Verdict, r.Reason = &v, &why
+	}
+	say := func(rules Rules, officer string, override bundle.Reason, want ledger.State) {
+		t.Helper()
+		d := by(officer, "key of "+officer, 1)
+		d.Override, d.Reason = override, "seen"
+		if err := rules.Apply(r, d); err != nil || r.State != want {
+			t.Fatalf("%s: %v, %s", officer, err, r.State)
+		}
+	}
+	say(two, "alice", "", ledger.Quarantined)
+	flag(ledger.Flagged, "malware")
+	say(two, "bob", "malware", ledger.Quarantined)
+	flag(ledger.Clean, "")
+	say(two, "carol", "", ledger.Approved)
+	if two.Covers(r, "malware") || !one.Covers(r, "malware") || one.Covers(r, "policy-type") || one.Covers(r, "") || (Rules{Mode: ModeOne, Signed: true}).Covers(r, "malware") {
+		t.Error("who has covered it")
+	}
+	one.Counts = func(d ledger.Decision) bool { return d.Officer != "bob" }
+	if one.Covers(r, "malware") {
+		t.Error("the word of one who is gone covers it")
+	}
+}
+
 func TestWhoHasSentOrSignedDoesNotReleaseWhereThatIsAsked(t *testing.T) {
 	bundleOf := func() *ledger.Record {
 		r := fresh()
