@@ -72,14 +72,14 @@ type flight struct {
 	since  time.Time
 }
 
-func (f *flights) add(id bundle.ID, tenant bundle.Name, bytes int64) {
+func (f *flights) add(id bundle.ID, tenant bundle.Name, bytes int64, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.all == nil {
 		f.all, f.sum = make(map[bundle.ID]flight), make(map[bundle.Name]int64)
 	}
 	f.sum[tenant] += bytes - f.all[id].bytes
-	f.all[id] = flight{tenant, bytes, time.Now()}
+	f.all[id] = flight{tenant, bytes, now}
 }
 
 func (f *flights) of(tenant bundle.Name) int64 {
@@ -101,7 +101,7 @@ func (h *House) landed() {
 		switch {
 		case err == nil && r.Counted == nil && r.State != ledger.Failed:
 			continue
-		case errors.Is(err, ledger.ErrNotFound) && time.Since(one.since) < unnotedMost:
+		case errors.Is(err, ledger.ErrNotFound) && h.Now().Sub(one.since) < unnotedMost:
 			continue
 		}
 		f.sum[one.tenant] -= one.bytes

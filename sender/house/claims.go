@@ -77,7 +77,7 @@ func (h *House) claimOne(i int, c outbox.Candidate, id bundle.ID) (outbox.Item, 
 	defer h.taking[i].Unlock()
 	item, err := h.Outboxes[i].Claim(c, id)
 	if err == nil {
-		h.flights.add(id, item.Tenant, item.Bytes)
+		h.flights.add(id, item.Tenant, item.Bytes, h.Now())
 	}
 	return item, err
 }
@@ -92,7 +92,7 @@ func (h *House) resume(ctx context.Context) error {
 	for _, r := range records {
 		open[r.Bundle] = r
 		if r.Bytes != nil {
-			h.flights.add(r.Bundle, r.Tenant, *r.Bytes)
+			h.flights.add(r.Bundle, r.Tenant, *r.Bytes, h.Now())
 		}
 	}
 	for _, b := range h.Outboxes {
