@@ -14,9 +14,22 @@ import (
 // A real clamd, a gateway and a command of the site, from the configuration to the alarm: what all of them let pass goes by itself, a virus does not, and one that is known only after its delivery is told.
 func TestAVirusIsFlaggedOnItsWayThroughTheChamber(t *testing.T) {
 	low, high := paired(t)
-	clamd := scanners.StartClamd(t)
+	clamd, rules := inspected(t, high)
+	daemon := high.start()
+	low.start()
+	inspectorsJudge(t, low, high)
+	flaggedAfterDelivery(t, high, rules)
+	absentHolds(t, low, high, clamd)
+	daemon.stop()
+	inspectAtRest(t, high, rules)
+}
+
+// inspected has three inspectors look at what comes: clamd, c-icap in front of it, and a script that looks for the word in the file rules.
+func inspected(t *testing.T, high *side) (clamd *scanners.Clamd, rules string) {
+	t.Helper()
+	clamd = scanners.StartClamd(t)
 	gateway := scanners.StartICAP(t, clamd)
-	rules := write(t, filepath.Join(high.dir, "work/rules"), "rules 1 badword")
+	rules = write(t, filepath.Join(high.dir, "work/rules"), "rules 1 badword")
 	script := write(t, filepath.Join(high.dir, "work/check"), `#!/bin/sh
 read word version bad < `+rules+`
 if found=$(grep -rl "$bad" "$1"); then
@@ -38,8 +51,12 @@ inspectors:
   - {name: gateway, icap: "%s", timeout: 1m}
   - {name: own, command: [%s], read: [%s], timeout: 1m}
 tenants:`, clamd.Socket, gateway, script, rules))
-	daemon := high.start()
-	low.start()
+	return clamd, rules
+}
+
+// inspectorsJudge sends what is clean, what each of them flags, and what none knows yet.
+func inspectorsJudge(t *testing.T, low, high *side) {
+	t.Helper()
 	low.ends(0, "", "send", write(t, filepath.Join(low.dir, "work/good.txt"), "words"))
 	low.ends(0, "", "send", write(t, filepath.Join(low.dir, "work/virus.com"), string(scanners.TestVirus())))
 	low.ends(0, "", "send", write(t, filepath.Join(low.dir, "work/bad.txt"), "a badword"))
@@ -62,7 +79,11 @@ tenants:`, clamd.Socket, gateway, script, rules))
 	if out := high.try("doctor").out; !strings.Contains(out, "inspector antivirus: ClamAV") || !strings.Contains(out, "inspector gateway: C-ICAP") || !strings.Contains(out, "inspector own: 1") {
 		t.Errorf("doctor says:\n%s", out)
 	}
+}
 
+// flaggedAfterDelivery has newer rules flag what is delivered: an alarm stands until somebody has seen it.
+func flaggedAfterDelivery(t *testing.T, high *side, rules string) {
+	t.Helper()
 	later, good := high.find("later.txt").text("bundle"), high.find("good.txt").text("bundle")
 	high.ends(0, "nothing is newer", "inspect", later)
 	write(t, rules, "rules 2 worseword")
@@ -83,8 +104,11 @@ tenants:`, clamd.Socket, gateway, script, rules))
 	high.ends(3, "no such bundle", "inspect", "aaaaaaaa")
 	high.ends(2, "", "inspect")
 	high.ends(2, "", "inspect", "--all", good)
+}
 
-	// Absent is held, and told.
+// absentHolds stops clamd: what comes is held, and told, until it is back.
+func absentHolds(t *testing.T, low, high *side, clamd *scanners.Clamd) {
+	t.Helper()
 	clamd.Stop()
 	low.ends(0, "", "send", write(t, filepath.Join(low.dir, "work/next.txt"), "words"))
 	high.within(20*time.Second, "it is held", func() bool { return high.find("next.txt").text("reason") == "inspector" })
@@ -98,13 +122,17 @@ tenants:`, clamd.Socket, gateway, script, rules))
 	clamd.Again(t)
 	high.ends(0, "clean", "inspect", high.find("next.txt").text("bundle"))
 	high.reach("next.txt", "imported")
+}
 
-	// Without a daemon the command does it itself.
-	daemon.stop()
+// inspectAtRest has the command look by itself, where no daemon runs.
+func inspectAtRest(t *testing.T, high *side, rules string) {
+	t.Helper()
+	good := high.find("good.txt").text("bundle")
 	write(t, rules, "rules 3 words")
 	high.ends(4, "flagged: inspector-finding", "inspect", good)
 	high.ends(0, "seen", "inspect", "--seen", good)
 	write(t, rules, "rules 4 otherword")
+	var all []any
 	high.value(&all, 4, "inspect", "--all") // the virus, in quarantine
 	high.ends(0, "", "reject", "--reason", "a virus", high.find("virus.com").text("bundle"))
 	write(t, rules, "rules 5 words")
