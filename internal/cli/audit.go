@@ -33,8 +33,8 @@ type Audited struct {
 	Records audit.Records // those that stand in it
 }
 
-// AuditRequest is what a command asks the daemon for, where its user may not read the log.
-type AuditRequest struct {
+// auditRequest is what a command asks the daemon for, where its user may not read the log.
+type auditRequest struct {
 	What       string      `json:"what"` // list, entry, prove, checkpoint, key, verify
 	Query      audit.Query `json:"query"`
 	N          uint64      `json:"n"`
@@ -42,18 +42,18 @@ type AuditRequest struct {
 	Key        string      `json:"key"`
 }
 
-// AuditAnswer is what it gets.
-type AuditAnswer struct {
+// auditAnswer is what it gets.
+type auditAnswer struct {
 	Entries []audit.Entry `json:"entries,omitempty"`
 	Proof   *audit.Proof  `json:"proof,omitempty"`
 	Report  *audit.Report `json:"report,omitempty"`
 	Text    string        `json:"text,omitempty"`
 }
 
-// AnswerAudit answers, for the daemon and for a command that may read the log itself.
-func AnswerAudit(state string, records audit.Records, in AuditRequest) (*AuditAnswer, error) {
+// answerAudit answers, for the daemon and for a command that may read the log itself.
+func answerAudit(state string, records audit.Records, in auditRequest) (*auditAnswer, error) {
 	r := audit.Reader{Disk: disk.New(), Dir: audit.Dir(state)}
-	out := new(AuditAnswer)
+	out := new(auditAnswer)
 	var kept []byte
 	if in.Checkpoint != "" {
 		kept = audit.Unline([]byte(in.Checkpoint))
@@ -86,25 +86,25 @@ func AnswerAudit(state string, records audit.Records, in AuditRequest) (*AuditAn
 	return out, err
 }
 
-// ServeAudit is AnswerAudit for a daemon: a list is bounded.
+// ServeAudit is answerAudit for a daemon: a list is bounded.
 func ServeAudit(state string, records audit.Records) control.Handler {
 	return func(_ context.Context, _ control.Peer, m json.RawMessage) (any, error) {
-		var in AuditRequest
+		var in auditRequest
 		if err := control.Decode(m, &in); err != nil {
 			return nil, err
 		}
 		if in.Query.Limit <= 0 || in.Query.Limit > PageMost {
 			in.Query.Limit = PageMost
 		}
-		return AnswerAudit(state, records, in)
+		return answerAudit(state, records, in)
 	}
 }
 
 // ask reads the log, or asks the daemon.
-func (a Audited) ask(ctx context.Context, in AuditRequest) (*AuditAnswer, error) {
-	out, err := AnswerAudit(a.Reader.State, a.Records, in)
+func (a Audited) ask(ctx context.Context, in auditRequest) (*auditAnswer, error) {
+	out, err := answerAudit(a.Reader.State, a.Records, in)
 	if errors.Is(err, fs.ErrPermission) {
-		out = new(AuditAnswer)
+		out = new(auditAnswer)
 		err = a.Reader.NoDaemon(control.Call(ctx, a.Reader.State, "audit", in, out))
 	}
 	return out, err
@@ -112,7 +112,7 @@ func (a Audited) ask(ctx context.Context, in AuditRequest) (*AuditAnswer, error)
 
 // list asks for entries; the daemon gives them by pages.
 func (a Audited) list(ctx context.Context, q audit.Query) ([]audit.Entry, error) {
-	out, err := AnswerAudit(a.Reader.State, a.Records, AuditRequest{What: "list", Query: q})
+	out, err := answerAudit(a.Reader.State, a.Records, auditRequest{What: "list", Query: q})
 	if err == nil {
 		return out.Entries, nil
 	}
@@ -125,8 +125,8 @@ func (a Audited) list(ctx context.Context, q audit.Query) ([]audit.Entry, error)
 		if len(newer) > 0 {
 			next.Before = &newer[0].N
 		}
-		out := new(AuditAnswer)
-		err := control.Call(ctx, a.Reader.State, "audit", AuditRequest{What: "list", Query: next}, out)
+		out := new(auditAnswer)
+		err := control.Call(ctx, a.Reader.State, "audit", auditRequest{What: "list", Query: next}, out)
 		return out.Entries, err
 	})
 	return entries, a.Reader.NoDaemon(err)
@@ -202,7 +202,7 @@ func (h AuditHouse) show() *cobra.Command {
 			}
 			var entries []audit.Entry
 			if n, bad := strconv.ParseUint(args[0], 10, 63); bad == nil && len(args[0]) < 6 || bad == nil && len(args[0]) != 26 {
-				out, err := a.ask(c.Context(), AuditRequest{What: "entry", N: n})
+				out, err := a.ask(c.Context(), auditRequest{What: "entry", N: n})
 				if err != nil {
 					return err
 				}
@@ -259,7 +259,7 @@ checks it on any machine. With --checkpoint it is proved against one that was ke
 			if err != nil {
 				return err
 			}
-			in := AuditRequest{What: "prove", N: n}
+			in := auditRequest{What: "prove", N: n}
 			if in.Checkpoint, err = readSmall(checkpoint); err != nil {
 				return err
 			}
@@ -284,7 +284,7 @@ func (h AuditHouse) text(what, short string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			out, err := a.ask(c.Context(), AuditRequest{What: what})
+			out, err := a.ask(c.Context(), auditRequest{What: what})
 			if err == nil {
 				_, err = fmt.Fprintln(c.OutOrStdout(), strings.TrimSuffix(out.Text, "\n"))
 			}

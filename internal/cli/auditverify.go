@@ -68,7 +68,7 @@ func (h AuditHouse) verifyLog(c *cobra.Command, f auditFlags) error {
 	if err != nil {
 		return err
 	}
-	in := AuditRequest{What: "verify"}
+	in := auditRequest{What: "verify"}
 	if in.Key, err = keyOf(f.key); err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func (h AuditHouse) verifyProof(c *cobra.Command, f auditFlags) error {
 		if err != nil {
 			return err
 		}
-		out, err := a.ask(c.Context(), AuditRequest{What: "key"})
+		out, err := a.ask(c.Context(), auditRequest{What: "key"})
 		if err != nil {
 			return err
 		}

@@ -17,15 +17,15 @@ import (
 	"ecluse/protocol/bundle"
 )
 
-// RouteRequest is what policy stop and policy start ask a daemon for. Tenant is null for all.
-type RouteRequest struct {
+// routeRequest is what policy stop and policy start ask a daemon for. Tenant is null for all.
+type routeRequest struct {
 	Tenant *string `json:"tenant"`
 	Stop   bool    `json:"stop"`
 	Reason string  `json:"reason"`
 }
 
 // Word is what the peer says, under a name of its own.
-func (r *RouteRequest) Word(who string, uid uint32) route.Word {
+func (r *routeRequest) Word(who string, uid uint32) route.Word {
 	w := route.Word{Tenant: route.All, Stopped: r.Stop, Who: who, UID: uid, Reason: r.Reason}
 	if r.Tenant != nil {
 		w.Tenant = bundle.Name(*r.Tenant)
@@ -34,7 +34,7 @@ func (r *RouteRequest) Word(who string, uid uint32) route.Word {
 }
 
 // named says whether a request that names a tenant has a name in it: none would be all.
-func (r *RouteRequest) named() error {
+func (r *routeRequest) named() error {
 	if r.Tenant != nil && *r.Tenant == "" {
 		return &control.Error{Code: Usage, Text: "the tenant has no name: null is all"}
 	}
@@ -42,7 +42,7 @@ func (r *RouteRequest) named() error {
 }
 
 // check is an error for a request about a tenant that is not there.
-func (r *RouteRequest) check(tenants []PolicyTenant) error {
+func (r *routeRequest) check(tenants []PolicyTenant) error {
 	if r.Tenant == nil {
 		return nil
 	}
@@ -50,8 +50,8 @@ func (r *RouteRequest) check(tenants []PolicyTenant) error {
 	return err
 }
 
-// RouteAnswer is what became of it: the word that counts now.
-type RouteAnswer struct {
+// routeAnswer is what became of it: the word that counts now.
+type routeAnswer struct {
 	Tenant  *string   `json:"tenant"`
 	Stopped bool      `json:"stopped"`
 	Who     string    `json:"who"`
@@ -61,12 +61,12 @@ type RouteAnswer struct {
 	Still   *string   `json:"still"` // why nothing goes through all the same
 }
 
-// Said makes an answer of what a book has said.
-func Said(by route.Word, still string, err error) (*RouteAnswer, error) {
+// answered makes an answer of what a book has said.
+func answered(by route.Word, still string, err error) (*routeAnswer, error) {
 	if err != nil {
 		return nil, routeError(err)
 	}
-	a := &RouteAnswer{Stopped: by.Stopped, Who: by.Who, UID: by.UID, At: by.At, Reason: by.Reason}
+	a := &routeAnswer{Stopped: by.Stopped, Who: by.Who, UID: by.UID, At: by.At, Reason: by.Reason}
 	if by.Tenant != route.All {
 		name := string(by.Tenant)
 		a.Tenant = &name
@@ -98,7 +98,7 @@ func HandleRoutes(s *control.Server, b *route.Book, view, people control.Allow, 
 		return b.Words(), nil
 	})
 	s.Handle("route", people, true, func(_ context.Context, p control.Peer, m json.RawMessage) (any, error) {
-		var in RouteRequest
+		var in routeRequest
 		if err := control.Decode(m, &in); err != nil {
 			return nil, err
 		}
@@ -119,7 +119,7 @@ func HandleRoutes(s *control.Server, b *route.Book, view, people control.Allow, 
 		if (err == nil || w.Stopped && !errors.As(err, &text)) && by.At.Equal(at) { // a stop that could not be written down holds; a word that was not taken, and one that was said before, are no news
 			changed(by)
 		}
-		return Said(by, still, err)
+		return answered(by, still, err)
 	})
 }
 
@@ -144,7 +144,7 @@ restarts. It works without a daemon, too; then it holds from the next start on.`
 		if err != nil {
 			return err
 		}
-		in := RouteRequest{Stop: stop, Reason: reason}
+		in := routeRequest{Stop: stop, Reason: reason}
 		switch {
 		case all && f.tenant != "":
 			return Fail(Usage, "--all and --tenant want different things: take one of them")
@@ -186,13 +186,13 @@ func (f *policyFlags) load(state string) (Reader, []PolicyTenant, error) {
 }
 
 // say asks the daemon, or says it where none runs: as the state's owner, in the name of who runs the command.
-func (f *policyFlags) say(ctx context.Context, r Reader, tenants []PolicyTenant, in RouteRequest) (*RouteAnswer, error) {
+func (f *policyFlags) say(ctx context.Context, r Reader, tenants []PolicyTenant, in routeRequest) (*routeAnswer, error) {
 	word := in.Word(UserName(), uint32(os.Getuid()))
-	return Ask(ctx, r, "route", in, func() (*RouteAnswer, error) {
+	return Ask(ctx, r, "route", in, func() (*routeAnswer, error) {
 		if err := BecomeOwner(r.State); err != nil {
 			return nil, err
 		}
-		return Said(f.house.Say(r.State, disk.New(), routesOf(tenants), word))
+		return answered(f.house.Say(r.State, disk.New(), routesOf(tenants), word))
 	})
 }
 
@@ -205,7 +205,7 @@ func routesOf(tenants []PolicyTenant) map[bundle.Name]route.Facts {
 }
 
 // String is the answer in one line, and one more where that is not all.
-func (a *RouteAnswer) String() string {
+func (a *routeAnswer) String() string {
 	who, what := "all tenants", "started"
 	if a.Tenant != nil {
 		who = "tenant " + *a.Tenant

@@ -62,23 +62,23 @@ func TestOnlyAWordThatHoldsIsToldOn(t *testing.T) {
 	name := func(s string) *string { return &s }
 	full := errors.New("no space left")
 	for _, row := range []struct {
-		in   RouteRequest
+		in   routeRequest
 		disk error
 		code int
 		told string
 	}{
-		{RouteRequest{Tenant: name("a"), Stop: true, Reason: "a\x1b[2Jb"}, nil, Usage, ""},
-		{RouteRequest{Tenant: name("a"), Stop: true}, nil, Usage, ""},
-		{RouteRequest{Tenant: name(""), Stop: true, Reason: "all, by a slip"}, nil, Usage, ""},
-		{RouteRequest{Tenant: name("no\x1b[2Jbody"), Stop: true, Reason: "x"}, nil, NotFound, ""},
-		{RouteRequest{Tenant: name(strings.Repeat("n", 1000)), Stop: true, Reason: "x"}, nil, NotFound, ""},
-		{RouteRequest{Tenant: name("a")}, nil, NotFound, ""},
-		{RouteRequest{Tenant: name("a"), Stop: true, Reason: "now"}, nil, Done, "a true now"},
-		{RouteRequest{Tenant: name("a"), Stop: true, Reason: "me too"}, nil, Done, ""},
-		{RouteRequest{Tenant: name("a"), Reason: "go on"}, full, Failed, ""},
-		{RouteRequest{Tenant: name("b"), Stop: true, Reason: "it holds"}, full, Failed, "b true it holds"},
-		{RouteRequest{Tenant: name("a"), Reason: "go on"}, nil, Done, "a false go on"},
-		{RouteRequest{Stop: true, Reason: "everybody"}, nil, Done, " true everybody"},
+		{routeRequest{Tenant: name("a"), Stop: true, Reason: "a\x1b[2Jb"}, nil, Usage, ""},
+		{routeRequest{Tenant: name("a"), Stop: true}, nil, Usage, ""},
+		{routeRequest{Tenant: name(""), Stop: true, Reason: "all, by a slip"}, nil, Usage, ""},
+		{routeRequest{Tenant: name("no\x1b[2Jbody"), Stop: true, Reason: "x"}, nil, NotFound, ""},
+		{routeRequest{Tenant: name(strings.Repeat("n", 1000)), Stop: true, Reason: "x"}, nil, NotFound, ""},
+		{routeRequest{Tenant: name("a")}, nil, NotFound, ""},
+		{routeRequest{Tenant: name("a"), Stop: true, Reason: "now"}, nil, Done, "a true now"},
+		{routeRequest{Tenant: name("a"), Stop: true, Reason: "me too"}, nil, Done, ""},
+		{routeRequest{Tenant: name("a"), Reason: "go on"}, full, Failed, ""},
+		{routeRequest{Tenant: name("b"), Stop: true, Reason: "it holds"}, full, Failed, "b true it holds"},
+		{routeRequest{Tenant: name("a"), Reason: "go on"}, nil, Done, "a false go on"},
+		{routeRequest{Stop: true, Reason: "everybody"}, nil, Done, " true everybody"},
 	} {
 		told, disk.fail = nil, row.disk
 		err := control.Call(t.Context(), dir, "route", row.in, nil)

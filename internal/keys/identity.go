@@ -95,7 +95,7 @@ func LoadIdentity(path string) (*Identity, error) {
 
 // LoadPerson is LoadIdentity for a person's key, of any kind; ask is asked for the passphrase of one that has one, and may be nil.
 func LoadPerson(path string, ask func(path string) ([]byte, error)) (*Identity, error) {
-	i, err := loadIdentity(path, CheckPersonKey, ask)
+	i, err := loadIdentity(path, checkPersonKey, ask)
 	if err != nil {
 		return nil, fmt.Errorf("load the key: %w", err)
 	}

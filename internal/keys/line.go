@@ -187,7 +187,7 @@ var (
 	sendersKeys = takes{[]string{ssh.KeyAlgoED25519}, CheckKey}
 	peoplesKeys = takes{[]string{
 		ssh.KeyAlgoED25519, ssh.KeyAlgoSKED25519, ssh.KeyAlgoSKECDSA256, ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521, ssh.KeyAlgoRSA,
-	}, CheckPersonKey}
+	}, checkPersonKey}
 )
 
 // parseKey reads a public key as OpenSSH writes it, and refuses one that is not taken.

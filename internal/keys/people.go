@@ -68,8 +68,8 @@ func CheckPerson(name string) error {
 	return nil
 }
 
-// CheckPersonKey tells whether a key may stand for a person.
-func CheckPersonKey(key ssh.PublicKey) error {
+// checkPersonKey tells whether a key may stand for a person.
+func checkPersonKey(key ssh.PublicKey) error {
 	switch key.Type() {
 	case ssh.KeyAlgoED25519:
 		return CheckKey(key)
@@ -162,7 +162,7 @@ func AppendPerson(path, name, namespace string, key ssh.PublicKey, comment strin
 	if err := CheckPerson(name); err != nil {
 		return false, fmt.Errorf("enrol: %w", err)
 	}
-	if err := errors.Join(CheckPersonKey(key), checkComment(comment)); err != nil {
+	if err := errors.Join(checkPersonKey(key), checkComment(comment)); err != nil {
 		return false, fmt.Errorf("enrol %s: %w", name, err)
 	}
 	line := fmt.Appendf(nil, "%s namespaces=%q %s", name, namespace, publicLine(key, comment))
@@ -190,5 +190,5 @@ func ReadPublicKey(path string) (key ssh.PublicKey, comment string, err error) {
 	if err != nil || len(options) > 0 || strings.TrimSpace(string(rest)) != "" {
 		return nil, "", fmt.Errorf("%s is not one OpenSSH public key (ssh-keygen -y -f PRIVATE prints it)", path)
 	}
-	return key, comment, CheckPersonKey(key)
+	return key, comment, checkPersonKey(key)
 }

@@ -28,8 +28,8 @@ type Account struct {
 	months map[usage.Month]*usage.MonthReport
 }
 
-// NewAccount begins one. known are statements that were read before, which it may add to; nil for none.
-func NewAccount(ctx context.Context, book Book, rows Rows, prices *usage.Prices, now time.Time, known map[usage.Month]*usage.MonthReport) (*Account, error) {
+// newAccount begins one. known are statements that were read before, which it may add to; nil for none.
+func newAccount(ctx context.Context, book Book, rows Rows, prices *usage.Prices, now time.Time, known map[usage.Month]*usage.MonthReport) (*Account, error) {
 	if known == nil {
 		known = make(map[usage.Month]*usage.MonthReport)
 	}

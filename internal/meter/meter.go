@@ -333,7 +333,7 @@ func (m *Meter) stand(ctx context.Context) ([]usage.Standing, error) {
 	if !slices.ContainsFunc(m.o.Tenants, func(t Tenant) bool { return t.Envelope.Given }) {
 		return nil, nil
 	}
-	a, err := NewAccount(ctx, m.o.Book, m.o.Rows, &m.o.Prices, m.o.Now(), m.known)
+	a, err := newAccount(ctx, m.o.Book, m.o.Rows, &m.o.Prices, m.o.Now(), m.known)
 	if err != nil {
 		return nil, err
 	}

@@ -41,7 +41,7 @@ func (s Side) Report(ctx context.Context, in Request) (*usage.Report, error) {
 	if in.Through < in.From || in.Through-in.From >= reportMost {
 		return nil, cli.Fail(cli.Usage, "from %v through %v: one to %d months are shown at once", in.From, in.Through, reportMost)
 	}
-	a, err := NewAccount(ctx, s.Book, s.Rows, &s.Prices, s.Now(), nil)
+	a, err := newAccount(ctx, s.Book, s.Rows, &s.Prices, s.Now(), nil)
 	if err != nil {
 		return nil, err
 	}

@@ -49,8 +49,8 @@ func keep[T any](all []T, wanted func(T) bool) []T {
 	return kept
 }
 
-// Defused is a cell of CSV that no spreadsheet takes for a formula: what begins like one has an apostrophe before it.
-func Defused(cell string) string {
+// defused is a cell of CSV that no spreadsheet takes for a formula: what begins like one has an apostrophe before it.
+func defused(cell string) string {
 	first := strings.TrimLeft(cell, " \u00a0")
 	if first != "" && strings.ContainsRune("=+-@\t\r\n|%\uff1d\uff0b\uff0d\uff20", []rune(first)[0]) || strings.HasPrefix(cell, "'") {
 		return "'" + cell
@@ -68,14 +68,14 @@ func (r *Report) WriteCSV(w io.Writer) error {
 	rows := [][]string{csvHead}
 	for _, m := range r.Months {
 		for _, l := range m.Tenants {
-			row := []string{m.Month.String(), m.State, fmt.Sprint(m.Signed), Defused(l.Tenant), fmt.Sprint(l.Bundles), fmt.Sprint(l.Files), fmt.Sprint(l.Bytes), "", fmt.Sprint(l.ByteDays)}
+			row := []string{m.Month.String(), m.State, fmt.Sprint(m.Signed), defused(l.Tenant), fmt.Sprint(l.Bundles), fmt.Sprint(l.Files), fmt.Sprint(l.Bytes), "", fmt.Sprint(l.ByteDays)}
 			if l.Link != nil {
 				row[7] = l.Link.String()
 			}
 			costs := make([]string, 7)
 			if l.Cost != nil {
 				if m.Currency != nil {
-					costs[0] = Defused(*m.Currency)
+					costs[0] = defused(*m.Currency)
 				}
 				for i, a := range []Amount{l.Cost.Bundles, l.Cost.Files, l.Cost.Bytes, l.Cost.Link, l.Cost.Storage, l.Cost.Total} {
 					costs[1+i] = a.String()

@@ -7,8 +7,8 @@ import (
 	"strconv"
 )
 
-// DecisionFormat names the form of a Decision's text.
-const DecisionFormat = "ecluse-decision-1"
+// decisionFormat names the form of a Decision's text.
+const decisionFormat = "ecluse-decision-1"
 
 // Verb is what a person decides.
 type Verb string
@@ -55,7 +55,7 @@ func (d *Decision) Append(dst []byte) []byte {
 		}
 		dst = append(appendText(append(dst, '"'), value), '"')
 	}
-	text(`{"format"`, DecisionFormat, true)
+	text(`{"format"`, decisionFormat, true)
 	text(",\n\"decision\"", string(d.Verb), true)
 	text(",\n\"bundle\"", textOf(d.Bundle), d.Bundle != nil)
 	text(",\n\"manifest\"", textOf(d.Manifest), d.Manifest != nil)

@@ -55,8 +55,8 @@ func Unfit(format string, args ...any) error {
 	return &Failure{Reason: bundle.ReasonUnfit, Text: fmt.Sprintf(format, args...)}
 }
 
-// Mismatch is content that is not what was signed.
-func Mismatch(format string, args ...any) error {
+// mismatch is content that is not what was signed.
+func mismatch(format string, args ...any) error {
 	return &Failure{Reason: bundle.ReasonContentMismatch, Text: fmt.Sprintf(format, args...)}
 }
 

@@ -51,7 +51,7 @@ type Content struct {
 func (j Job) Open() (*Content, error) {
 	root, err := j.Disk.OpenRoot(j.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, Mismatch("the bundle is not in quarantine")
+		return nil, mismatch("the bundle is not in quarantine")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open the bundle: %w", err)
@@ -80,15 +80,15 @@ func (c *Content) open(name string) (*disk.File, error) {
 	c.mu.Unlock()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, Mismatch("%q is missing", name)
+		return nil, mismatch("%q is missing", name)
 	case errors.Is(err, unix.ELOOP):
-		return nil, Mismatch("%q is not a regular file", name)
+		return nil, mismatch("%q is not a regular file", name)
 	case err != nil:
 		return nil, fmt.Errorf("open %q in quarantine: %w", name, err)
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = Mismatch("%q is not a regular file", name)
+		err = mismatch("%q is not a regular file", name)
 	}
 	if err != nil {
 		f.Close()
@@ -217,7 +217,7 @@ func (r *Reader) end() error {
 	return nil
 }
 
-func (r *Reader) wrong() error { return Mismatch("%q is not what was signed", r.Path) }
+func (r *Reader) wrong() error { return mismatch("%q is not what was signed", r.Path) }
 
 // Err is why Read failed, if it did: what reads through other layers may have lost it.
 func (r *Reader) Err() error { return r.err }

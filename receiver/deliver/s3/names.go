@@ -48,8 +48,8 @@ const (
 
 var lower = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// ShortName is what Short makes of a path.
-func ShortName(path string) string {
+// shortName is what Short makes of a path.
+func shortName(path string) string {
 	sum := sha256.Sum256([]byte(path))
 	return lower.EncodeToString(sum[:hashBytes])
 }
@@ -57,7 +57,7 @@ func ShortName(path string) string {
 // key is the name of a file's object.
 func (s *Store) key(path bundle.Path) string {
 	if s.o.Names == Short {
-		return s.o.Prefix + ShortName(string(path))
+		return s.o.Prefix + shortName(string(path))
 	}
 	return s.o.Prefix + string(path)
 }

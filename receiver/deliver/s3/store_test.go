@@ -291,7 +291,7 @@ func TestShortNamesAreStableAndSayWhatTheyAre(t *testing.T) {
 		}
 	}
 	for path, text := range files {
-		name := "twelve-long/" + ShortName(path)
+		name := "twelve-long/" + shortName(path)
 		if got[name] != text {
 			t.Errorf("%s holds %q, not %q", name, got[name], text)
 		}
@@ -302,7 +302,7 @@ func TestShortNamesAreStableAndSayWhatTheyAre(t *testing.T) {
 	if len(got) != len(files)+3 {
 		t.Errorf("there are %q", g.names())
 	}
-	if n := ShortName("db/a"); n != "4hn43p7eabsz2w5cvunhwfnrz5dfx3iw" && len(n) != 32 {
+	if n := shortName("db/a"); n != "4hn43p7eabsz2w5cvunhwfnrz5dfx3iw" && len(n) != 32 {
 		t.Errorf("db/a is %s", n)
 	}
 }
