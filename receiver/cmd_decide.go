@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -48,10 +49,14 @@ const noReason = "no reason was given"
 
 // decision is what the flags of approve and reject say.
 type decision struct {
-	approve, override, print bool
-	reason                   string
-	pen                      pen
+	approve, print bool
+	override       string // the reason for which it is flagged, that is known of; whichever, for whichever it is
+	reason         string
+	pen            pen
 }
+
+// whichever is --override without a reason.
+const whichever = "whichever it is"
 
 func decideCommand(approve bool) *cobra.Command {
 	d := decision{approve: approve}
@@ -88,7 +93,8 @@ func decideCommand(approve bool) *cobra.Command {
 	f.BoolVar(&d.print, "print", false, "print the text to sign, and decide nothing")
 	f.StringVar(&d.pen.signature, "signature", "", "a signature that was made elsewhere: `FILE`; the text that it is of is sought beside it, without .sig")
 	if approve {
-		f.BoolVar(&d.override, "override", false, "release what is flagged, where the tenant allows it; needs --reason")
+		f.StringVar(&d.override, "override", "", "release what is flagged, where the tenant allows it, for this `REASON` alone where one is named (--override=policy-type); needs --reason")
+		f.Lookup("override").NoOptDefVal = whichever
 	}
 	c.MarkFlagsMutuallyExclusive("key", "agent", "print", "signature")
 	_ = c.MarkFlagFilename("key")
@@ -98,7 +104,7 @@ func decideCommand(approve bool) *cobra.Command {
 
 // statement asks for the text that the decision is. What comes is held against what was asked for: nobody signs another.
 func (d *decision) statement(ctx context.Context, conf Config, text string) (*statement, *bundle.Decision, error) {
-	in := statementRequest{Bundle: text, Approve: d.approve, Reason: d.reason, Override: d.override}
+	in := statementRequest{Bundle: text, Approve: d.approve, Reason: d.reason, Override: d.override != ""}
 	s, err := cli.Ask(ctx, reader(conf), "statement", in, func() (out *statement, err error) {
 		err = atRest(ctx, conf, func(ctx context.Context, s *house.State) (err error) {
 			out, err = statementOf(ctx, s, in)
@@ -125,6 +131,8 @@ func (d *decision) suits(what *bundle.Decision, text string) error {
 		return cli.Fail(cli.Refused, "the text gives another reason: %q", what.Reason)
 	case !named(what, text):
 		return cli.Fail(cli.Refused, "the text is about another bundle")
+	case d.override != "" && d.override != whichever && d.override != string(what.Override):
+		return cli.Fail(cli.Refused, "it is flagged for %s, and --override is for %s: look again (show)", cmp.Or(string(what.Override), "nothing"), d.override)
 	}
 	return nil
 }
@@ -172,6 +180,9 @@ func printDecision(w io.Writer, a *decisionAnswer) {
 	note := ""
 	if a.State == ledger.Quarantined {
 		note = fmt.Sprintf("  (%d more must approve)", a.Missing)
+	}
+	if a.Override != "" {
+		note += "  although flagged: " + string(a.Override)
 	}
 	fmt.Fprintf(w, "%s  %s  %s%s\n", a.Bundle, a.State, cli.Or(a.Name), note)
 }

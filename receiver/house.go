@@ -195,5 +195,5 @@ func decide(ctx context.Context, s *house.State, in decisionRequest, uid uint32,
 		tellRefused(s.Audit, asked, who, err)
 		return nil, answerable(err)
 	}
-	return &decisionAnswer{Bundle: r.Bundle, Name: r.Name, State: r.State, Missing: s.Chamber.Undecided(r)}, nil
+	return &decisionAnswer{Bundle: r.Bundle, Name: r.Name, State: r.State, Missing: s.Chamber.Undecided(r), Override: in.Override}, nil
 }

@@ -34,7 +34,7 @@ func (p *pen) read(d *decision, about string) error {
 	}
 	text, err := readPaper(p.signature, 3*bundle.MaxSignature)
 	if err != nil {
-		return err
+		return &cli.Error{Code: cli.Usage, Err: err}
 	}
 	p.brought = string(text)
 	beside, found := strings.CutSuffix(p.signature, ".sig")
@@ -55,8 +55,11 @@ func (p *pen) read(d *decision, about string) error {
 	if d.reason != "" && d.reason != noReason && d.reason != what.Reason {
 		return cli.Fail(cli.Usage, "%s gives another reason than --reason: leave --reason out", beside)
 	}
-	d.reason, d.override = what.Reason, what.Override != ""
-	return d.suits(what, about)
+	if err := d.suits(&bundle.Decision{Verb: what.Verb, Bundle: what.Bundle, Sender: what.Sender, Tenant: what.Tenant, Sequence: what.Sequence, Override: what.Override, Reason: d.reason}, about); err != nil {
+		return err
+	}
+	d.reason, d.override = what.Reason, string(what.Override)
+	return nil
 }
 
 func readPaper(path string, most int64) ([]byte, error) {

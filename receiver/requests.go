@@ -57,6 +57,8 @@ type decisionAnswer struct {
 	Name    *string      `json:"name"`
 	State   ledger.State `json:"state"`
 	Missing int          `json:"missing"` // people that have to approve yet
+
+	Override bundle.Reason `json:"override,omitempty"` // the reason for which it is flagged, approved all the same
 }
 
 // pairRequest makes an epoch the accepted one.

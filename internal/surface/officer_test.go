@@ -52,6 +52,7 @@ func TestADecisionIsASignatureThatAnybodyVerifies(t *testing.T) {
 	high.ends(0, "1 more must approve", "approve", "--signature", paper+".sig", id)
 	high.ends(4, "somebody else", "approve", "--signature", paper+".sig", id)
 	high.ends(2, "", "approve", "--key", filepath.Join(high.dir, "nothing"), id)
+	high.ends(2, "no such file", "approve", "--signature", filepath.Join(high.dir, "nothing.sig"), id)
 	stranger := filepath.Join(high.dir, "stranger")
 	if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", stranger).CombinedOutput(); err != nil {
 		t.Fatalf("%s", out)
@@ -63,7 +64,8 @@ func TestADecisionIsASignatureThatAnybodyVerifies(t *testing.T) {
 	// An approval of what is flagged says so.
 	high.ends(4, "--override", "approve", "--key", alice, "--reason", "known", exe)
 	high.ends(2, "--reason", "approve", "--key", alice, "--override", exe)
-	high.ends(0, "1 more", "approve", "--key", alice, "--override", "--reason", "known", exe)
+	high.ends(4, "flagged for policy-name, and --override is for policy-text", "approve", "--key", alice, "--override=policy-text", "--reason", "known", exe)
+	high.ends(0, "although flagged: policy-name", "approve", "--key", alice, "--override=policy-name", "--reason", "known", exe)
 	high.ends(0, "", "approve", "--key", bob, "--override", "--reason", "known", exe)
 	if r := high.reach("setup.exe", "imported"); r.text("verdict") != "flagged" || r.text("reason") != "policy-name" {
 		t.Errorf("what was released although flagged is %s", r)
