@@ -267,6 +267,9 @@ func (c *Chamber) posted(err error) {
 // errOver says that a bundle is no longer in the state in which something was to be done with it.
 var errOver = errors.New("it has ended, or was decided, meanwhile")
 
+// errTold says that a record says already what was to be noted.
+var errTold = errors.New("it is on record")
+
 func isRejection(err error) bool { _, ok := bundle.ReasonOf(err); return ok }
 
 // setReason puts a record into a state with a reason. What is refused keeps no verdict: if it had one, that was of another thing.

@@ -86,10 +86,15 @@ func TestAMissingDestinationKeepsItApproved(t *testing.T) {
 	if r := h.record(i); !strings.Contains(r.Detail, "second") {
 		t.Errorf("the detail does not name the destination: %s", r.Detail)
 	}
+	told := h.record(i).Changed
+	p.advance(time.Minute)
 	for range 5 { // impatient people
 		if h.Deliver(t.Context(), i.id()) == nil {
 			t.Error("Deliver says that it was delivered")
 		}
+	}
+	if again := h.record(i).Changed; !again.Equal(told) {
+		t.Errorf("an outage is on record once, of %v, and it was noted again at %v", told, again)
 	}
 	o := h.outlets["cssf"]
 	o.mu.Lock()

@@ -395,6 +395,7 @@ func (c *Chamber) undelivered(o *outlet, of *ledger.Record, faults []fault, why 
 		if r.State != ledger.Approved {
 			return errOver
 		}
+		before := r.Same()
 		for _, f := range faults {
 			if f.at == "" {
 				continue
@@ -418,8 +419,14 @@ func (c *Chamber) undelivered(o *outlet, of *ledger.Record, faults []fault, why 
 			r.Reason = &text
 		}
 		after = *r
+		if before(r) { // an outage is told once, however often it is tried again
+			return errTold
+		}
 		return nil
 	})
+	if errors.Is(err, errTold) {
+		err = nil
+	}
 	c.posted(err)
 	switch {
 	case errors.Is(err, errOver): // it was rejected meanwhile

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"reflect"
 	"slices"
 	"time"
 
@@ -140,6 +141,12 @@ func (r *Record) clone() *Record {
 		c.Deliveries[i].Done = copied(d.Done)
 	}
 	return &c
+}
+
+// Same says later whether a record still says what it says now.
+func (r *Record) Same() func(*Record) bool {
+	now := r.clone()
+	return func(then *Record) bool { return reflect.DeepEqual(now, then.clone()) }
 }
 
 func copied[T any](p *T) *T {
