@@ -2,4 +2,7 @@
 //
 // Two kinds of process are fenced in: one that works alone (Alone: it starts nothing, and reaches nobody), and one that becomes a program of somebody else (Group: it starts others, but none of them leaves
 // its process group, so that all end together).
+//
+// It promises that what was taken does not come back, on any thread that it was taken from and in whatever program the process becomes. It refuses nothing by itself: what a kernel cannot take
+// (Landlock says 0) is told, and the caller judges whether to go on without.
 package fence
