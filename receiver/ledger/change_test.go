@@ -352,3 +352,20 @@ func TestACatalogThatFailsBehindTheDiskEndsEverything(t *testing.T) {
 		t.Errorf("the next life has %d rows", len(rows))
 	}
 }
+
+// A record is not written that the next start would call damaged.
+func TestARecordThatCouldNotBeReadIsNotWritten(t *testing.T) {
+	b := fresh(t)
+	b.goes(1, Receiving, Quarantined)
+	err := b.Change(t.Context(), id(1), func(r *Record) error {
+		r.Detail = strings.Repeat("x", recordLimit)
+		return nil
+	})
+	if err == nil || errors.Is(err, ErrFatal) || !strings.Contains(err.Error(), "at most") {
+		t.Errorf("it was taken: %v", err)
+	}
+	if r, err := b.Get(id(1)); err != nil || r.Detail != "" || r.State != Quarantined {
+		t.Errorf("it is %+v, %v", r, err)
+	}
+	b.goes(1, Rejected)
+}

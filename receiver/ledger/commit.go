@@ -106,7 +106,11 @@ func (l *Ledger) stage(r *request) error {
 		if err != nil {
 			return fmt.Errorf("write the record of %s: %w", r.id, err)
 		}
-		l.texts[r.id] = journal.Seal(text)
+		sealed := journal.Seal(text)
+		if len(sealed) > recordLimit { // the next start could not read it
+			return fmt.Errorf("write the record of %s: it would have %d bytes, and at most %d are read", r.id, len(sealed), recordLimit)
+		}
+		l.texts[r.id] = sealed
 		if l.audit != nil {
 			l.digests[r.id] = digestOf(text)
 		}

@@ -131,6 +131,8 @@ func GiveUp(r *ledger.Record, d ledger.Decision) error {
 		return err
 	}
 	switch {
+	case d.Override != "":
+		return noOverride
 	case strings.TrimSpace(d.Reason) == "":
 		return refuse(CauseText, "to give a bundle up needs a reason: --reason TEXT")
 	case r.State != "" && r.State != ledger.Damaged:
@@ -220,9 +222,15 @@ func holding(r *ledger.Record) string {
 	return *r.Reason
 }
 
+// noOverride is said of any other decision than an approval: what stands there is no reason that was held against anything, and goes into the record.
+var noOverride = refuse(CauseText, "only an approval is given although something is flagged")
+
 // decideReject lets anybody end what is not delivered yet. A bundle whose intent stands at a destination may be there already: a rejection would say something that
 // is not so.
 func decideReject(r *ledger.Record, d ledger.Decision) (ledger.State, error) {
+	if d.Override != "" {
+		return r.State, noOverride
+	}
 	if strings.TrimSpace(d.Reason) == "" {
 		return r.State, refuse(CauseText, "a rejection needs a reason: --reason TEXT")
 	}

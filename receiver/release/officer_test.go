@@ -147,6 +147,24 @@ func TestWhatOneOfTwoHasSaidCoversNothing(t *testing.T) {
 	}
 }
 
+// What an approval says of a finding is held against it; what anything else says there would go into the record as it is: escapes for a terminal, or more than a record may hold.
+func TestOnlyAnApprovalSpeaksOfAFinding(t *testing.T) {
+	for _, override := range []bundle.Reason{"malware", "\x1b[2J", bundle.Reason(strings.Repeat("x", 1<<20))} {
+		d := ledger.Decision{UID: 1, Reason: "no", Override: override, At: time.Unix(1, 0)}
+		flagged, damaged := newRecord(ledger.Quarantined, ledger.Flagged, "malware", true, nil), newRecord(ledger.Damaged, "", "", true, nil)
+		var no *Refusal
+		if err := (Rules{Override: true}).Apply(flagged, d); !errors.As(err, &no) || no.Cause != CauseText || len(flagged.Decisions) > 0 || flagged.State != ledger.Quarantined {
+			t.Errorf("%.20q: rejected: %v", override, err)
+		}
+		if err := GiveUp(damaged, d); !errors.As(err, &no) || no.Cause != CauseText || len(damaged.Decisions) > 0 || damaged.State != ledger.Damaged {
+			t.Errorf("%.20q: given up: %v", override, err)
+		}
+		if err := GiveUp(&ledger.Record{}, d); err == nil {
+			t.Errorf("%.20q: what is missing is given up", override)
+		}
+	}
+}
+
 func TestWhoHasSentOrSignedDoesNotReleaseWhereThatIsAsked(t *testing.T) {
 	bundleOf := func() *ledger.Record {
 		r := fresh()
