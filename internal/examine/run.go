@@ -10,11 +10,11 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"strings"
 	"syscall"
 	"time"
 
 	"ecluse/internal/disk"
+	"ecluse/internal/fence"
 	"ecluse/internal/policy"
 )
 
@@ -74,7 +74,7 @@ func (r *Runner) Run(ctx context.Context, job Job) (report *Report, err error) {
 	c.Env = []string{"GOTRACEBACK=none"}
 	c.Dir = "/"
 	c.Stdin = bytes.NewReader(question)
-	answer, talk := &bounded{most: answerMost}, &bounded{most: talkMost}
+	answer, talk := &fence.Output{Most: answerMost}, &fence.Output{Most: talkMost}
 	c.Stdout, c.Stderr = answer, talk
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
@@ -86,41 +86,18 @@ func (r *Runner) Run(ctx context.Context, job Job) (report *Report, err error) {
 		return nil, fmt.Errorf("examine: %w", context.Cause(ctx))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("examine: the child ended: %w%s", err, talk.said())
+		return nil, fmt.Errorf("examine: the child ended: %w%s", err, talk.Said())
 	}
 	report = new(Report)
-	d := json.NewDecoder(bytes.NewReader(answer.b.Bytes()))
+	d := json.NewDecoder(bytes.NewReader(answer.Bytes()))
 	d.DisallowUnknownFields()
 	if err := d.Decode(report); err != nil {
 		return nil, fmt.Errorf("examine: read the child's answer: %w", err)
 	}
-	if _, err := d.Token(); err != io.EOF || answer.over {
+	if _, err := d.Token(); err != io.EOF || answer.Over() {
 		return nil, errors.New("examine: the child said more than an answer")
 	}
 	return report, nil
-}
-
-// bounded keeps the beginning of what is written.
-type bounded struct {
-	b    bytes.Buffer
-	most int
-	over bool
-}
-
-func (w *bounded) Write(p []byte) (int, error) {
-	n := min(len(p), w.most-w.b.Len())
-	w.over = w.over || n < len(p)
-	w.b.Write(p[:n])
-	return len(p), nil
-}
-
-// said is the last thing that a child told.
-func (w *bounded) said() string {
-	text := strings.TrimSpace(w.b.String())
-	if text == "" {
-		return ""
-	}
-	return ": " + text[strings.LastIndexByte(text, '\n')+1:]
 }
 
 // Self is the program that runs, asked to be a child.

@@ -1,7 +1,6 @@
 package command
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,13 +12,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"ecluse/internal/disk"
+	"ecluse/internal/fence"
 	"ecluse/receiver/inspect"
 )
 
@@ -90,7 +89,7 @@ func (c *Command) run(ctx context.Context, path, scratch string, room, most int6
 	if err != nil {
 		return nil, err
 	}
-	answer, talk := &bounded{most: answerMost}, &bounded{most: talkMost}
+	answer, talk := &fence.Output{Most: answerMost}, &fence.Output{Most: talkMost}
 	cmd := exec.Command(c.Self[0], append(c.Self[1:len(c.Self):len(c.Self)], string(text))...)
 	cmd.Env = []string{"GOTRACEBACK=none"}
 	cmd.Dir = "/"
@@ -106,11 +105,11 @@ func (c *Command) run(ctx context.Context, path, scratch string, room, most int6
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	case err != nil:
-		return nil, fmt.Errorf("it ended: %w%s", err, talk.said())
-	case answer.over:
+		return nil, fmt.Errorf("it ended: %w%s", err, talk.Said())
+	case answer.Over():
 		return nil, fmt.Errorf("it said more than %d bytes", answerMost)
 	}
-	a, err := parse(answer.b.Bytes())
+	a, err := parse(answer.Bytes())
 	if err != nil {
 		return nil, fmt.Errorf("read its answer: %w", err)
 	}
@@ -231,27 +230,4 @@ func nobody(dir string) (id int, err error) {
 		}
 	}
 	return 0, err
-}
-
-// bounded keeps the beginning of what is written.
-type bounded struct {
-	b    bytes.Buffer
-	most int
-	over bool
-}
-
-func (w *bounded) Write(p []byte) (int, error) {
-	n := min(len(p), w.most-w.b.Len())
-	w.over = w.over || n < len(p)
-	w.b.Write(p[:n])
-	return len(p), nil
-}
-
-// said is the last line of what it told.
-func (w *bounded) said() string {
-	text := strings.TrimSpace(w.b.String())
-	if text == "" {
-		return ""
-	}
-	return ": " + text[strings.LastIndexByte(text, '\n')+1:]
 }
