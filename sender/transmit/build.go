@@ -2,6 +2,7 @@ package transmit
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"ecluse/protocol/fec"
@@ -40,6 +41,8 @@ type builder struct {
 	parts   partList
 	lanes   []schedule.Lane
 	choices []*Feed
+	inside  []int // tenants with something in the block
+	light   light
 	alive   func()
 }
 
@@ -71,21 +74,109 @@ func (b *builder) run(ctx context.Context) error {
 			}
 			continue
 		}
-		if err := b.fillBlock(ctx); err != nil {
-			return err
-		}
-		e, err := b.finish()
-		if err != nil {
-			return err
-		}
-		if err := b.hand(ctx, e, beats.C); err != nil {
+		if err := b.next(ctx, beats.C); err != nil {
 			return err
 		}
 	}
 }
 
-// hand gives a block to the link. A full window makes it wait; heartbeats overtake.
+// next builds the next block and gives it to the link.
+func (b *builder) next(ctx context.Context, beats <-chan time.Time) error {
+	if b.heavyWait() {
+		if sent, err := b.overtake(ctx, beats); sent || err != nil {
+			return err
+		}
+	}
+	if err := b.fillBlock(ctx); err != nil {
+		return err
+	}
+	e, err := b.finish()
+	if err != nil {
+		return err
+	}
+	return b.hand(ctx, e, beats)
+}
+
+// heavyWait says whether a tenant has something ready that is not light.
+func (b *builder) heavyWait() bool {
+	return slices.ContainsFunc(b.lanes, func(l schedule.Lane) bool { return !b.light.is(l.Tenant) })
+}
+
+// apart says whether a tenant's pieces do not go into the block under construction: light ones and others do not share one.
+func (b *builder) apart(tenant int) bool {
+	return len(b.inside) > 0 && b.light.is(b.inside[0]) != b.light.is(tenant)
+}
+
+// overtake gives a light tenant whose turn it is a block of its own, which leaves promptly: what it has waits neither for others' to fill a block, nor for the window that theirs share. It says
+// whether it did.
+func (b *builder) overtake(ctx context.Context, beats <-chan time.Time) (sent bool, err error) {
+	most := min(b.plan.PromptMax(), b.plan.K/2) // no more: its buffer goes back at once
+	if most < 1 || !b.choose() {
+		return false, nil
+	}
+	i, ok := b.scheduler.Pick(b.lanes)
+	if !ok || !b.light.is(b.lanes[i].Tenant) {
+		return false, nil
+	}
+	tenant := b.lanes[i].Tenant
+	if err := b.open(ctx, most); err != nil {
+		return false, err
+	}
+	for ok && b.lanes[i].Tenant == tenant {
+		if b.fill(i) {
+			b.light.heavy(tenant) // it has more than what is little
+			break
+		}
+		b.choose()
+		i, ok = b.scheduler.Pick(b.lanes)
+	}
+	e, err := b.finish()
+	if err != nil {
+		return false, err
+	}
+	return true, b.give(ctx, e, beats)
+}
+
+// fill puts what fits of a lane into the block, and says whether that is full.
+func (b *builder) fill(i int) (full bool) {
+	l, used := b.lanes[i], b.block.Used()
+	full = b.choices[i].fill(&b.block, &b.parts)
+	b.scheduler.Charge(l, b.block.Used()-used)
+	if !slices.Contains(b.inside, l.Tenant) {
+		b.inside = append(b.inside, l.Tenant)
+	}
+	return full
+}
+
+// hand gives a block to the link. A full window makes it wait; heartbeats overtake, and light tenants.
 func (b *builder) hand(ctx context.Context, e emitted, beats <-chan time.Time) error {
+	if e.emission.Prompt {
+		return b.give(ctx, e, beats)
+	}
+	for {
+		for sent := true; sent; {
+			var err error
+			if sent, err = b.overtake(ctx, beats); err != nil {
+				return err
+			}
+		}
+		select {
+		case b.bulk <- e:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-beats:
+			b.alive()
+			if err := b.heartbeat(ctx); err != nil {
+				return err
+			}
+		case <-b.feeds.wake:
+		}
+	}
+}
+
+// give gives a block to the link, and lets nothing overtake but heartbeats.
+func (b *builder) give(ctx context.Context, e emitted, beats <-chan time.Time) error {
 	out := b.bulk
 	if e.emission.Prompt {
 		out = b.prompt
@@ -137,10 +228,7 @@ func (b *builder) fillBlock(ctx context.Context) error {
 			b.choose()
 			continue
 		}
-		used := b.block.Used()
-		full := b.choices[i].fill(&b.block, &b.parts)
-		b.scheduler.Charge(b.lanes[i], b.block.Used()-used)
-		if full {
+		if b.apart(b.lanes[i].Tenant) || b.fill(i) {
 			return nil
 		}
 		b.choose()
@@ -155,7 +243,7 @@ func (b *builder) open(ctx context.Context, k int) error {
 	}
 	b.buffer = buf
 	b.block.Reset(buf.bytes[headroom : headroom+k*b.plan.Shard])
-	b.parts = partList{}
+	b.parts, b.inside = partList{}, b.inside[:0]
 	return nil
 }
 
@@ -175,6 +263,9 @@ func (b *builder) finish() (emitted, error) {
 		m = b.plan.Partial(k)
 	}
 	b.parts.book(e.emission.Prompt)
+	if !e.emission.Prompt {
+		b.light.bulk(b.inside)
+	}
 	b.parts.charge(int64(k+m) * int64(packet.Overhead+shard+b.wire))
 	session, number := b.sessions.block()
 	c := &Coded{Session: session, Number: number, Code: fec.Code{K: k, M: m, Shard: shard}, parts: b.parts.parts, bulk: !e.emission.Prompt}

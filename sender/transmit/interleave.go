@@ -54,8 +54,8 @@ func (f *flights) Pop() any {
 // An Interleaver decides which shard leaves next, so that a burst of loss never takes more of one block than its parity can repair.
 //
 // Bulk blocks share a window: at most that many are in flight, and each spreads its shards evenly over the window's time. So on a full link
-// they take turns, and on a link that is not full nothing bunches up. Prompt blocks, which exist only while the link has time to spare (and as
-// heartbeats), go first: their data at once, their parity by the clock.
+// they take turns, and on a link that is not full nothing bunches up. Prompt blocks, which exist while the link has time to spare, as heartbeats, and for tenants
+// that have a little beside others that fill it (see light), go first: their data at once, their parity by the clock.
 //
 //	window = 3     block 1: 0 . . 1 . . 2 . . 3 . .
 //	               block 2:   0 . . 1 . . 2 . . 3 . .
