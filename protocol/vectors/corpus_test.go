@@ -31,7 +31,7 @@ var reasonKeepers = map[bundle.Reason][]string{
 	bundle.ReasonSignerRevoked:    {"receiver/chamber.TestARevokedKeyHoldsWhatIsNotReleased"},
 	bundle.ReasonGaps:             {"receiver/chamber.TestADamagedBundleIsMadeWholeByALaterPass"},
 	bundle.ReasonNotInspected:     {"receiver/release.TestNoWayToApprovedSkipsAStep"},
-	bundle.ReasonMalware:          {"internal/surface.TestAVirusIsFlaggedOnItsWayThroughTheChamber", "receiver/inspect/clamd.TestARealClamd"},
+	bundle.ReasonMalware:          {"receiver/inspect/clamd.TestARealClamd"},
 	bundle.ReasonInspectorFinding: {"receiver/inspect/command.TestACommandSaysWhatItFound"},
 	bundle.ReasonInspectorLimit:   {"receiver/inspect/clamd.TestARealClamd"},
 	bundle.ReasonPolicyName:       {"internal/policy.TestHostileContents"},

@@ -36,8 +36,8 @@ type Lane struct {
 	Later  bool         // a later pass or a repair
 }
 
-// before says whether a goes before b within one tenant.
-func (a Lane) before(b Lane) bool {
+// Before says whether a goes before b within one tenant.
+func (a Lane) Before(b Lane) bool {
 	if a.Class != b.Class {
 		return a.Class < b.Class
 	}
@@ -113,6 +113,21 @@ func (s *Scheduler) Pick(ready []Lane) (int, bool) {
 	return best, true
 }
 
+// Take chooses a lane of those that have something ready, whatever its turn: see Beside. What is sent for it is then reported by Charge, before the next Pick.
+func (s *Scheduler) Take(ready []Lane) {
+	s.note(ready)
+	s.fromPool = s.spare >= s.block
+}
+
+// Beside is how many bytes a tenant may send beside so many of the others', and have no more than its share.
+func (s *Scheduler) Beside(tenant, bytes int) int {
+	mine := s.accounts[tenant].weight
+	if mine >= s.total {
+		return bytes
+	}
+	return int(float64(bytes) * mine / (s.total - mine))
+}
+
 // note records who waits. A tenant that comes back from waiting for nothing starts level with the least served of those that waited on,
 // so that a long silence is no claim on the spare pool.
 func (s *Scheduler) note(ready []Lane) {
@@ -135,19 +150,19 @@ func (s *Scheduler) note(ready []Lane) {
 // better says whether a is to be picked rather than b.
 func (s *Scheduler) better(a, b Lane) bool {
 	if a.Tenant == b.Tenant {
-		return a.before(b)
+		return a.Before(b)
 	}
 	x, y := &s.accounts[a.Tenant], &s.accounts[b.Tenant]
 	if s.fromPool {
-		if a.before(b) || b.before(a) {
-			return a.before(b)
+		if a.Before(b) || b.Before(a) {
+			return a.Before(b)
 		}
 		return x.served < y.served
 	}
 	if x.credit/x.weight != y.credit/y.weight {
 		return x.credit/x.weight > y.credit/y.weight
 	}
-	return a.before(b)
+	return a.Before(b)
 }
 
 // Charge books the bytes that were sent for the lane that the last Pick chose.

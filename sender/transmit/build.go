@@ -107,34 +107,49 @@ func (b *builder) apart(tenant int) bool {
 	return len(b.inside) > 0 && b.light.is(b.inside[0]) != b.light.is(tenant)
 }
 
-// overtake gives a light tenant whose turn it is a block of its own, which leaves promptly: what it has waits neither for others' to fill a block, nor for the window that theirs share. It says
-// whether it did.
+// overtake gives a light tenant a block of its own, which leaves promptly: what it has waits neither for others' to fill a block, nor for the window that theirs share. It says whether it did.
 func (b *builder) overtake(ctx context.Context, beats <-chan time.Time) (sent bool, err error) {
 	most := min(b.plan.PromptMax(), b.plan.K/2) // no more: its buffer goes back at once
 	if most < 1 || !b.choose() {
 		return false, nil
 	}
-	i, ok := b.scheduler.Pick(b.lanes)
-	if !ok || !b.light.is(b.lanes[i].Tenant) {
+	first := slices.IndexFunc(b.lanes, func(l schedule.Lane) bool { return b.light.may(l.Tenant) })
+	if first < 0 {
 		return false, nil
 	}
-	tenant := b.lanes[i].Tenant
+	tenant := b.lanes[first].Tenant
 	if err := b.open(ctx, most); err != nil {
 		return false, err
 	}
-	for ok && b.lanes[i].Tenant == tenant {
+	for {
+		i := b.laneOf(tenant)
+		if i < 0 {
+			break
+		}
+		b.scheduler.Take(b.lanes)
 		if b.fill(i) {
 			b.light.heavy(tenant) // it has more than what is little
 			break
 		}
 		b.choose()
-		i, ok = b.scheduler.Pick(b.lanes)
 	}
+	b.light.spend(tenant, b.block.Used())
 	e, err := b.finish()
 	if err != nil {
 		return false, err
 	}
 	return true, b.give(ctx, e, beats)
+}
+
+// laneOf is the most urgent lane of a tenant that has something ready, or -1.
+func (b *builder) laneOf(tenant int) int {
+	best := -1
+	for i, l := range b.lanes {
+		if l.Tenant == tenant && (best < 0 || l.Before(b.lanes[best])) {
+			best = i
+		}
+	}
+	return best
 }
 
 // fill puts what fits of a lane into the block, and says whether that is full.

@@ -144,7 +144,7 @@ func (e *Engine) builder(memory *pool, prompt, bulk chan<- emitted) (*builder, e
 	}
 	return &builder{
 		plan: o.Plan, scheduler: s, feeds: e.feeds, pool: memory, coder: fec.NewCoder(), beat: o.Beat, sessions: &e.sessions, wire: o.IPOverhead,
-		prompt: prompt, bulk: bulk, light: newLight(o.Plan.Window + 1), alive: func() { o.Alive("builder") },
+		prompt: prompt, bulk: bulk, light: newLight(o.Plan.Window+1, func(tenant int) int { return s.Beside(tenant, o.Plan.K*o.Plan.Shard) }), alive: func() { o.Alive("builder") },
 	}, nil
 }
 

@@ -361,7 +361,7 @@ func TestALightTenantWaitsForNobodysWindow(t *testing.T) {
 }
 
 func TestWhoIsLight(t *testing.T) {
-	l := newLight(3)
+	l := newLight(3, func(int) int { return 1000 })
 	if !l.is(1) {
 		t.Error("who has sent nothing is not light")
 	}
@@ -375,8 +375,19 @@ func TestWhoIsLight(t *testing.T) {
 	if !l.is(1) || l.is(2) {
 		t.Error("a window later it is not light again, or the one that fills it is")
 	}
+	l.spend(1, 999)
+	if !l.may(1) {
+		t.Error("it has not had its share, and may not overtake")
+	}
+	l.spend(1, 2500)
+	for n := range 4 {
+		if got, want := l.may(1), n == 3; got != want {
+			t.Errorf("%d blocks after it had three shares and a half it may overtake: %v", n, got)
+		}
+		l.bulk([]int{2})
+	}
 	l.heavy(1)
-	if l.is(1) {
-		t.Error("one that had too much is light")
+	if l.is(1) || l.may(1) {
+		t.Error("one that had too much at once is light")
 	}
 }
