@@ -25,9 +25,12 @@ type Book struct {
 	damaged error // why nobody knows who is stopped
 }
 
-// Open takes up what was said in earlier lives. What cannot be read stops everybody: see Fault.
+// Open takes up what was said in earlier lives. What cannot be read, and not when it is tried once more, stops everybody: see Fault.
 func Open(files Files, state string, facts map[bundle.Name]Facts) *Book {
 	words, damaged := Read(files, state)
+	if damaged != nil { // a medium that failed once is no reason to stop everybody until somebody comes
+		words, damaged = Read(files, state)
+	}
 	b := Of(words, damaged, facts)
 	b.files, b.state = files, state
 	return b

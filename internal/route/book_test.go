@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -176,6 +177,31 @@ func TestAFileThatCannotBeReadStopsEverybody(t *testing.T) {
 		must(t, b.Start(word(All, "looked at it")))
 		if b.Closed("a", noon) != nil || Open(disk, "/state", nil).Fault() != nil {
 			t.Errorf("%s: after a start of all: %v", name, b.Closed("a", noon))
+		}
+	}
+}
+
+// failing is a disk of which so many reads fail.
+type failing struct {
+	*shelf
+	reads int
+}
+
+func (f *failing) ReadFile(path string, most int64) ([]byte, error) {
+	if f.reads > 0 {
+		f.reads--
+		return nil, syscall.EIO
+	}
+	return f.shelf.ReadFile(path, most)
+}
+
+func TestAMediumThatFailsOnceStopsNobody(t *testing.T) {
+	disk := &shelf{files: map[string][]byte{}}
+	stop(t, Open(disk, "/state", nil), "other")
+	for fails, want := range []bool{true, true, false} {
+		b := Open(&failing{disk, fails}, "/state", map[bundle.Name]Facts{"a": {}, "other": {}})
+		if open := b.Closed("a", noon) == nil; open != want || b.Closed("other", noon) == nil {
+			t.Errorf("%d reads fail: a is open: %v, other is closed: %v", fails, open, b.Closed("other", noon))
 		}
 	}
 }
