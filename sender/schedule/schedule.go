@@ -102,8 +102,7 @@ func (s *Scheduler) Pick(ready []Lane) (int, bool) {
 	if len(ready) == 0 {
 		return 0, false
 	}
-	s.note(ready)
-	s.fromPool = s.spare >= s.block
+	s.Take(ready)
 	best := 0
 	for i := 1; i < len(ready); i++ {
 		if s.better(ready[i], ready[best]) {
@@ -113,7 +112,8 @@ func (s *Scheduler) Pick(ready []Lane) (int, bool) {
 	return best, true
 }
 
-// Take chooses a lane of those that have something ready, whatever its turn: see Beside. What is sent for it is then reported by Charge, before the next Pick.
+// Take readies the accounts for a lane that the caller chooses among those that have something ready, whatever its turn: how much it may send so is what Beside says. What is sent for it is then
+// reported by Charge, before the next Pick.
 func (s *Scheduler) Take(ready []Lane) {
 	s.note(ready)
 	s.fromPool = s.spare >= s.block
