@@ -102,7 +102,7 @@ func (l *Ledger) SetAudit(a *audit.Log) error {
 	tail := a.Tail()
 	var err error
 	if a.Fresh() {
-		err = l.introduce(a, tail)
+		err = a.Introduce(tail, func(yield func(bundle, digest string) error) error { return Digests(l.disk, l.dir, yield) })
 	}
 	if err == nil {
 		err = l.settleTail(a, tail)
@@ -117,30 +117,6 @@ func (l *Ledger) SetAudit(a *audit.Log) error {
 		return fmt.Errorf("settle the audit log: %w", err)
 	}
 	return nil
-}
-
-// introduce tells a log that has only been begun of all records that are there already and of which its tail does not tell.
-func (l *Ledger) introduce(a *audit.Log, tail []audit.Entry) error {
-	told := make(map[string]bool)
-	for _, e := range tail {
-		told[e.Bundle] = told[e.Bundle] || e.Record != ""
-	}
-	var list []audit.Entry
-	err := Digests(l.disk, l.dir, func(id, digest string) error {
-		if told[id] {
-			return nil
-		}
-		list = append(list, audit.Entry{Event: "known", Bundle: id, Record: digest})
-		if len(list) < batchMost {
-			return nil
-		}
-		defer func() { list = list[:0] }()
-		return a.Append(list...)
-	})
-	if err == nil {
-		err = a.Append(list...)
-	}
-	return err
 }
 
 // settleTail says what stands of that which the entries behind the last checkpoint tell.
