@@ -21,7 +21,7 @@ var policyHouse = cli.PolicyHouse{
 		}
 		var tenants []cli.PolicyTenant
 		for _, t := range conf.Tenants {
-			tenants = append(tenants, cli.PolicyTenant{Name: t.Name, Policy: t.Policy.Config, Route: t.route(), Rest: t.rules(), Beside: t.beside()})
+			tenants = append(tenants, cli.PolicyTenant{Name: t.Name, Policy: t.Policy.Config, Route: t.Route(), Rest: t.rules(), Beside: t.beside()})
 		}
 		return reader(conf), tenants, nil
 	},
@@ -75,7 +75,7 @@ func (t *TenantConfig) rules() []cli.Rule {
 func routesOf(c Config) map[bundle.Name]route.Facts {
 	facts := make(map[bundle.Name]route.Facts)
 	for _, t := range c.Tenants {
-		facts[bundle.Name(t.Name)] = t.route()
+		facts[bundle.Name(t.Name)] = t.Route()
 	}
 	return facts
 }

@@ -70,21 +70,12 @@ type TenantConfig struct {
 
 	Envelope usage.Envelope `yaml:"envelope"`
 
-	Owner         string      `yaml:"owner"`
-	Contact       string      `yaml:"contact"`
-	Justification string      `yaml:"justification"`
-	Expires       config.Date `yaml:"expires"`
-	Enabled       bool        `yaml:"enabled"`
-}
-
-// route are the facts of a tenant's route.
-func (t *TenantConfig) route() route.Facts {
-	return route.Facts{Disabled: !t.Enabled, Owner: t.Owner, Contact: t.Contact, Justification: t.Justification, Expires: t.Expires}
+	route.Config `yaml:",squash"`
 }
 
 // SetDefaults is for keys that are not there.
 func (t *TenantConfig) SetDefaults() {
-	*t = TenantConfig{Release: release.ModeOne.String(), Override: deny, Names: bundle.Linux.String(), Enabled: true}
+	*t = TenantConfig{Release: release.ModeOne.String(), Override: deny, Names: bundle.Linux.String(), Config: route.Defaults()}
 }
 
 // KeepConfig says how long things stay.
@@ -261,8 +252,7 @@ func (t *TenantConfig) validate(f *config.Faults) {
 		f.Add("override", "%q is neither allow nor deny", t.Override)
 	}
 	t.Policy.Validate(f.In("policy"))
-	facts := t.route()
-	facts.Validate(f)
+	t.Config.Validate(f)
 	validateDestinations(f, t.Deliver)
 }
 

@@ -20,7 +20,7 @@ var policyHouse = cli.PolicyHouse{
 		}
 		var tenants []cli.PolicyTenant
 		for _, t := range conf.Tenants {
-			tenants = append(tenants, cli.PolicyTenant{Name: t.Name, Policy: t.Policy, Route: t.route(), Rest: []cli.Rule{
+			tenants = append(tenants, cli.PolicyTenant{Name: t.Name, Policy: t.Policy, Route: t.Route(), Rest: []cli.Rule{
 				{Key: "outbox", Value: t.Outbox, Words: t.Outbox}, {Key: "weight", Value: t.Weight, Words: fmt.Sprint(t.Weight)}, {Key: "path_names", Value: t.Names, Words: t.Names},
 			}})
 		}
@@ -32,7 +32,7 @@ var policyHouse = cli.PolicyHouse{
 func routesOf(c Config) map[bundle.Name]route.Facts {
 	facts := make(map[bundle.Name]route.Facts)
 	for _, t := range c.Tenants {
-		facts[bundle.Name(t.Name)] = t.route()
+		facts[bundle.Name(t.Name)] = t.Route()
 	}
 	return facts
 }

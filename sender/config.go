@@ -78,22 +78,14 @@ type TenantConfig struct {
 
 	Envelope usage.Envelope `yaml:"envelope"`
 
-	Policy        policy.Config `yaml:"policy"`
-	Owner         string        `yaml:"owner"`
-	Contact       string        `yaml:"contact"`
-	Justification string        `yaml:"justification"`
-	Expires       config.Date   `yaml:"expires"`
-	Enabled       bool          `yaml:"enabled"`
-}
+	Policy policy.Config `yaml:"policy"`
 
-// route are the facts of a tenant's route.
-func (t *TenantConfig) route() route.Facts {
-	return route.Facts{Disabled: !t.Enabled, Owner: t.Owner, Contact: t.Contact, Justification: t.Justification, Expires: t.Expires}
+	route.Config `yaml:",squash"`
 }
 
 // SetDefaults is for keys that are not there.
 func (t *TenantConfig) SetDefaults() {
-	*t = TenantConfig{Weight: 1, Names: bundle.Linux.String(), Enabled: true}
+	*t = TenantConfig{Weight: 1, Names: bundle.Linux.String(), Config: route.Defaults()}
 }
 
 const (
@@ -203,8 +195,7 @@ func (t *TenantConfig) validate(f *config.Faults) {
 		f.Add("names", "%v", err)
 	}
 	t.Policy.Validate(f.In("policy"))
-	facts := t.route()
-	facts.Validate(f)
+	t.Config.Validate(f)
 }
 
 func (l *LinkConfig) validate(f *config.Faults) {

@@ -131,7 +131,7 @@ func tenantsOf(c Config) ([]house.Tenant, error) {
 		if err != nil {
 			return nil, err
 		}
-		tenant := house.Tenant{Name: bundle.Name(t.Name), Outbox: t.Outbox, Weight: t.Weight, Names: names, Route: t.route()}
+		tenant := house.Tenant{Name: bundle.Name(t.Name), Outbox: t.Outbox, Weight: t.Weight, Names: names, Route: t.Route()}
 		if t.Policy.Given {
 			tenant.Rules = t.Policy.Rules()
 		}

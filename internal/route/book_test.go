@@ -254,28 +254,35 @@ func TestAlarmsOfRoutes(t *testing.T) {
 	}
 }
 
-// paper is a configuration with the facts of one route.
-type paper struct {
-	Owner         string      `yaml:"owner"`
-	Contact       string      `yaml:"contact"`
-	Justification string      `yaml:"justification"`
-	Expires       config.Date `yaml:"expires"`
-}
-
-func (p *paper) Validate(f *config.Faults) {
-	r := Facts{Owner: p.Owner, Contact: p.Contact, Justification: p.Justification, Expires: p.Expires}
-	r.Validate(f)
-}
-
 func TestFactsThatCannotBeShown(t *testing.T) {
 	for text, key := range map[string]string{
 		`owner: "a\u001b[2J"`: "owner", `contact: "a\nb"`: "contact", `justification: "a\tb"`: "justification", "owner: " + strings.Repeat("a", 257): "owner", `owner: "a\u202eb"`: "owner",
 		"expires: 2027-02-30": "expires", "expires: tomorrow": "expires",
 		"owner: Zoë, ctie": "", `justification: "two\nlines"`: "", "expires: 2027-12-31": "",
 	} {
-		_, err := config.Parse("f", []byte(text), paper{})
+		_, err := config.Parse("f", []byte(text), Defaults())
 		if key == "" && err != nil || key != "" && (err == nil || !strings.Contains(err.Error(), key)) {
 			t.Errorf("%s: %v, want a fault of %q", text, err, key)
+		}
+	}
+}
+
+// The keys of a route stand among those of a tenant: none is lost there, and none beside them is taken.
+func TestKeysOfARouteStandAmongThoseOfATenant(t *testing.T) {
+	type tenant struct {
+		Name   string `yaml:"name"`
+		Config `yaml:",squash"`
+	}
+	got, err := config.Parse("f", []byte("{name: a, owner: o, contact: c, justification: j, expires: 2027-12-31, enabled: false}"), tenant{Config: Defaults()})
+	if want := (Facts{Disabled: true, Owner: "o", Contact: "c", Justification: "j", Expires: date(t, "2027-12-31")}); err != nil || got.Route() != want {
+		t.Errorf("%+v, %v, want %+v", got.Route(), err, want)
+	}
+	if got, err := config.Parse("f", []byte("name: a"), tenant{Config: Defaults()}); err != nil || got.Route() != (Facts{}) {
+		t.Errorf("nothing is said of it: %+v, %v", got.Route(), err)
+	}
+	for _, key := range []string{"disabled", "config", "route"} {
+		if _, err := config.Parse("f", []byte("name: a\n"+key+": true"), tenant{}); err == nil {
+			t.Errorf("%s is taken", key)
 		}
 	}
 }

@@ -20,27 +20,6 @@ type Facts struct {
 	gone bool // it stands in the configuration no more, and the house still knows the tenant
 }
 
-const (
-	nameMost = 256  // bytes of an owner or a contact: they stand on one line
-	textMost = 2048 // of a justification
-)
-
-// Validate names every fault.
-func (r *Facts) Validate(f *config.Faults) {
-	for _, t := range []struct {
-		key, text string
-		most      int
-		lines     bool
-	}{{"owner", r.Owner, nameMost, false}, {"contact", r.Contact, nameMost, false}, {"justification", r.Justification, textMost, true}} {
-		switch {
-		case len(t.text) > t.most:
-			f.Add(t.key, "it has %d bytes: at most %d", len(t.text), t.most)
-		case !printable(t.text, t.lines):
-			f.Add(t.key, "it holds what cannot be printed")
-		}
-	}
-}
-
 // printable says whether a text can be shown as it is: it ends in terminals and logs.
 func printable(s string, lines bool) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(c rune) bool {
