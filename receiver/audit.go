@@ -23,11 +23,16 @@ func (d *daemon) auditFacts() {
 	d.mu.Lock()
 	allowed, officers := d.c.AllowedSigners, d.c.Officers
 	d.mu.Unlock()
-	err := d.Audit.Facts(map[string]string{
+	facts := map[string]string{
 		"configuration": cli.FileDigest(d.c.Path), "allowed_signers": cli.FileDigest(allowed), "officers": cli.FileDigest(officers),
 		"identity": bundle.Digest(d.Key.ID()).String(), "program": version,
-	})
-	if err != nil {
+	}
+	for _, t := range d.c.Tenants {
+		if s := &t.Policy.Signatures; s.Need > 0 {
+			facts["signers of "+t.Name] = cli.FileDigest(s.Signers)
+		}
+	}
+	if err := d.Audit.Facts(facts); err != nil {
 		d.log.Error("tell the audit log of the configuration: it is told again at the next start", zap.Error(err))
 	}
 }

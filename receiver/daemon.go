@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,7 +33,7 @@ type daemon struct {
 
 	alarms alarm.List        // that stood at the last look: like late, told and probed it is watch's alone
 	late   time.Time         // up to when what is missing was told
-	stamps [3]stamp          // under following; of the files of stampsOf, as they were read
+	stamps []stamp           // under following; of the files of stampsOf, as they were read
 	told   map[string]uint64 // counts that were logged
 	probed map[string]uint32 // of each link, the probe that was logged
 	routed chan struct{}     // holds a token when somebody has said a word about a route
@@ -43,8 +44,9 @@ type daemon struct {
 
 	mu        sync.Mutex
 	recent    watch.Recent
-	lacks     map[string]lack // by destination
-	untrusted string          // why an edited trust could not be read; "" when it was
+	lacks     map[string]lack        // by destination
+	untrusted string                 // why an edited trust could not be read; "" when it was
+	unsigned  map[bundle.Name]string // tenants of which nobody can tell who may sign content, and why
 }
 
 // runDaemon runs until ctx ends or a promise cannot be kept.
@@ -204,25 +206,32 @@ func stampOf(path string) stamp {
 	return stamp{st.Ino, st.Size, st.Ctim}
 }
 
-// stampsOf are those of the files in which trust stands: configuration, allowed_signers, officers.
-func stampsOf(c Config) [3]stamp {
-	return [3]stamp{stampOf(c.Path), stampOf(c.AllowedSigners), stampOf(c.Officers)}
+// stampsOf are those of the files in which trust stands: configuration, allowed_signers, officers, and who may sign content.
+func stampsOf(c Config) []stamp {
+	stamps := []stamp{stampOf(c.Path), stampOf(c.AllowedSigners), stampOf(c.Officers)}
+	for _, file := range c.signersFiles() {
+		stamps = append(stamps, stampOf(file))
+	}
+	return stamps
 }
 
 // stampsNow are those of the files that the configuration names now.
-func (d *daemon) stampsNow() [3]stamp {
+func (d *daemon) stampsNow() []stamp {
 	d.mu.Lock()
-	c := Config{Path: d.c.Path, AllowedSigners: d.c.AllowedSigners, Officers: d.c.Officers}
+	c := Config{Path: d.c.Path, AllowedSigners: d.c.AllowedSigners, Officers: d.c.Officers, Tenants: d.c.Tenants}
 	d.mu.Unlock()
 	return stampsOf(c)
 }
 
-// follow reads the trust again when somebody has edited it: a line that is taken out of allowed_signers revokes a key within seconds.
+// follow reads the trust again when somebody has edited it: a line that is taken out of allowed_signers, or of who may sign content, revokes a key within seconds.
 func (d *daemon) follow(ctx context.Context) {
 	d.following.Lock()
 	defer d.following.Unlock()
 	now := d.stampsNow()
-	if now == d.stamps {
+	if slices.Equal(now, d.stamps) {
+		if len(d.unknownSigners()) > 0 && d.readSigners() { // an error of the medium leaves the file as it was
+			d.recheck(ctx)
+		}
 		return
 	}
 	d.stamps = now

@@ -111,7 +111,11 @@ func (s *SignaturesConfig) asked(tenant, allowedSigners string) (*inspect.Asked,
 	}
 	rule := signatures.Rule{Need: s.Need, Of: s.Of}
 	rules := inspect.RulesOf([]any{rule, string(people.Text())})
-	return &inspect.Asked{Step: inspect.Step{Name: bySignatures, Rules: rules}, Timeout: signaturesTime, Inspector: &signatures.Inspector{Rule: rule, People: people, Version: rules}}, nil
+	return askSignatures(&signatures.Inspector{Rule: rule, People: people, Version: rules}), nil
+}
+
+func askSignatures(i *signatures.Inspector) *inspect.Asked {
+	return &inspect.Asked{Step: inspect.Step{Name: bySignatures, Rules: i.Version}, Timeout: signaturesTime, Inspector: i}
 }
 
 // signaturesTime is what reading takes beside what inspect.TimeFor adds for the bytes.

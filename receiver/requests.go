@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"go.uber.org/zap"
 
@@ -14,6 +15,7 @@ import (
 	"ecluse/internal/cli"
 	"ecluse/internal/config"
 	"ecluse/internal/control"
+	"ecluse/internal/keys"
 	"ecluse/internal/route"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/chamber"
@@ -216,32 +218,51 @@ func (d *daemon) reload(ctx context.Context) error {
 	return d.readAgain(ctx)
 }
 
-// readAgain is reload, under following.
+// readAgain is reload, under following. Who may sign content is read in any case: a key that was taken away there waits for no other file to be mended.
 func (d *daemon) readAgain(ctx context.Context) error {
+	signers, senders, err := d.readTrust()
+	changed := d.readSigners()
+	d.auditFacts()
+	switch {
+	case err == nil:
+		if err := d.Enrol(ctx, signers, senders); err != nil && ctx.Err() == nil { // it stands; before each release the bundle is held against it once more
+			d.log.Error("hold the quarantine against the trust that was read again", zap.Error(err))
+		}
+	case changed:
+		d.recheck(ctx)
+	}
+	return err
+}
+
+// recheck holds the quarantine against who may sign content now.
+func (d *daemon) recheck(ctx context.Context) {
+	if err := d.Chamber.Recheck(ctx); err != nil && ctx.Err() == nil {
+		d.log.Error("hold the quarantine against who may sign content", zap.Error(err))
+	}
+}
+
+// readTrust reads what is taken up of the configuration, who may sign and who may decide. The caller enrols the first.
+func (d *daemon) readTrust() (*keys.AllowedSigners, map[bundle.Name][]bundle.Name, error) {
 	c, err := config.Load(d.c.Path, defaults())
 	if err != nil {
-		return &control.Error{Code: cli.Usage, Text: err.Error()}
+		return nil, nil, &control.Error{Code: cli.Usage, Text: err.Error()}
 	}
 	signers, senders, err := loadTrust(c)
 	if err != nil {
-		return &control.Error{Code: cli.Usage, Text: fmt.Sprintf("the trust is as it was: %v", err)}
+		return nil, nil, &control.Error{Code: cli.Usage, Text: fmt.Sprintf("the trust is as it was: %v", err)}
 	}
 	people, err := loadOfficers(c)
 	if err != nil {
-		return &control.Error{Code: cli.Usage, Text: fmt.Sprintf("the trust is as it was: %v", err)}
+		return nil, nil, &control.Error{Code: cli.Usage, Text: fmt.Sprintf("the trust is as it was: %v", err)}
 	}
 	d.SetOfficers(people)
 	d.mu.Lock()
 	d.c.Senders, d.c.AllowedSigners, d.c.Officers = c.Senders, c.AllowedSigners, c.Officers
 	d.mu.Unlock()
-	if now := d.stampsNow(); now[1] != d.stamps[1] || now[2] != d.stamps[2] { // other files than before, or edited meanwhile: the next look reads them once more
-		d.stamps[1], d.stamps[2] = stamp{}, stamp{}
+	if now := d.stampsNow(); !slices.Equal(now[1:], d.stamps[1:]) { // other files than before, or edited meanwhile: the next look reads them once more
+		clear(d.stamps[1:])
 	}
 	d.Routes.Set(routesOf(c))
 	d.log.Info("trust was read again", zap.Int("senders", len(c.Senders)))
-	d.auditFacts()
-	if err := d.Enrol(ctx, signers, senders); err != nil && ctx.Err() == nil { // it stands; before each release the bundle is held against it once more
-		d.log.Error("hold the quarantine against the trust that was read again", zap.Error(err))
-	}
-	return nil
+	return signers, senders, nil
 }

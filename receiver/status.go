@@ -70,7 +70,7 @@ func (d *daemon) status(ctx context.Context) (*watch.Status, error) {
 	s.Alarms = watch.Alarms(s, watch.Facts{
 		Lately:  lately,
 		Silence: d.c.Silence.Std(), Up: time.Since(d.since), Expecting: len(s.Senders) > 0, Undone: undone, Ahead: d.Clock.Ahead(), Stuck: stuck,
-		Untrusted: d.trustFault(), Suspect: suspect, Refused: refused, Doubts: d.doubts(), Audit: d.audits.Faults(d.Disk, d.c.State), Homeless: d.homeless(), Routes: d.Routes.Alarms(d.Clock.Now(), program), Unreachable: d.unreachable(), Unseen: d.Chamber.Unseen(), Envelopes: d.Meter.Standings(),
+		Untrusted: d.trustFault(), Unsigned: d.unknownSigners(), Suspect: suspect, Refused: refused, Doubts: d.doubts(), Audit: d.audits.Faults(d.Disk, d.c.State), Homeless: d.homeless(), Routes: d.Routes.Alarms(d.Clock.Now(), program), Unreachable: d.unreachable(), Unseen: d.Chamber.Unseen(), Envelopes: d.Meter.Standings(),
 	})
 	return s, nil
 }
@@ -103,6 +103,13 @@ func arrivalsOf(arrivals []chamber.Arrival, now time.Time) []watch.Arrival {
 		list = append(list, row)
 	}
 	return list
+}
+
+// unknownSigners are the tenants of which nobody can tell who may sign content, and why.
+func (d *daemon) unknownSigners() map[bundle.Name]string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.unsigned
 }
 
 func (d *daemon) trustFault() string {

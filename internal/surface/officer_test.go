@@ -189,6 +189,40 @@ func TestContentIsSignedByPeople(t *testing.T) {
 		t.Errorf("who has signed is not shown: %s", shown)
 	}
 	high.ends(4, "signed its content", "approve", "--key", alice, id)
+	signersEdited(t, high, people, id)
 	high.ends(0, "", "approve", id)
 	high.reach("whole", "imported")
+}
+
+// signersEdited takes a person's key away, breaks the file of people, and puts both back while the daemon runs.
+func signersEdited(t *testing.T, high *side, people, id string) {
+	t.Helper()
+	text, err := os.ReadFile(people)
+	if err != nil {
+		t.Fatal(err)
+	}
+	only := func(name string) (lines string) {
+		for line := range strings.Lines(string(text)) {
+			if strings.HasPrefix(line, name) {
+				lines += line
+			}
+		}
+		return lines
+	}
+	write(t, people, only("alice"))
+	high.ends(4, "", "approve", id) // what was signed with a key that was taken away a moment ago
+	high.within(20*time.Second, "a signature too few", func() bool { return high.find("whole").text("reason") == "signature-missing" })
+	write(t, people, string(text))
+	high.within(20*time.Second, "it is clean again", func() bool { return high.find("whole").text("verdict") == "clean" })
+	write(t, people, "nobody's line\n")
+	high.within(20*time.Second, "it is held", func() bool { return high.find("whole").text("reason") == "inspector" })
+	high.ends(4, "", "approve", id)
+	if out := high.try("status").out; !strings.Contains(out, "who may sign content of tenant default cannot be read") {
+		t.Errorf("status says:\n%s", out)
+	}
+	write(t, people, string(text))
+	high.within(20*time.Second, "it is clean again", func() bool { return high.find("whole").text("verdict") == "clean" })
+	if out := high.try("status").out; strings.Contains(out, "who may sign") {
+		t.Errorf("status says:\n%s", out)
+	}
 }

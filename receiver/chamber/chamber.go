@@ -94,12 +94,14 @@ type Chamber struct {
 
 	unseen map[bundle.ID]bool // delivered, flagged since, and nobody has said that it was seen
 
+	chains  map[bundle.Name][]*inspect.Asked // who looks at a tenant's bundles; none of these lists is changed once it is here
+	swapped int                              // how often one of them was replaced
+
 	arrivals arrivals
 
-	outlets  map[bundle.Name]*outlet          // never changes
-	remotes  map[bundle.Name][]*outlet        // nor does this
-	chains   map[bundle.Name][]*inspect.Asked // the same: who looks at a tenant's bundles
-	lookouts *turns.Queue                     // what is to be inspected
+	outlets  map[bundle.Name]*outlet   // never changes
+	remotes  map[bundle.Name][]*outlet // nor does this
+	lookouts *turns.Queue              // what is to be inspected
 }
 
 // verifyMost bounds the bundles that are verified at once because they are whole, askedMost those because somebody asked: each may hold a table of a million files. People wait for no

@@ -80,9 +80,38 @@ func (c *Chamber) chainOf(t Tenant) (chain []*inspect.Asked) {
 	return append(chain, t.Inspectors...)
 }
 
+// chain are those who look at a tenant's bundles now.
+func (c *Chamber) chain(tenant bundle.Name) []*inspect.Asked {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.chains[tenant]
+}
+
+// Replace puts an inspector in the place of the one of its name, and says whether it goes by other rules. If so a Recheck is to follow: what was said by the former ones does not count from now on.
+func (c *Chamber) Replace(tenant bundle.Name, a *inspect.Asked) (other bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	chain := slices.Clone(c.chains[tenant])
+	i := slices.IndexFunc(chain, func(have *inspect.Asked) bool { return have.Name == a.Name })
+	if i < 0 || chain[i].Rules == a.Rules {
+		return false
+	}
+	chain[i] = a
+	c.chains[tenant] = chain
+	c.swapped++
+	return true
+}
+
+// swaps is how often an inspector was replaced.
+func (c *Chamber) swaps() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.swapped
+}
+
 // steps are what has to be asked of a tenant's bundles.
 func (c *Chamber) steps(tenant bundle.Name) (steps []inspect.Step) {
-	for _, a := range c.chains[tenant] {
+	for _, a := range c.chain(tenant) {
 		steps = append(steps, a.Step)
 	}
 	return steps
@@ -187,10 +216,14 @@ func (c *Chamber) inspectAll() {
 		if !ok {
 			return
 		}
+		swaps := c.swaps()
 		err := c.lookOnce(tenant, id)
 		switch {
 		case err == nil, errors.Is(err, errOver), errors.Is(err, ledger.ErrNotFound):
 			c.lookouts.Over(tenant, id)
+			if c.swaps() != swaps { // the Recheck that followed has found it under way, and by the former rules
+				c.recheckNow(id)
+			}
 		case errors.Is(err, ledger.ErrFatal):
 			c.fatal(err)
 			return
@@ -215,7 +248,7 @@ func (c *Chamber) notLookedAt(tenant bundle.Name, id bundle.ID, cause error) {
 
 // lookOnce inspects a bundle, notes what was found, and releases it where nobody is asked.
 func (c *Chamber) lookOnce(tenant bundle.Name, id bundle.ID) error {
-	if len(c.chains[tenant]) == 0 {
+	if len(c.chain(tenant)) == 0 {
 		return errOver
 	}
 	have, err := c.o.Ledger.Get(id)
@@ -262,7 +295,7 @@ func (c *Chamber) ask(ctx context.Context, r *ledger.Record, due dueFunc) (said 
 	if err := c.o.Disk.MkdirAll(item.Scratch); err != nil {
 		return nil, err
 	}
-	for _, a := range c.chains[r.Tenant] {
+	for _, a := range c.chain(r.Tenant) {
 		n := inspect.Evidence(&a.Step, r.Inspections)
 		ask, err := due(a, n)
 		if err != nil {

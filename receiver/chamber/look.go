@@ -84,7 +84,7 @@ func (c *Chamber) canLook(r *ledger.Record) error {
 	if !slices.Contains(lookable, r.State) || r.Name == nil {
 		return &NothingError{fmt.Sprintf("bundle %s is %s: only what is quarantined, approved, or imported and still kept is looked at", r.Bundle, r.State)}
 	}
-	if len(c.chains[r.Tenant]) == 0 {
+	if len(c.chain(r.Tenant)) == 0 {
 		return &NothingError{fmt.Sprintf("bundle %s: tenant %s has no policy, so nobody looks into its bundles", r.Bundle, r.Tenant)}
 	}
 	if _, err := c.o.Disk.Lstat(filepath.Join(Dir(c.o.State, r.Tenant, r.Bundle), quarantine.FilesName, *r.Name)); errors.Is(err, fs.ErrNotExist) {

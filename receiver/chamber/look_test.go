@@ -317,3 +317,41 @@ func TestWhatIsFlaggedAfterItsDeliveryIsAnAlarmUntilItIsSeen(t *testing.T) {
 		return errors.As(err, &nothing)
 	})
 }
+
+// asks is an inspector of that name by other rules than the plan's.
+func (s *scanner) asks(name, rules string) *inspect.Asked {
+	return &inspect.Asked{Step: inspect.Step{Name: name, Rules: rules}, Timeout: time.Minute, Inspector: s}
+}
+
+// What was said by rules that were replaced since does not count, whenever it was said: before, or by who was asked before and answers after.
+func TestAnInspectorIsReplacedWhileOthersAreAsked(t *testing.T) {
+	t.Parallel()
+	p, first, second := scanned(t, release.ModeOne)
+	h := p.open(t)
+	i := p.lows[0].pack(t, "cssf", small("x"))
+	h.take(i, ledger.Quarantined)
+	h.judgedAs(i, ledger.Clean, "")
+	if h.Replace("cssf", second.asks("second", "config second")) || h.Replace("cssf", second.asks("nobody", "config other")) || h.Replace("other", second.asks("second", "config other")) {
+		t.Error("it says that something is otherwise")
+	}
+
+	stricter := &scanner{version: "1", finds: bundle.ReasonSignatureMissing}
+	if !h.Replace("cssf", stricter.asks("second", "config stricter")) {
+		t.Error("it says that nothing is otherwise")
+	}
+	refusedError(t, h.approve(i, 1), "not inspected yet by second")
+	must(t, h.Recheck(t.Context()))
+	h.judgedAs(i, ledger.Flagged, bundle.ReasonSignatureMissing)
+	if first.times() != 1 {
+		t.Errorf("the other was asked %d times", first.times())
+	}
+
+	slow := &scanner{version: "1", wait: make(chan struct{})}
+	h.Replace("cssf", slow.asks("second", "config slow"))
+	must(t, h.Recheck(t.Context()))
+	eventually(t, "it is asked", func() bool { return slow.times() == 1 })
+	h.Replace("cssf", stricter.asks("second", "config stricter still"))
+	must(t, h.Recheck(t.Context()))
+	close(slow.wait)
+	h.judgedAs(i, ledger.Flagged, bundle.ReasonSignatureMissing)
+}

@@ -47,7 +47,7 @@ func (c *Chamber) noteTransfer(directory string, r deliver.Result) {
 // it, where it has no such destination, or where something is in the way: that is found, and told, by the delivery.
 func (c *Chamber) prepareDelivery(id bundle.ID, signed *quarantine.Signed, dir string) *deliver.Intent {
 	tenant := c.o.Tenants[signed.Manifest.Tenant]
-	if tenant.Release != release.ModeAutomatic || len(tenant.Destinations) != 1 || len(tenant.Remotes) > 0 || c.o.Keep.Imported > 0 || len(c.chains[signed.Manifest.Tenant]) > 0 || c.closed(tenant.Name) != nil {
+	if tenant.Release != release.ModeAutomatic || len(tenant.Destinations) != 1 || len(tenant.Remotes) > 0 || c.o.Keep.Imported > 0 || len(c.chain(signed.Manifest.Tenant)) > 0 || c.closed(tenant.Name) != nil {
 		return nil
 	}
 	to := tenant.Destinations[0]

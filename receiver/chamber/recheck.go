@@ -49,6 +49,14 @@ func (c *Chamber) Recheck(ctx context.Context) error {
 	return errors.Join(failed, err)
 }
 
+// recheckNow rechecks one bundle, and later where that fails.
+func (c *Chamber) recheckNow(id bundle.ID) {
+	if err := c.recheck(id); err != nil {
+		c.posted(err)
+		c.recheckLater(id)
+	}
+}
+
 // recheckLater rechecks one bundle after a while, for a reason of ours: an error of the medium. It would wait for the next start, or for a person where nobody is asked for.
 func (c *Chamber) recheckLater(id bundle.ID) {
 	c.spawn(func() {

@@ -226,7 +226,7 @@ func (c *Chamber) close(b *assemble.Staged, signed *quarantine.Signed, signers q
 	if released {
 		c.send(m.Tenant, b.ID)
 	}
-	if len(c.chains[m.Tenant]) > 0 {
+	if len(c.chain(m.Tenant)) > 0 {
 		c.look(m.Tenant, b.ID)
 	}
 	return nil

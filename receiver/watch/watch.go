@@ -108,6 +108,7 @@ type Facts struct {
 	Routes      alarm.List              // what is wrong with the routes of tenants
 	Envelopes   []usage.Standing        // of tenants that have one
 	Untrusted   string                  // why configuration or allowed_signers could not be read again after somebody had edited them
+	Unsigned    map[bundle.Name]string  // tenants of which nobody can tell who may sign content, and why
 }
 
 // Lately is what came of a link's packets within the last minute.
@@ -185,6 +186,9 @@ func Alarms(s *Status, f Facts) alarm.List {
 	}
 	if f.Untrusted != "" {
 		add("trust", "", "configuration or allowed_signers were edited and cannot be read, the former trust stands: %s", f.Untrusted)
+	}
+	for _, t := range slices.Sorted(maps.Keys(f.Unsigned)) {
+		add("trust", string(t), "who may sign content of tenant %s cannot be read, and what asks for signatures is held: %s", t, f.Unsigned[t])
 	}
 	if f.Ahead > aheadMost {
 		add("clock", "", "the machine's clock is %v behind what it was: keys are judged by the later time (set it right; doctor looks at what keeps it)", f.Ahead.Round(time.Second))

@@ -56,6 +56,7 @@ func TestEachFaultHasItsAlarmAndHealthHasNone(t *testing.T) {
 		{"a full disk", func(s *Status, _ *Facts) { s.Disk.Free = 9 }, "disk"},
 		{"the clock set back", func(_ *Status, f *Facts) { f.Ahead = time.Hour }, "clock"},
 		{"trust that was broken by an edit", func(_ *Status, f *Facts) { f.Untrusted = "line 3" }, "trust"},
+		{"who may sign cannot be read", func(_ *Status, f *Facts) { f.Unsigned = map[bundle.Name]string{"cssf": "line 3"} }, "trust"},
 		{"a fresh delivery", func(s *Status, _ *Facts) {
 			s.Arrivals = []Arrival{{Tenant: "cssf", Limit: 3600, Newest: &at, Age: 3600}}
 		}, ""},
