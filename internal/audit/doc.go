@@ -13,6 +13,10 @@
 // entries that are durable and settled: their owner has said that they stand (Settle). What lies behind the newest checkpoint after a crash is given to the owner (Tail), who says
 // which of it became true; there, and only there, a last line that a power cut has torn is cut off, and an entry says so.
 //
+// What an outsider may repeat without end, offers that are refused, would fill the disk with entries that stay for ever. So Fold counts what is like what was told often enough within
+// the hour, and entries tell the counts: here, where an entry is the one thing that is durable and signed, and a count in it is as hard to change as what it counts. Counts that are in no
+// entry are told by Settle once a minute, by Unfold at the end, and lost in a crash; nothing else is.
+//
 // A log that contradicts its own checkpoint is set aside and a new one is begun, which says so in its first entry: what it was cannot be mended, and what is not looked at any more
 // must not be written on. The caller raises an alarm and goes on. To refuse instead would let whoever can change one byte of a log stop everything.
 //

@@ -50,6 +50,8 @@ type Log struct {
 	tail     []Entry
 	aside    bool
 	findings []string
+
+	folds folds // it has a lock of its own
 }
 
 const (
@@ -232,6 +234,7 @@ func (l *Log) settle() error {
 	if len(l.owed) > 0 {
 		_ = l.append(nil) // there may be room again
 	}
+	l.unfold(false)
 	if l.broken != nil || l.tree.size == l.checkpoint.Size {
 		return l.broken
 	}

@@ -87,7 +87,7 @@ func (c *Chamber) surplus(s assemble.Source, id bundle.ID) (bool, error) {
 
 // offered notes what an offer says, and why it is refused if it is.
 func (c *Chamber) offered(s assemble.Source, o *record.Offer, received time.Time, refused error) {
-	if refused != nil && !c.worthNoting(s.Sender, o.Bundle, refused) {
+	if refused != nil && !c.worthNoting(s.Sender, o.Tenant, o.Bundle, refused) {
 		return
 	}
 	sender, epoch, tenant, name := s.Sender, o.Epoch, o.Tenant, o.Name

@@ -20,6 +20,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 	"golang.org/x/crypto/ssh"
 
+	"ecluse/internal/audit"
 	"ecluse/internal/disk"
 	"ecluse/internal/examine"
 	"ecluse/internal/keys"
@@ -127,6 +128,7 @@ type plan struct {
 	signers string                        // text of allowed_signers; "": one line for each of lows
 	allowed map[bundle.Name][]bundle.Name // nil: each of lows may use every tenant
 	unready bool                          // nothing is paired
+	audited bool                          // its book writes to an audit log
 	idle    time.Duration
 	disk    *realDisk
 
@@ -239,6 +241,7 @@ type house struct {
 	t         testing.TB
 	p         *plan
 	ledger    *ledger.Ledger
+	audit     *audit.Log // nil: the plan has none
 	assembler *assemble.Assembler
 	trust     *Trust
 	logs      *observer.ObservedLogs
@@ -266,6 +269,11 @@ func (p *plan) prepare(t testing.TB) *house {
 	var err error
 	h.ledger, err = ledger.Open(context.Background(), p.at(state), p.disk, p.clock)
 	must(t, err)
+	if p.audited {
+		h.audit, err = audit.Open(audit.Options{Dir: audit.Dir(p.at(state)), Disk: p.disk.Disk, Origin: "test", Now: p.clock})
+		must(t, err)
+		must(t, h.ledger.SetAudit(h.audit))
+	}
 	h.trusted(p.signers)
 	o := Options{
 		State: p.at(state), Ledger: h.ledger, Disk: p.disk.Disk, Space: p.space, Reserve: func() int64 { return 1 << 20 },
@@ -359,6 +367,9 @@ func (h *house) end(clean bool) error {
 	err := <-h.book
 	if e := h.ledger.Close(clean && err == nil); e != nil {
 		h.t.Errorf("close the book: %v", e)
+	}
+	if h.audit != nil {
+		must(h.t, h.audit.Close())
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package chamber
 import (
 	"context"
 	"maps"
+	"slices"
 
 	"go.uber.org/zap"
 
@@ -10,8 +11,9 @@ import (
 	"ecluse/receiver/ledger"
 )
 
-// What is refused at its offer leaves a record: a file and a row. A sender can offer without end, so of each sender the newest are kept, and what is beyond is counted. Nothing is lost
-// by that: of a bundle that nobody remembers the next offer is judged anew.
+// What is refused at its offer leaves a record: a file, a row, and an entry in the audit log that stays for ever. A sender can offer without end, so of each sender the newest are kept,
+// and what is beyond is counted; and where the audit log counts instead of telling (Ledger.Fold) there is no record at all. Nothing is lost by that: of a bundle that nobody remembers the
+// next offer is judged anew.
 const (
 	refusalsMost  = 1000 // of one sender
 	refusalsShare = 100  // are removed at once, the oldest, with the syncs of one
@@ -20,14 +22,15 @@ const (
 // refusals are what was refused at its offer, of all senders.
 type refusals struct {
 	kept    map[bundle.Name][]bundle.ID // oldest first
+	folded  map[bundle.Name][]bundle.ID // the same of those that were counted only: their offers are repeated
 	removed map[bundle.Name]uint64      // beyond, since the start
-	reasons map[bundle.ID]bundle.Reason // of those in kept, to tell a repetition
+	reasons map[bundle.ID]bundle.Reason // of those in kept and folded, to tell a repetition
 	counts  map[bundle.Reason]uint64    // of abandons that were ignored, since the start
 }
 
 func newRefusals() refusals {
 	return refusals{
-		kept: make(map[bundle.Name][]bundle.ID), removed: make(map[bundle.Name]uint64), reasons: make(map[bundle.ID]bundle.Reason), counts: make(map[bundle.Reason]uint64),
+		kept: make(map[bundle.Name][]bundle.ID), folded: make(map[bundle.Name][]bundle.ID), removed: make(map[bundle.Name]uint64), reasons: make(map[bundle.ID]bundle.Reason), counts: make(map[bundle.Reason]uint64),
 	}
 }
 
@@ -47,15 +50,28 @@ func (c *Chamber) loadRefusals(ctx context.Context) error {
 }
 
 // worthNoting says whether a refusal is news. One that repeats what is on record is not; a new one may take the place of the oldest.
-func (c *Chamber) worthNoting(sender bundle.Name, id bundle.ID, refused error) bool {
+func (c *Chamber) worthNoting(sender, tenant bundle.Name, id bundle.ID, refused error) bool {
 	reason, _ := bundle.ReasonOf(refused)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f := &c.refusals
 	before, known := f.reasons[id]
+	if known && before == reason {
+		return false
+	}
 	f.reasons[id] = reason
-	if known {
-		return before != reason
+	if _, configured := c.o.Tenants[tenant]; !configured {
+		tenant = ""
+	}
+	if c.o.Ledger.Fold(sender, tenant, reason) {
+		f.removed[sender]++
+		if !known {
+			f.fold(sender, id)
+		}
+		return false
+	}
+	if known && slices.Contains(f.kept[sender], id) {
+		return true
 	}
 	f.kept[sender] = append(f.kept[sender], id)
 	if len(f.kept[sender]) < refusalsMost+refusalsShare {
@@ -69,6 +85,18 @@ func (c *Chamber) worthNoting(sender bundle.Name, id bundle.ID, refused error) b
 	}
 	c.spawn(func() { c.forgetRefused(sender, old) })
 	return true
+}
+
+// fold remembers one that is told by a count only.
+func (f *refusals) fold(sender bundle.Name, id bundle.ID) {
+	f.folded[sender] = append(f.folded[sender], id)
+	if len(f.folded[sender]) < refusalsMost+refusalsShare {
+		return
+	}
+	for _, o := range f.folded[sender][:refusalsShare] {
+		delete(f.reasons, o)
+	}
+	f.folded[sender] = append([]bundle.ID(nil), f.folded[sender][refusalsShare:]...)
 }
 
 // forgetRefused removes records of refusals, but for those of which something has come since.

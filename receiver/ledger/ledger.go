@@ -235,6 +235,9 @@ func (l *Ledger) drain() error {
 // Close closes the catalog; after an error of Run, clean is false and the next start makes it again.
 func (l *Ledger) Close(clean bool) error {
 	if clean {
+		if l.audit != nil {
+			l.audit.Unfold()
+		}
 		settled := l.settleAudit()
 		if catalog.NoRoom(settled) {
 			settled = nil // the next start finds the end of the log as a crash leaves it

@@ -1,0 +1,107 @@
+package chamber
+
+import (
+	"encoding/json"
+	"io/fs"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"ecluse/internal/audit"
+	"ecluse/internal/disk"
+	"ecluse/protocol/bundle"
+	"ecluse/protocol/record"
+	"ecluse/receiver/ledger"
+	"ecluse/receiver/release"
+)
+
+// entries reads the audit log of a house.
+func (p *plan) entries(t *testing.T) []audit.Entry {
+	t.Helper()
+	list, err := audit.Reader{Disk: disk.New(), Dir: audit.Dir(p.at(state))}.List(audit.Query{})
+	must(t, err)
+	return list
+}
+
+// counted are the refusals of which a log tells one by one, and those that it counts.
+func counted(t *testing.T, list []audit.Entry) (told, more int) {
+	t.Helper()
+	for _, e := range list {
+		switch e.Event {
+		case "refused":
+			told++
+		case "refused-more":
+			var data struct{ Count int }
+			must(t, json.Unmarshal(e.Data, &data))
+			more += data.Count
+		}
+	}
+	return told, more
+}
+
+// agrees holds log and records against each other.
+func (p *plan) agrees(t *testing.T) {
+	t.Helper()
+	r, err := audit.Verify(audit.Reader{Disk: disk.New(), Dir: audit.Dir(p.at(state))}, nil, "", func(yield func(bundle, digest string) error) error {
+		return ledger.Digests(p.disk, p.at(state), yield)
+	})
+	must(t, err)
+	for _, f := range r.Faults {
+		t.Error(f.Text)
+	}
+}
+
+func (p *plan) size(t *testing.T, under string) (bytes int64) {
+	t.Helper()
+	must(t, filepath.WalkDir(under, func(_ string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		info, err := e.Info()
+		bytes += info.Size()
+		return err
+	}))
+	return bytes
+}
+
+// A sender that offers without end, each time another bundle of another tenant that is unknown, fills neither the log nor the state, and what is counted adds up, also over a restart.
+func TestAFloodOfRefusedOffersIsCounted(t *testing.T) {
+	t.Parallel()
+	p := newPlan(t, release.ModeAutomatic)
+	p.audited = true
+	h := p.open(t)
+	l := p.lows[0]
+	good := l.pack(t, "cssf", small("x"))
+	h.take(good, ledger.Imported)
+	i := l.pack(t, "nobody", map[string]string{"x": "x"})
+	const flood, atOnce = 100_000, 50
+	for n := 0; n < flood; n += atOnce {
+		var offers []record.Record
+		for m := n; m < n+atOnce; m++ {
+			o := i.offer
+			o.Bundle, o.Tenant = bundle.ID{byte(m >> 16), byte(m >> 8), byte(m), 99}, bundle.Name("no-"+string('a'+rune(m%26)))
+			offers = append(offers, &o)
+		}
+		h.receive(l, offers...)
+		h.receive(l, offers...) // repetitions are no more
+		if n == flood/2 {
+			h = h.again()
+		}
+	}
+	must(t, h.end(true))
+	told, more := counted(t, p.entries(t))
+	if told+more != flood || told > 1000 || told < 100 {
+		t.Errorf("%d are told of and %d counted, of %d", told, more, flood)
+	}
+	if bytes := p.size(t, audit.Dir(p.at(state))); bytes > 1<<20 {
+		t.Errorf("the log has %d bytes", bytes)
+	}
+	if bytes := p.size(t, p.at(state, "bundles")); bytes > 1<<20 {
+		t.Errorf("the records have %d bytes", bytes)
+	}
+	p.agrees(t)
+	h = p.open(t)
+	h.is(good, ledger.Imported, bundle.ReasonNotInspected)
+	p.advance(time.Hour)
+	h.take(i, ledger.Refused) // in another hour each is told of again
+}
