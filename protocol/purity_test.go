@@ -261,6 +261,25 @@ func TestImportsGoOneWay(t *testing.T) {
 	}
 }
 
+// Commands are made where people are spoken to: in the mains, and in internal/cli for both. A room that knew of a command line could be used by nothing else.
+func TestCommandsStandAtTheDoor(t *testing.T) {
+	door := []string{"sender", "receiver", "internal/cli"}
+	seen := 0
+	for _, s := range sources(t, "sender", "receiver", "internal") {
+		for _, p := range s.imports(t) {
+			if s.test || p != module+"/internal/cli" && !strings.HasPrefix(p, "github.com/spf13/cobra") {
+				continue
+			}
+			if seen++; !slices.Contains(door, path.Dir(s.name)) {
+				t.Errorf("%s imports %s", s.name, p)
+			}
+		}
+	}
+	if seen == 0 {
+		t.Error("nobody imports what commands are made of: the names have changed")
+	}
+}
+
 // spec gives the rules of SPEC.md, each with how often it is set, and its reasons.
 func spec(t *testing.T) (rules map[string]int, reasons map[string]bool) {
 	t.Helper()

@@ -50,7 +50,7 @@ func listBundles(c *cobra.Command, f listFlags) error {
 			return &cli.Error{Code: cli.Usage, Err: err}
 		}
 	}
-	if q.Since, err = f.Check(conf.tenantNames(), time.Now()); err != nil {
+	if q.Since, err = f.Check(conf.shared().Names(), time.Now()); err != nil {
 		return err
 	}
 	rows, err := readRows(c.Context(), conf, q)

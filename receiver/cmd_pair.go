@@ -112,7 +112,7 @@ func missingOfOthers(ctx context.Context, conf Config, p *keys.Pair) (n uint64, 
 
 // pairTenants are the tenants that a sender is to have: those asked for, else what it has, else the only one.
 func pairTenants(conf Config, sender bundle.Name, asked []string) ([]string, error) {
-	all := conf.tenantNames()
+	all := conf.shared().Names()
 	for _, t := range asked {
 		if !slices.Contains(all, t) {
 			return nil, cli.Fail(cli.Usage, "there is no tenant %q; there are: %s", t, strings.Join(all, ", "))

@@ -6,26 +6,8 @@ import (
 
 	"ecluse/internal/cli"
 	"ecluse/internal/config"
-	"ecluse/internal/route"
 	"ecluse/protocol/bundle"
-	"ecluse/receiver/house"
 )
-
-// policyHouse is this side as the policy commands see it.
-var policyHouse = cli.PolicyHouse{
-	Program: program, Default: defaultPath, Say: house.Say,
-	Load: func(path string) (cli.Reader, []cli.PolicyTenant, error) {
-		conf, err := load(path)
-		if err != nil {
-			return cli.Reader{}, nil, err
-		}
-		var tenants []cli.PolicyTenant
-		for _, t := range conf.Tenants {
-			tenants = append(tenants, cli.PolicyTenant{Name: t.Name, Policy: t.Policy.Config, Route: t.Route(), Rest: t.rules(), Beside: t.beside()})
-		}
-		return reader(conf), tenants, nil
-	},
-}
 
 // beside are who looks at content beside the rules.
 func (t *TenantConfig) beside() []string {
@@ -69,15 +51,6 @@ func (t *TenantConfig) rules() []cli.Rule {
 		{Key: "release", Value: t.Release, Words: who[t.Release]}, {Key: "quota", Value: int64(t.Quota), Words: quota},
 		{Key: "path_names", Value: t.Names, Words: t.Names}, {Key: "deliver", Value: to, Words: strings.Join(words, ", ")},
 	}
-}
-
-// routesOf are what a configuration says of the tenants' routes.
-func routesOf(c Config) map[bundle.Name]route.Facts {
-	facts := make(map[bundle.Name]route.Facts)
-	for _, t := range c.Tenants {
-		facts[bundle.Name(t.Name)] = t.Route()
-	}
-	return facts
 }
 
 // people are whom to ask about a tenant, for show; "" where nobody is named.

@@ -88,7 +88,7 @@ func issueTickets(c *cobra.Command, f ticketFlags, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := cli.HasTenant(conf.tenantNames(), f.tenant); err != nil {
+	if err := cli.HasTenant(conf.shared().Names(), f.tenant); err != nil {
 		return err
 	}
 	me := person{uint32(os.Getuid()), cli.UserName()}

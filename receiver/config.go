@@ -255,11 +255,3 @@ func (t *TenantConfig) validate(f *config.Faults) {
 	t.Config.Validate(f)
 	validateDestinations(f, t.Deliver)
 }
-
-// tenantNames are those of all tenants, in the order of the configuration.
-func (c *Config) tenantNames() (names []string) {
-	for _, t := range c.Tenants {
-		names = append(names, t.Name)
-	}
-	return names
-}

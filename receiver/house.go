@@ -28,10 +28,9 @@ import (
 func stateOptions(c Config, log *zap.Logger) (o house.Options, err error) {
 	unix.Umask(0o077) // whatever is to be open to others is opened by name
 	o = house.Options{
-		Dir: c.State, Disk: disk.New(), Inspect: cli.Examiner().Run, Routes: routesOf(c), Reserve: c.Disk.Reserve.Of, Codes: c.Tickets.PerDay, Log: log,
-		Keep: keepOf(c),
+		Dir: c.State, Disk: disk.New(), Inspect: cli.Examiner().Run, Routes: c.shared().Routes(), Reserve: c.Disk.Reserve.Of, Codes: c.Tickets.PerDay, Log: log,
+		Keep: keepOf(c), Name: cmp.Or(c.Name, "receiver"), Account: new(terms(c)),
 	}
-	o.Account = &house.Account{Name: cmp.Or(c.Name, "receiver"), Prices: c.Prices, Tenants: envelopes(c)}
 	if o.Key, err = keys.LoadReceiverKey(c.Identity); err != nil {
 		return o, &cli.Error{Code: cli.Usage, Err: err}
 	}

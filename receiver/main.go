@@ -34,7 +34,7 @@ people have released. Nothing leaves by the diode.`,
 	root.SetContext(ctx)
 	root.AddCommand(
 		initCommand(), pairCommand(), renewCommand(), runCommand(), listCommand(), showCommand(), verifyCommand(), approveCommand(), rejectCommand(), officerCommand(), deliverCommand(), ticketCommand(),
-		statusCommand(), usageCommand(), cli.PolicyCommand(policyHouse), inspectCommand(), cli.ExamineCommand(), confineCommand(), anchorCommand(), auditCommand(), doctorCommand(), cli.VersionCommand(program, version, defaultPath),
+		statusCommand(), cli.UsageCommand(side), cli.PolicyCommand(side), inspectCommand(), cli.ExamineCommand(), confineCommand(), anchorCommand(), cli.AuditCommand(side), doctorCommand(), cli.VersionCommand(program, version, defaultPath),
 	)
 	return cli.Run(root, args, s)
 }

@@ -88,7 +88,7 @@ func member(groups ...string) control.Allow {
 func (d *daemon) handle(s *control.Server) {
 	view, people := member(viewGroup, releaseGroup), member(releaseGroup)
 	s.Handle("status", view, false, func(ctx context.Context, _ control.Peer, _ json.RawMessage) (any, error) { return d.status(ctx) })
-	d.account().Handle(s, view)
+	cli.HandleUsage(s, view, d.account())
 	s.Handle("progress", view, false, func(context.Context, control.Peer, json.RawMessage) (any, error) { return d.Assembler.Progress(), nil })
 	s.Handle("show", view, false, func(ctx context.Context, _ control.Peer, m json.RawMessage) (any, error) {
 		id, err := d.bundleOf(ctx, m)
@@ -262,7 +262,7 @@ func (d *daemon) readTrust() (*keys.AllowedSigners, map[bundle.Name][]bundle.Nam
 	if now := d.stampsNow(); !slices.Equal(now[1:], d.stamps[1:]) { // other files than before, or edited meanwhile: the next look reads them once more
 		clear(d.stamps[1:])
 	}
-	d.Routes.Set(routesOf(c))
+	d.Routes.Set(c.shared().Routes())
 	d.log.Info("trust was read again", zap.Int("senders", len(c.Senders)))
 	return signers, senders, nil
 }

@@ -163,7 +163,7 @@ func statusAtRest(ctx context.Context, c Config) (*watch.Status, error) {
 	facts := c.absent()
 	s.Routes = []route.Row{}
 	if words, err := route.Read(disk.New(), c.State); err == nil || !errors.Is(err, fs.ErrPermission) {
-		book := route.Of(words, err, routesOf(c))
+		book := route.Of(words, err, c.shared().Routes())
 		s.Routes, facts.Routes = book.Rows(s.Clock), book.Alarms(s.Clock, program)
 	}
 	s.Alarms = watch.Alarms(s, facts)

@@ -96,7 +96,7 @@ func newSubmission(c *cobra.Command, conf Config, f sendFlags) (*submission, err
 		return nil, &cli.Error{Code: cli.Usage, Err: err}
 	}
 	if f.tenant == "" && len(conf.Tenants) > 1 {
-		return nil, &cli.Error{Code: cli.Usage, Err: errors.New("for which tenant?"), Hint: "--tenant, one of: " + strings.Join(conf.tenantNames(), ", ")}
+		return nil, &cli.Error{Code: cli.Usage, Err: errors.New("for which tenant?"), Hint: "--tenant, one of: " + strings.Join(conf.shared().Names(), ", ")}
 	}
 	i := 0
 	if f.tenant != "" {

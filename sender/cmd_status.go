@@ -75,7 +75,7 @@ func readStatus(ctx context.Context, conf Config) (*watch.Status, error) {
 	}
 	facts := conf.absent()
 	if words, err := route.Read(disk.New(), conf.State); err == nil || !errors.Is(err, os.ErrPermission) {
-		book := route.Of(words, err, routesOf(conf))
+		book := route.Of(words, err, conf.shared().Routes())
 		s.Routes, facts.Routes = book.Rows(time.Now()), book.Alarms(time.Now(), program)
 	}
 	s.Alarms = watch.Alarms(&s, facts)

@@ -225,14 +225,6 @@ func (l *LinkConfig) overhead() int {
 	return fec.OverheadIPv6
 }
 
-// tenantNames are those of all tenants, in the order of the configuration.
-func (c *Config) tenantNames() (names []string) {
-	for _, t := range c.Tenants {
-		names = append(names, t.Name)
-	}
-	return names
-}
-
 // tenant is the index of a tenant, or -1.
 func (c *Config) tenant(name string) int {
 	return slices.IndexFunc(c.Tenants, func(t TenantConfig) bool { return t.Name == name })

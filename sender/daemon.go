@@ -108,8 +108,7 @@ func (d *daemon) prepare(s *house.State, r *ring) (server *control.Server, err e
 		Link:    house.Link{Facts: l.facts(), Plan: d.plan, Socket: d.socket, Pacer: pacer, Batch: house.Batch(pacer, d.plan)},
 		Tenants: tenants, Passes: d.c.Passes.Count, Apart: d.c.Passes.Apart.Std(), Settle: d.c.Settle.Std(), Rescan: d.c.Rescan.Std(),
 		Keep:    house.Keep{Sent: d.c.Keep.Sent.Std(), Failed: d.c.Keep.Failed.Std(), Rows: d.c.Keep.Rows.Std()},
-		Account: &house.Account{Prices: d.c.Prices, Tenants: envelopes(d.c)},
-		Memory:  int64(d.c.Memory), Examine: cli.Examiner().Run, Log: d.log, Alive: d.beat, Unsent: d.unsent, Report: d.report,
+		Account: new(terms(d.c)), Memory: int64(d.c.Memory), Examine: cli.Examiner().Run, Log: d.log, Alive: d.beat, Unsent: d.unsent, Report: d.report,
 	})
 	if err != nil {
 		return nil, err

@@ -32,8 +32,8 @@ is never deleted before it was sent, and stays for keep.sent after that.`,
 	}
 	root.SetContext(ctx)
 	root.AddCommand(
-		initCommand(), pairCommand(), renewCommand(), runCommand(), sendCommand(), listCommand(), showCommand(), resendCommand(), dismissCommand(), statusCommand(), usageCommand(), planCommand(), cli.PolicyCommand(policyHouse), cli.ExamineCommand(),
-		auditCommand(), doctorCommand(), cli.VersionCommand(program, version, defaultPath),
+		initCommand(), pairCommand(), renewCommand(), runCommand(), sendCommand(), listCommand(), showCommand(), resendCommand(), dismissCommand(), statusCommand(), cli.UsageCommand(side), planCommand(), cli.PolicyCommand(side), cli.ExamineCommand(),
+		cli.AuditCommand(side), doctorCommand(), cli.VersionCommand(program, version, defaultPath),
 	)
 	return cli.Run(root, args, s)
 }

@@ -85,7 +85,7 @@ func (d *daemon) tenantFor(p control.Peer, name string) (int, error) {
 // handle registers what commands may ask for.
 func (d *daemon) handle(s *control.Server) {
 	s.Handle("status", d.looks, false, func(ctx context.Context, _ control.Peer, _ json.RawMessage) (any, error) { return d.status(ctx) })
-	account(d.c, d.Disk).Handle(s, d.looks)
+	cli.HandleUsage(s, d.looks, account(d.c, d.Disk))
 	s.Handle("list", d.looks, false, func(ctx context.Context, _ control.Peer, m json.RawMessage) (any, error) {
 		var q ledger.Query
 		if err := control.Decode(m, &q); err != nil {

@@ -19,20 +19,6 @@ import (
 	"ecluse/internal/disk"
 )
 
-// AuditHouse is what the audit commands have to know of a side.
-type AuditHouse struct {
-	Program string                             // for examples
-	Default string                             // path of the configuration
-	Load    func(path string) (Audited, error) // reads it
-}
-
-// Audited is one configured state.
-type Audited struct {
-	Reader  Reader
-	Tenants []string
-	Records audit.Records // those that stand in it
-}
-
 // auditRequest is what a command asks the daemon for, where its user may not read the log.
 type auditRequest struct {
 	What       string      `json:"what"` // list, entry, prove, checkpoint, key, verify
@@ -100,19 +86,19 @@ func ServeAudit(state string, records audit.Records) control.Handler {
 	}
 }
 
-// ask reads the log, or asks the daemon.
-func (a Audited) ask(ctx context.Context, in auditRequest) (*auditAnswer, error) {
-	out, err := answerAudit(a.Reader.State, a.Records, in)
+// askAudit reads the log, or asks the daemon.
+func (s Site) askAudit(ctx context.Context, in auditRequest) (*auditAnswer, error) {
+	out, err := answerAudit(s.Reader.State, s.Records, in)
 	if errors.Is(err, fs.ErrPermission) {
 		out = new(auditAnswer)
-		err = a.Reader.NoDaemon(control.Call(ctx, a.Reader.State, "audit", in, out))
+		err = s.Reader.NoDaemon(control.Call(ctx, s.Reader.State, "audit", in, out))
 	}
 	return out, err
 }
 
-// list asks for entries; the daemon gives them by pages.
-func (a Audited) list(ctx context.Context, q audit.Query) ([]audit.Entry, error) {
-	out, err := answerAudit(a.Reader.State, a.Records, auditRequest{What: "list", Query: q})
+// listAudit asks for entries; the daemon gives them by pages.
+func (s Site) listAudit(ctx context.Context, q audit.Query) ([]audit.Entry, error) {
+	out, err := answerAudit(s.Reader.State, s.Records, auditRequest{What: "list", Query: q})
 	if err == nil {
 		return out.Entries, nil
 	}
@@ -126,24 +112,24 @@ func (a Audited) list(ctx context.Context, q audit.Query) ([]audit.Entry, error)
 			next.Before = &newer[0].N
 		}
 		out := new(auditAnswer)
-		err := control.Call(ctx, a.Reader.State, "audit", auditRequest{What: "list", Query: next}, out)
+		err := control.Call(ctx, s.Reader.State, "audit", auditRequest{What: "list", Query: next}, out)
 		return out.Entries, err
 	})
-	return entries, a.Reader.NoDaemon(err)
+	return entries, s.Reader.NoDaemon(err)
 }
 
 // AuditCommand is `audit` with all of its verbs.
-func AuditCommand(h AuditHouse) *cobra.Command {
+func AuditCommand(h House) *cobra.Command {
 	c := &cobra.Command{
 		Use: "audit", Short: "Show and check the log of everything that has happened",
 		Long: `Show and check the log of everything that has happened: a Merkle tree over entries of which nothing can be changed, taken out or put in another order without that it
 shows, with checkpoints that this side signs. What was cut off at its end shows against a checkpoint that was kept elsewhere.`,
 	}
-	c.AddCommand(h.list(), h.show(), h.verify(), h.prove(), h.text("checkpoint", "Print the newest signed checkpoint"), h.text("key", "Print the key that checks the log's signatures"))
+	c.AddCommand(h.auditList(), h.auditShow(), h.auditVerify(), h.auditProve(), h.auditText("checkpoint", "Print the newest signed checkpoint"), h.auditText("key", "Print the key that checks the log's signatures"))
 	return c
 }
 
-func (h AuditHouse) list() *cobra.Command {
+func (h House) auditList() *cobra.Command {
 	var path, bundle, tenant, since string
 	var limit int
 	var asJSON bool
@@ -151,16 +137,16 @@ func (h AuditHouse) list() *cobra.Command {
 		Use: "list [flags]", Short: "List entries, the oldest first", Args: cobra.NoArgs,
 		Example: fmt.Sprintf("  %s audit list --bundle 3f7k2q\n  %[1]s audit list --tenant cssf --since 24h --json", h.Program),
 		RunE: func(c *cobra.Command, _ []string) error {
-			a, err := h.Load(path)
+			site, err := h.Load(path)
 			if err != nil {
 				return err
 			}
 			f := ListFlags{Tenant: tenant, Limit: limit, since: since}
 			q := audit.Query{Bundle: bundle, Tenant: tenant, Limit: limit}
-			if q.Since, err = f.Check(a.Tenants, time.Now()); err != nil {
+			if q.Since, err = f.Check(site.Tenants.Names(), time.Now()); err != nil {
 				return err
 			}
-			entries, err := a.list(c.Context(), q)
+			entries, err := site.listAudit(c.Context(), q)
 			if err != nil {
 				return err
 			}
@@ -189,25 +175,25 @@ func printEntries(w io.Writer, entries []audit.Entry, asJSON bool) error {
 	return Table(w, table)
 }
 
-func (h AuditHouse) show() *cobra.Command {
+func (h House) auditShow() *cobra.Command {
 	var path string
 	var asJSON bool
 	c := &cobra.Command{
 		Use: "show [flags] N|BUNDLE", Short: "Show one entry, or all of one bundle, with all that it says", Args: cobra.ExactArgs(1),
 		Example: fmt.Sprintf("  %s audit show 4711\n  %[1]s audit show 3f7k2q", h.Program),
 		RunE: func(c *cobra.Command, args []string) error {
-			a, err := h.Load(path)
+			site, err := h.Load(path)
 			if err != nil {
 				return err
 			}
 			var entries []audit.Entry
 			if n, bad := strconv.ParseUint(args[0], 10, 63); bad == nil && len(args[0]) < 6 || bad == nil && len(args[0]) != 26 {
-				out, err := a.ask(c.Context(), auditRequest{What: "entry", N: n})
+				out, err := site.askAudit(c.Context(), auditRequest{What: "entry", N: n})
 				if err != nil {
 					return err
 				}
 				entries = out.Entries
-			} else if entries, err = a.list(c.Context(), audit.Query{Bundle: args[0]}); err != nil {
+			} else if entries, err = site.listAudit(c.Context(), audit.Query{Bundle: args[0]}); err != nil {
 				return err
 			}
 			if len(entries) == 0 {
@@ -243,7 +229,7 @@ func printEntry(w io.Writer, e *audit.Entry) {
 	}
 }
 
-func (h AuditHouse) prove() *cobra.Command {
+func (h House) auditProve() *cobra.Command {
 	var path, checkpoint string
 	c := &cobra.Command{
 		Use: "prove [flags] N", Short: "Print a proof that an entry is in the log, as JSON", Args: cobra.ExactArgs(1),
@@ -255,7 +241,7 @@ checks it on any machine. With --checkpoint it is proved against one that was ke
 			if err != nil {
 				return Fail(Usage, "%q is no number of an entry (audit list shows them)", args[0])
 			}
-			a, err := h.Load(path)
+			site, err := h.Load(path)
 			if err != nil {
 				return err
 			}
@@ -263,7 +249,7 @@ checks it on any machine. With --checkpoint it is proved against one that was ke
 			if in.Checkpoint, err = readSmall(checkpoint); err != nil {
 				return err
 			}
-			out, err := a.ask(c.Context(), in)
+			out, err := site.askAudit(c.Context(), in)
 			if err != nil {
 				return err
 			}
@@ -275,16 +261,16 @@ checks it on any machine. With --checkpoint it is proved against one that was ke
 	return c
 }
 
-func (h AuditHouse) text(what, short string) *cobra.Command {
+func (h House) auditText(what, short string) *cobra.Command {
 	var path string
 	c := &cobra.Command{
 		Use: what + " [flags]", Short: short, Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			a, err := h.Load(path)
+			site, err := h.Load(path)
 			if err != nil {
 				return err
 			}
-			out, err := a.ask(c.Context(), auditRequest{What: what})
+			out, err := site.askAudit(c.Context(), auditRequest{What: what})
 			if err == nil {
 				_, err = fmt.Fprintln(c.OutOrStdout(), strings.TrimSuffix(out.Text, "\n"))
 			}

@@ -19,7 +19,7 @@ type auditFlags struct {
 	json                         bool
 }
 
-func (h AuditHouse) verify() *cobra.Command {
+func (h House) auditVerify() *cobra.Command {
 	var f auditFlags
 	c := &cobra.Command{
 		Use: "verify [flags]", Short: "Check the whole log, or a proof", Args: cobra.NoArgs,
@@ -29,9 +29,9 @@ audit prove has printed, by the key alone. Exit code 4 where something does not 
 		Example: fmt.Sprintf("  %s audit verify --checkpoint /mnt/elsewhere/checkpoint\n  %[1]s audit verify --proof proof.json --key audit.pub", h.Program),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if f.proof != "" {
-				return h.verifyProof(c, f)
+				return h.auditVerifyProof(c, f)
 			}
-			return h.verifyLog(c, f)
+			return h.auditVerifyLog(c, f)
 		},
 	}
 	ConfigFlag(c, &f.path, h.Default)
@@ -63,8 +63,8 @@ func keyOf(text string) (string, error) {
 	return strings.TrimSpace(read), nil
 }
 
-func (h AuditHouse) verifyLog(c *cobra.Command, f auditFlags) error {
-	a, err := h.Load(f.path)
+func (h House) auditVerifyLog(c *cobra.Command, f auditFlags) error {
+	site, err := h.Load(f.path)
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func (h AuditHouse) verifyLog(c *cobra.Command, f auditFlags) error {
 	if in.Checkpoint, err = readSmall(f.checkpoint); err != nil {
 		return err
 	}
-	out, err := a.ask(c.Context(), in)
+	out, err := site.askAudit(c.Context(), in)
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (h AuditHouse) verifyLog(c *cobra.Command, f auditFlags) error {
 	if f.json {
 		err = PrintJSON(c.OutOrStdout(), r)
 	} else {
-		printReport(c, r)
+		printAuditReport(c, r)
 	}
 	if err == nil && len(r.Faults) > 0 {
 		return Fail(Refused, "the audit log does not hold: %s", r.Faults[0].Text)
@@ -91,7 +91,7 @@ func (h AuditHouse) verifyLog(c *cobra.Command, f auditFlags) error {
 	return err
 }
 
-func printReport(c *cobra.Command, r *audit.Report) {
+func printAuditReport(c *cobra.Command, r *audit.Report) {
 	w := c.OutOrStdout()
 	for _, f := range r.Faults {
 		fmt.Fprintf(w, "FAULT: %s\n", Clean(f.Text))
@@ -104,7 +104,7 @@ func printReport(c *cobra.Command, r *audit.Report) {
 	}
 }
 
-func (h AuditHouse) verifyProof(c *cobra.Command, f auditFlags) error {
+func (h House) auditVerifyProof(c *cobra.Command, f auditFlags) error {
 	text, err := readSmall(f.proof)
 	if err != nil {
 		return err
@@ -114,11 +114,11 @@ func (h AuditHouse) verifyProof(c *cobra.Command, f auditFlags) error {
 		return err
 	}
 	if key == "" {
-		a, err := h.Load(f.path)
+		site, err := h.Load(f.path)
 		if err != nil {
 			return err
 		}
-		out, err := a.ask(c.Context(), auditRequest{What: "key"})
+		out, err := site.askAudit(c.Context(), auditRequest{What: "key"})
 		if err != nil {
 			return err
 		}

@@ -12,37 +12,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"ecluse/internal/disk"
 	"ecluse/internal/examine"
 	"ecluse/internal/policy"
-	"ecluse/internal/route"
-	"ecluse/protocol/bundle"
 )
-
-// PolicyTenant is what the policy commands know of a tenant, of either side.
-type PolicyTenant struct {
-	Name   string
-	Policy policy.Config
-	Route  route.Facts
-	Rest   []Rule   // what else the configuration says of what may pass
-	Beside []string // who looks at content beside the policy's rules, and is not asked by policy test
-}
-
-// Rule is one more line of policy show: a key, the value for scripts, and words for people.
-type Rule struct {
-	Key   string
-	Value any
-	Words string
-}
-
-// PolicyHouse is a side as the policy commands see it.
-type PolicyHouse struct {
-	Program string
-	Default string // path of the configuration
-	Load    func(path string) (Reader, []PolicyTenant, error)
-	// Say takes a person's word about a route into a state that no daemon has open.
-	Say func(state string, d *disk.Disk, routes map[bundle.Name]route.Facts, w route.Word) (by route.Word, still string, err error)
-}
 
 // examineTimeout is how long one item may be looked at, whatever its size.
 const examineTimeout = 24 * time.Hour
@@ -70,14 +42,14 @@ func ExamineCommand() *cobra.Command {
 
 // policyFlags are what all policy commands are told.
 type policyFlags struct {
-	house  PolicyHouse
+	house  House
 	config string
 	json   bool
 	tenant string
 }
 
 // PolicyCommand shows, tries, stops and starts what tenants may pass.
-func PolicyCommand(h PolicyHouse) *cobra.Command {
+func PolicyCommand(h House) *cobra.Command {
 	f := &policyFlags{house: h}
 	c := &cobra.Command{
 		Use: "policy COMMAND", Short: "Show and try what a tenant lets through, stop and start it",
@@ -118,11 +90,11 @@ Signatures of people and inspectors are not asked: what has come is held against
 What stands in an archive is named behind "!": a/b.zip!c.txt.`,
 		Example: fmt.Sprintf("  %s policy test update.tar\n  %s policy test --tenant cssf --json data/", f.house.Program, f.house.Program),
 		RunE: func(c *cobra.Command, args []string) error {
-			_, tenants, err := f.house.Load(f.config)
+			site, err := f.house.Load(f.config)
 			if err != nil {
 				return err
 			}
-			t, err := policyTenant(tenants, f.tenant)
+			t, err := site.Tenants.named(f.tenant)
 			if err != nil {
 				return err
 			}
@@ -150,18 +122,6 @@ What stands in an archive is named behind "!": a/b.zip!c.txt.`,
 
 func (f *policyFlags) tenantFlag(c *cobra.Command) {
 	c.Flags().StringVar(&f.tenant, "tenant", "", "the `TENANT`; it may be left out where there is one")
-}
-
-func policyTenant(tenants []PolicyTenant, name string) (*PolicyTenant, error) {
-	if name == "" && len(tenants) > 1 {
-		return nil, Fail(Usage, "there are %d tenants: say which, with --tenant", len(tenants))
-	}
-	for i := range tenants {
-		if t := &tenants[i]; name == "" || t.Name == name {
-			return t, nil
-		}
-	}
-	return nil, Fail(NotFound, "no tenant is called %q", name)
 }
 
 // LetIn holds a path against a tenant's rules before anything is done with it, and tells what it does not let in. An error is that, or that the path could not be looked at.

@@ -42,11 +42,11 @@ func (r *routeRequest) named() error {
 }
 
 // check is an error for a request about a tenant that is not there.
-func (r *routeRequest) check(tenants []PolicyTenant) error {
+func (r *routeRequest) check(tenants Tenants) error {
 	if r.Tenant == nil {
 		return nil
 	}
-	_, err := policyTenant(tenants, *r.Tenant)
+	_, err := tenants.named(*r.Tenant)
 	return err
 }
 
@@ -174,34 +174,26 @@ restarts. It works without a daemon, too; then it holds from the next start on.`
 }
 
 // load reads the configuration, or does without one where the state is given: a file that somebody is at work on must not keep a route open.
-func (f *policyFlags) load(state string) (Reader, []PolicyTenant, error) {
+func (f *policyFlags) load(state string) (Reader, Tenants, error) {
 	if state != "" {
 		return Reader{State: state, Service: Service{Program: f.house.Program, Config: f.config, Installed: f.house.Default, State: state}}, nil, nil
 	}
-	reader, tenants, err := f.house.Load(f.config)
+	site, err := f.house.Load(f.config)
 	if err != nil {
 		err = WithHint(err, "with --state DIRECTORY no configuration is read")
 	}
-	return reader, tenants, err
+	return site.Reader, site.Tenants, err
 }
 
 // say asks the daemon, or says it where none runs: as the state's owner, in the name of who runs the command.
-func (f *policyFlags) say(ctx context.Context, r Reader, tenants []PolicyTenant, in routeRequest) (*routeAnswer, error) {
+func (f *policyFlags) say(ctx context.Context, r Reader, tenants Tenants, in routeRequest) (*routeAnswer, error) {
 	word := in.Word(UserName(), uint32(os.Getuid()))
 	return Ask(ctx, r, "route", in, func() (*routeAnswer, error) {
 		if err := BecomeOwner(r.State); err != nil {
 			return nil, err
 		}
-		return answered(f.house.Say(r.State, disk.New(), routesOf(tenants), word))
+		return answered(f.house.Say(r.State, disk.New(), tenants.Routes(), word))
 	})
-}
-
-func routesOf(tenants []PolicyTenant) map[bundle.Name]route.Facts {
-	facts := make(map[bundle.Name]route.Facts)
-	for _, t := range tenants {
-		facts[bundle.Name(t.Name)] = t.Route
-	}
-	return facts
 }
 
 // String is the answer in one line, and one more where that is not all.

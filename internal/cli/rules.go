@@ -26,18 +26,19 @@ func (f *policyFlags) showCommand() *cobra.Command {
 all tenants are shown. It is what the configuration says now; a daemon holds to what it read when it started.`,
 		Example: fmt.Sprintf("  %s policy show --tenant cssf\n  %s policy show --json", f.house.Program, f.house.Program),
 		RunE: func(c *cobra.Command, _ []string) error {
-			reader, tenants, err := f.house.Load(f.config)
+			site, err := f.house.Load(f.config)
 			if err != nil {
 				return err
 			}
+			tenants := site.Tenants
 			if f.tenant != "" {
-				t, err := policyTenant(tenants, f.tenant)
+				t, err := tenants.named(f.tenant)
 				if err != nil {
 					return err
 				}
-				tenants = []PolicyTenant{*t}
+				tenants = Tenants{*t}
 			}
-			words, err := readWords(c.Context(), reader)
+			words, err := readWords(c.Context(), site.Reader)
 			if err != nil {
 				return err
 			}
@@ -85,15 +86,15 @@ func readWords(ctx context.Context, r Reader) (map[bundle.Name]route.Word, error
 
 // standing is a tenant with what people have said of it.
 type standing struct {
-	*PolicyTenant
+	*Tenant
 	closed  error
 	stopped *route.Word
 	now     time.Time
 }
 
-func standingOf(t *PolicyTenant, words map[bundle.Name]route.Word, now time.Time) *standing {
-	b := route.Of(words, nil, routesOf([]PolicyTenant{*t}))
-	s := &standing{PolicyTenant: t, closed: b.Closed(bundle.Name(t.Name), now), now: now}
+func standingOf(t *Tenant, words map[bundle.Name]route.Word, now time.Time) *standing {
+	b := route.Of(words, nil, Tenants{*t}.Routes())
+	s := &standing{Tenant: t, closed: b.Closed(bundle.Name(t.Name), now), now: now}
 	for _, name := range []bundle.Name{bundle.Name(t.Name), route.All} {
 		if w, ok := b.Word(name); ok && w.Stopped {
 			s.stopped = &w

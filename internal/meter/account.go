@@ -118,6 +118,12 @@ func (a *Account) Stand(ctx context.Context, tenants []Tenant) ([]usage.Standing
 	return list, failed
 }
 
+// Terms are what a configuration says of an account: for whom it is kept, and at which prices.
+type Terms struct {
+	Prices  usage.Prices
+	Tenants []Tenant
+}
+
 // Tenant is one and its envelope.
 type Tenant struct {
 	Name     string

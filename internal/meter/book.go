@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -40,6 +41,9 @@ const (
 // Path is where a month's statement stands, and its signature beside it.
 func (b Book) Path(m usage.Month) string { return filepath.Join(b.dir, m.String()+suffix) }
 
+// SignatureOf is where the signature of a statement stands.
+func SignatureOf(statement string) string { return statement + signature }
+
 // Signers is the file that says whose signatures hold.
 func (b Book) Signers() string { return filepath.Join(b.dir, signers) }
 
@@ -74,7 +78,7 @@ func (b Book) Text(m usage.Month) (text, sig []byte, err error) {
 		return nil, nil, fmt.Errorf("%v: %w", m, ErrOpen)
 	}
 	if err == nil {
-		sig, err = b.disk.ReadFile(b.Path(m)+signature, 64<<10)
+		sig, err = b.disk.ReadFile(SignatureOf(b.Path(m)), 64<<10)
 		if errors.Is(err, fs.ErrNotExist) {
 			sig, err = nil, nil
 		}
@@ -128,4 +132,41 @@ func (b Book) Paper(m usage.Month) (*Paper, error) {
 	}
 	p.Signers = string(lines)
 	return p, nil
+}
+
+// TakenError is a file of somebody else where a statement was to be written.
+type TakenError struct{ Path string }
+
+func (e *TakenError) Error() string { return e.Path + " is there already, and says something else" }
+
+// Export writes a statement, its signature and who signs into a directory. What stands there already and says otherwise is somebody else's, such as a receiver's own allowed_signers, or the statement
+// of the other side: nothing is written then.
+func (b Book) Export(p *Paper, dir string) error {
+	files := map[string]string{filepath.Base(p.Path): p.Text, signers: p.Signers}
+	if p.Signature != nil {
+		files[filepath.Base(SignatureOf(p.Path))] = *p.Signature
+	}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		path := filepath.Join(dir, name)
+		have, err := b.disk.ReadFile(path, statementLimit)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return fmt.Errorf("write the statement: look at what is there: %w", err)
+		case string(have) != files[name] && (name != signers || !linesOf(files[name], string(have))):
+			return &TakenError{path}
+		}
+	}
+	for name, text := range files {
+		if err := b.disk.Replace(filepath.Join(dir, name), []byte(text)); err != nil {
+			return fmt.Errorf("write the statement: %w", err)
+		}
+	}
+	return nil
+}
+
+// linesOf says whether each line of a part is one of a text.
+func linesOf(text, part string) bool {
+	all := strings.Split(text, "\n")
+	return !slices.ContainsFunc(strings.Split(part, "\n"), func(l string) bool { return l != "" && !slices.Contains(all, l) })
 }

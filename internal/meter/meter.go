@@ -27,15 +27,14 @@ type Signer interface {
 
 // Options of a Meter.
 type Options struct {
-	Book    Book
-	Rows    Rows
-	Side    string // low or high
-	Name    string // of this side
-	Prices  usage.Prices
-	Tenants []Tenant
-	Sign    func() (Signer, error) // nil: the key in the book, which is made when it is needed first
-	Now     func() time.Time       // by which things are noted
-	Aged    func() time.Time       // by which things are old: never later than what has really passed
+	Book Book
+	Rows Rows
+	Side string // low or high
+	Name string // of this side
+	Terms
+	Sign func() (Signer, error) // nil: the key in the book, which is made when it is needed first
+	Now  func() time.Time       // by which things are noted
+	Aged func() time.Time       // by which things are old: never later than what has really passed
 	// Counted is how many bytes of a tenant began to count since the start, and Lagging says that the catalog does not know all that is on record yet. Both may be nil.
 	Counted func(tenant string) int64
 	Lagging func() bool
@@ -285,7 +284,7 @@ func (m *Meter) sign(s Signer, month usage.Month, text []byte) error {
 	if err != nil {
 		return err
 	}
-	return m.o.Book.disk.Replace(m.o.Book.Path(month)+signature, bundle.Armor(blob))
+	return m.o.Book.disk.Replace(SignatureOf(m.o.Book.Path(month)), bundle.Armor(blob))
 }
 
 // ownKey is the book's own, made when it is needed first.

@@ -102,7 +102,7 @@ func newHouse(t *testing.T, began time.Time, tenants ...Tenant) *house {
 	core, logs := observer.New(zap.InfoLevel)
 	h.logs = logs
 	clock := func() time.Time { return h.now }
-	h.o = Options{Book: At(h.dir, h.disk), Rows: h.rows, Side: "high", Name: "cloud-high", Tenants: tenants, Now: clock, Aged: clock, Log: zap.New(core)}
+	h.o = Options{Book: At(h.dir, h.disk), Rows: h.rows, Side: "high", Name: "cloud-high", Terms: Terms{Tenants: tenants}, Now: clock, Aged: clock, Log: zap.New(core)}
 	h.open()
 	return h
 }

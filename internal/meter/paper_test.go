@@ -55,15 +55,15 @@ func TestAStatementIsWrittenOverNothingOfSomebodyElse(t *testing.T) {
 	}
 	stick := t.TempDir()
 	for range 2 { // the same once more is the same
-		must(t, side.export(paper("2026-10"), stick))
-		must(t, side.export(paper("2026-11"), stick))
+		must(t, h.o.Book.Export(paper("2026-10"), stick))
+		must(t, h.o.Book.Export(paper("2026-11"), stick))
 	}
 	must(t, h.enrol("cloud-high namespaces=\"usage@ecluse\" ssh-ed25519 AAAAnext\n"))
-	must(t, side.export(paper("2026-10"), stick)) // one more signs since
+	must(t, h.o.Book.Export(paper("2026-10"), stick)) // one more signs since
 	for name, text := range map[string]string{"allowed_signers": "ctie-low namespaces=\"bundle@ecluse\" ssh-ed25519 AAAA\n", "2026-10.json": "the low side's\n", "2026-10.json.sig": "the low side's\n"} {
 		dir := t.TempDir()
 		must(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
-		err := side.export(paper("2026-10"), dir)
+		err := h.o.Book.Export(paper("2026-10"), dir)
 		left, _ := os.ReadDir(dir)
 		if have, _ := os.ReadFile(filepath.Join(dir, name)); err == nil || string(have) != text || len(left) != 1 {
 			t.Errorf("%s: %v; it holds %q, and there are %d files", name, err, have, len(left))

@@ -4,27 +4,22 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha512"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"golang.org/x/crypto/ssh"
 
-	"ecluse/internal/cli"
-	"ecluse/internal/control"
 	"ecluse/internal/usage"
 	"ecluse/protocol/bundle"
 )
 
 // Side is a house for whoever asks about its account, the daemon or a command.
 type Side struct {
-	Book    Book
-	Rows    Rows
-	Prices  usage.Prices
-	Tenants []Tenant
-	Now     func() time.Time
+	Book Book
+	Rows Rows
+	Terms
+	Now func() time.Time
 }
 
 // Request asks for months.
@@ -36,10 +31,17 @@ type Request struct {
 // reportMost bounds the months of one answer.
 const reportMost = 120
 
+// SpanError is a Request for months that no answer has.
+type SpanError struct{ Asked Request }
+
+func (e *SpanError) Error() string {
+	return fmt.Sprintf("from %v through %v: one to %d months are shown at once", e.Asked.From, e.Asked.Through, reportMost)
+}
+
 // Report answers a Request.
 func (s Side) Report(ctx context.Context, in Request) (*usage.Report, error) {
 	if in.Through < in.From || in.Through-in.From >= reportMost {
-		return nil, cli.Fail(cli.Usage, "from %v through %v: one to %d months are shown at once", in.From, in.Through, reportMost)
+		return nil, &SpanError{in}
 	}
 	a, err := newAccount(ctx, s.Book, s.Rows, &s.Prices, s.Now(), nil)
 	if err != nil {
@@ -51,14 +53,11 @@ func (s Side) Report(ctx context.Context, in Request) (*usage.Report, error) {
 // Paper answers for the statement of a month, which has to be as it was signed.
 func (s Side) Paper(m usage.Month) (*Paper, error) {
 	p, err := s.Book.Paper(m)
-	if errors.Is(err, ErrOpen) {
-		return nil, cli.Fail(cli.NotFound, "%w", err)
-	}
 	if err != nil {
-		return nil, cli.Fail(cli.Refused, "%w", err)
+		return nil, err
 	}
 	if err := p.check(); err != nil {
-		return nil, cli.Fail(cli.Refused, "the signature of %s does not hold: %v; restore both from a backup", p.Path, err)
+		return nil, fmt.Errorf("the signature of %s does not hold: %v; restore both from a backup", p.Path, err)
 	}
 	return p, nil
 }
@@ -88,31 +87,4 @@ func (p *Paper) check() error {
 // signerLine is the line of allowed_signers for a key.
 func signerLine(name string, key ssh.PublicKey) string {
 	return fmt.Sprintf("%s namespaces=%q %s", name, usage.Namespace, bytes.TrimSpace(ssh.MarshalAuthorizedKey(key))) + "\n"
-}
-
-// Handle registers what commands ask a daemon for.
-func (s Side) Handle(server *control.Server, looks control.Allow) {
-	server.Handle("usage", looks, false, func(ctx context.Context, _ control.Peer, m json.RawMessage) (any, error) {
-		var in Request
-		if err := control.Decode(m, &in); err != nil {
-			return nil, err
-		}
-		r, err := s.Report(ctx, in)
-		return r, answer(err)
-	})
-	server.Handle("usage-statement", looks, false, func(_ context.Context, _ control.Peer, m json.RawMessage) (any, error) {
-		var month usage.Month
-		if err := control.Decode(m, &month); err != nil {
-			return nil, err
-		}
-		p, err := s.Paper(month)
-		return p, answer(err)
-	})
-}
-
-func answer(err error) error {
-	if err == nil {
-		return nil
-	}
-	return &control.Error{Code: cli.Code(err), Text: err.Error()}
 }

@@ -7,18 +7,10 @@ import (
 
 	"ecluse/internal/catalog"
 	"ecluse/internal/meter"
-	"ecluse/internal/usage"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/chamber"
 	"ecluse/receiver/ledger"
 )
-
-// Account is what is counted, for whom and at which prices.
-type Account struct {
-	Name    string // of this side, on statements
-	Prices  usage.Prices
-	Tenants []meter.Tenant
-}
 
 // Rows are what the account of a state is made of.
 func Rows(state string, k chamber.Keep) ledger.Usage {
@@ -26,12 +18,11 @@ func Rows(state string, k chamber.Keep) ledger.Usage {
 }
 
 func (s *State) openMeter() (err error) {
-	a := s.o.Account
-	if a == nil {
+	if s.o.Account == nil {
 		return nil
 	}
 	s.Meter, err = meter.Open(meter.Options{
-		Book: meter.At(s.Dir, s.Disk), Rows: Rows(s.Dir, s.o.Keep), Side: "high", Name: a.Name, Prices: a.Prices, Tenants: a.Tenants,
+		Book: meter.At(s.Dir, s.Disk), Rows: Rows(s.Dir, s.o.Keep), Side: "high", Name: s.o.Name, Terms: *s.o.Account,
 		Now: s.Clock.Now, Aged: s.Clock.Aged, Counted: func(t string) int64 { return s.Ledger.Counted(bundle.Name(t)) }, Closed: s.Ledger.CloseUntil, Log: s.o.Log,
 	})
 	return err

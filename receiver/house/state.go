@@ -41,7 +41,8 @@ type Options struct {
 	Reserve func(total int64) (bytes int64) // what no bundle may take of a disk
 	Inspect func(context.Context, examine.Job) (*examine.Report, error)
 	Routes  map[bundle.Name]route.Facts // what the configuration says of the tenants' routes
-	Account *Account                    // nil: nobody counts what tenants use
+	Name    string                      // of this side, on statements
+	Account *meter.Terms                // nil: nobody counts what tenants use
 	Codes   int                         // tickets and receipts that may be issued on one day
 	Log     *zap.Logger
 	Now     func() time.Time // the machine's clock; nil is the system's

@@ -10,17 +10,10 @@ import (
 	"ecluse/internal/catalog"
 	"ecluse/internal/clock"
 	"ecluse/internal/meter"
-	"ecluse/internal/usage"
 	"ecluse/protocol/bundle"
 	"ecluse/sender/ledger"
 	"ecluse/sender/outbox"
 )
-
-// Account is what is counted, for whom and at which prices.
-type Account struct {
-	Prices  usage.Prices
-	Tenants []meter.Tenant
-}
 
 // Rows are what the account of a state is made of.
 func Rows(state string, sent time.Duration) ledger.Usage {
@@ -28,12 +21,11 @@ func Rows(state string, sent time.Duration) ledger.Usage {
 }
 
 func (h *House) openMeter() (err error) {
-	a := h.o.Account
-	if a == nil {
+	if h.o.Account == nil {
 		return nil
 	}
 	h.Meter, err = meter.Open(meter.Options{
-		Book: meter.At(h.Dir, h.Disk), Rows: Rows(h.Dir, h.o.Keep.Sent), Side: "low", Name: string(h.o.Name), Prices: a.Prices, Tenants: a.Tenants,
+		Book: meter.At(h.Dir, h.Disk), Rows: Rows(h.Dir, h.o.Keep.Sent), Side: "low", Name: string(h.o.Name), Terms: *h.o.Account,
 		Sign: func() (meter.Signer, error) { return h.o.Secrets.identity, nil },
 		Now:  h.Now, Aged: h.aged, Lagging: h.Ledger.Lagging, Look: h.landed, Closed: h.Ledger.CloseUntil, Log: h.o.Log,
 	})

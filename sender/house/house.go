@@ -68,7 +68,7 @@ type Options struct {
 	Unwatched      bool  // the outboxes are read at intervals only: see package outbox
 	// Examine holds an item against rules; it is asked where a tenant has some.
 	Examine func(context.Context, examine.Job) (*examine.Report, error)
-	Account *Account // nil: nobody counts what tenants use
+	Account *meter.Terms // nil: nobody counts what tenants use
 	Log     *zap.Logger
 	// Alive is told which goroutine of the engine is alive, and Unsent of datagrams that the system would not take; both may be nil.
 	Alive  func(who string)
