@@ -9,15 +9,6 @@ import (
 	"ecluse/protocol/bundle"
 )
 
-// beside are who looks at content beside the rules.
-func (t *TenantConfig) beside() []string {
-	var list []string
-	if t.Policy.Signatures.Need > 0 {
-		list = append(list, bySignatures)
-	}
-	return append(list, t.Policy.Inspectors...)
-}
-
 // rules are what else the configuration says of what a tenant lets through.
 func (t *TenantConfig) rules() []cli.Rule {
 	who := map[string]string{"automatic": "nobody is asked", "one": "by one person", "two": "by two different persons"}

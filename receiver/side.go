@@ -14,6 +14,9 @@ import (
 // side is this one as the commands see it that both have.
 var side = cli.House{
 	Program: program, Default: defaultPath, Say: house.Say,
+	Tests: `
+Signatures of people are asked for as well, by the keys that stand there now: those in a directory as in an item; those beside a file (NAME.sig, NAME.WHO.sig) as if the item held the file and
+them. Inspectors look at it where --inspectors is given, each as it does in the daemon, but as who calls this; all are asked, and one that fails ends this with 1.`,
 	Load: func(path string) (cli.Site, error) {
 		conf, err := load(path)
 		return cli.Site{Reader: reader(conf), Tenants: conf.shared(), Records: recordsOf(conf.State), Account: account(conf, disk.New())}, err
@@ -23,7 +26,7 @@ var side = cli.House{
 // shared are the tenants as those commands see them.
 func (c Config) shared() (list cli.Tenants) {
 	for _, t := range c.Tenants {
-		list = append(list, cli.Tenant{Name: t.Name, Policy: t.Policy.Config, Route: t.Route(), Envelope: t.Envelope, Rest: t.rules(), Beside: t.beside()})
+		list = append(list, cli.Tenant{Name: t.Name, Policy: t.Policy.Config, Route: t.Route(), Envelope: t.Envelope, Rest: t.rules(), Beside: t.beside(c)})
 	}
 	return list
 }

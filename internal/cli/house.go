@@ -14,6 +14,7 @@ import (
 type House struct {
 	Program string
 	Default string // path of the configuration
+	Tests   string // what the help of policy test says of those who look at content beside the rules; "": nobody does here
 	// Load reads a configuration.
 	Load func(path string) (Site, error)
 	// Say takes a person's word about a route into a state that no daemon has open.
@@ -34,8 +35,8 @@ type Tenant struct {
 	Policy   policy.Config
 	Route    route.Facts
 	Envelope usage.Envelope
-	Rest     []Rule   // what else the configuration says of what may pass
-	Beside   []string // who looks at content beside the policy's rules, and is not asked by policy test
+	Rest     []Rule // what else the configuration says of what may pass
+	Beside   []Witness
 }
 
 // Rule is one more line of policy show: a key, the value for scripts, and words for people.

@@ -72,22 +72,33 @@ type trial struct {
 	Bytes    int64            `json:"bytes"`
 	Findings []policy.Finding `json:"findings"`
 	More     int              `json:"more"`
+
+	Inspections []*Word `json:"inspections"` // of who looks at it beside the rules
 }
 
-// Failure implements Failing: what is not let in is a check that did not hold.
+// Failure implements Failing: what is not let in is a check that did not hold. What nobody knows anything of is not let in either, whatever the others say.
 func (t *trial) Failure() error {
-	if len(t.Findings) == 0 {
-		return nil
+	found, unknown := len(t.Findings)+t.More, error(nil)
+	for _, w := range t.Inspections {
+		if found += len(w.Findings) + w.More; w.err != nil {
+			unknown = w.err
+		}
 	}
-	return &Error{Code: Refused, Err: fmt.Errorf("tenant %s does not let it in: %d findings", t.Tenant, len(t.Findings)+t.More)}
+	switch {
+	case found > 0:
+		return &Error{Code: Refused, Err: fmt.Errorf("tenant %s does not let it in: %d findings", t.Tenant, found)}
+	case unknown != nil:
+		return fmt.Errorf("tenant %s would hold it: %w", t.Tenant, unknown)
+	}
+	return nil
 }
 
 func (f *policyFlags) testCommand() *cobra.Command {
+	all := false
 	c := &cobra.Command{
 		Use: "test [flags] PATH...", Short: "Hold files or directories against the rules of a tenant", Args: cobra.MinimumNArgs(1),
 		Long: `Hold files or directories against policy: of a tenant, just as the daemon does with what is for it, and print what it does not let in. It changes nothing, and needs no daemon.
-Signatures of people and inspectors are not asked: what has come is held against them.
-What stands in an archive is named behind "!": a/b.zip!c.txt.`,
+What stands in an archive is named behind "!": a/b.zip!c.txt.` + f.house.Tests,
 		Example: fmt.Sprintf("  %s policy test update.tar\n  %s policy test --tenant cssf --json data/", f.house.Program, f.house.Program),
 		RunE: func(c *cobra.Command, args []string) error {
 			site, err := f.house.Load(f.config)
@@ -101,11 +112,12 @@ What stands in an archive is named behind "!": a/b.zip!c.txt.`,
 			if !t.Policy.Given {
 				return Fail(NotFound, "tenant %s has no policy: nothing is held against its content", t.Name)
 			}
-			if len(t.Beside) > 0 && !f.json {
-				defer fmt.Fprintf(c.ErrOrStderr(), "%s: not asked by this: %s\n", f.house.Program, strings.Join(t.Beside, ", "))
+			asked, others := t.witnesses(all)
+			if len(others) > 0 && !f.json {
+				defer fmt.Fprintf(c.ErrOrStderr(), "%s: not asked without --inspectors: %s\n", f.house.Program, strings.Join(others, ", "))
 			}
 			return Each(c, args, f.json, func(ctx context.Context, path string) (*trial, error) {
-				x, err := try(ctx, t.Name, t.Policy.Rules(), path)
+				x, err := try(ctx, t.Name, t.Policy.Rules(), path, asked...)
 				if err == nil && !f.json {
 					x.print(c.OutOrStdout())
 				}
@@ -117,6 +129,9 @@ What stands in an archive is named behind "!": a/b.zip!c.txt.`,
 		},
 	}
 	f.tenantFlag(c)
+	if f.house.Tests != "" {
+		c.Flags().BoolVar(&all, "inspectors", false, "have the tenant's inspectors look at it as well")
+	}
 	return c
 }
 
@@ -134,18 +149,32 @@ func LetIn(ctx context.Context, w io.Writer, tenant string, rules *policy.Rules,
 	return t.Failure()
 }
 
-// print lists what was found.
+// print lists what was found, and by whom beside the rules.
 func (t *trial) print(w io.Writer) {
-	for _, f := range t.Findings {
-		fmt.Fprintf(w, "%-16s  %s: %s\n", f.Reason, Quote(f.Path), Clean(f.Text))
+	list := func(findings []policy.Finding) {
+		for _, f := range findings {
+			fmt.Fprintf(w, "%-16s  %s: %s\n", f.Reason, Quote(f.Path), Clean(f.Text))
+		}
+	}
+	list(t.Findings)
+	for _, said := range t.Inspections {
+		list(said.Findings)
+		for _, note := range said.Notes {
+			fmt.Fprintf(w, "%-16s  %s\n", said.Inspector, Clean(note))
+		}
+		if said.err != nil {
+			fmt.Fprintf(w, "%-16s  does not know: %s\n", said.Inspector, Clean(strings.TrimPrefix(said.err.Error(), said.Inspector+": ")))
+		} else {
+			fmt.Fprintf(w, "%-16s  %s (%s)\n", said.Inspector, *said.Verdict, Clean(said.Version))
+		}
 	}
 }
 
 // tryRoom is what may be put into the directory for temporary files while a path is looked at.
 const tryRoom = 8 << 30
 
-// try holds one path against the rules, in a child like the daemon's.
-func try(ctx context.Context, tenant string, rules *policy.Rules, path string) (*trial, error) {
+// try holds one path against the rules, in a child like the daemon's, and has others look at it. All are asked, whatever one of them says.
+func try(ctx context.Context, tenant string, rules *policy.Rules, path string, others ...Witness) (*trial, error) {
 	abs, err := filepath.Abs(path)
 	if err == nil {
 		abs, err = filepath.EvalSymlinks(abs)
@@ -165,9 +194,16 @@ func try(ctx context.Context, tenant string, rules *policy.Rules, path string) (
 	if err != nil {
 		return nil, err
 	}
-	t := &trial{path, tenant, report.Files, report.Bytes, report.Findings, report.More}
+	t := &trial{path, tenant, report.Files, report.Bytes, report.Findings, report.More, []*Word{}}
 	if t.Findings == nil {
 		t.Findings = []policy.Finding{}
+	}
+	item := Content{Dir: filepath.Dir(abs), Name: filepath.Base(abs), Files: report.Files, Bytes: report.Bytes, Scratch: scratch, Room: tryRoom}
+	for _, w := range others {
+		t.Inspections = append(t.Inspections, w.ask(ctx, item))
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 	}
 	return t, nil
 }

@@ -1,7 +1,9 @@
 package surface
 
 import (
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -61,4 +63,64 @@ func TestAPolicyIsTriedOnLocalFiles(t *testing.T) {
 	if left, _ := filepath.Glob(filepath.Join(os.TempDir(), "ecluse-policy-*")); len(left) > 0 {
 		t.Errorf("left over: %v", left)
 	}
+}
+
+// Who tries an item is told what people's signatures and inspectors would say of it, as the daemon would hear it.
+func TestAPolicyTestAsksWhoElseLooks(t *testing.T) {
+	_, high := paired(t)
+	dir := filepath.Join(high.dir, "work")
+	script := write(t, filepath.Join(dir, "check"), `#!/bin/sh
+if grep -rq slow "$1"; then sleep 60; fi
+if grep -rq badword "$1"; then echo '{"verdict": "flagged", "version": "7", "findings": [{"path": "a", "text": "it has a bad word"}]}'; else echo '{"verdict": "clean", "version": "7"}'; fi
+`)
+	if err := os.Chmod(script, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	people := filepath.Join(high.dir, "people")
+	high.edit("    release: one", "    release: one\n    policy: {inspectors: [own], signatures: {need: 1, signers: "+people+"}}")
+	high.edit("\ntenants:", fmt.Sprintf("\ninspectors:\n  - {name: own, command: [%s], timeout: 2s}\ntenants:", script))
+	alice := newPen(t, high, "alice")
+	public, err := os.ReadFile(alice + ".pub")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sign := func(file string) {
+		t.Helper()
+		if out, err := exec.Command("ssh-keygen", "-Y", "sign", "-q", "-f", alice, "-n", "file", file).CombinedOutput(); err != nil {
+			t.Fatalf("%s", out)
+		}
+	}
+	good, bad, slow := write(t, filepath.Join(dir, "good.txt"), "words"), write(t, filepath.Join(dir, "tree/sub/a"), "a badword"), write(t, filepath.Join(dir, "slow.txt"), "slow")
+	tree := filepath.Dir(filepath.Dir(bad))
+	high.ends(2, "policy.signatures", "policy", "test", good) // nobody knows who may sign
+	write(t, people, "alice "+string(public))
+	high.ends(4, "signature-missing  good.txt", "policy", "test", good)
+	sign(good)
+	sign(slow)
+	if out := high.ends(0, "not asked without --inspectors: own", "policy", "test", good).out; !strings.Contains(out, "alice has signed 1 files") || !strings.Contains(out, "signatures        clean") {
+		t.Errorf("it says:\n%s", out)
+	}
+	sums := exec.Command("sh", "-c", "sha256sum sub/a > SHA256SUMS")
+	sums.Dir = tree
+	if out, err := sums.CombinedOutput(); err != nil {
+		t.Fatalf("%s", out)
+	}
+	sign(filepath.Join(tree, "SHA256SUMS"))
+	high.ends(0, "alice has signed 2 files", "policy", "test", tree)
+	high.ends(0, "own               clean (7)", "policy", "test", "--inspectors", good)
+	high.ends(4, "inspector-finding  a: it has a bad word", "policy", "test", "--inspectors", good, tree)
+	high.ends(1, "own               does not know: it took longer than 2s", "policy", "test", "--inspectors", slow)
+	var one struct {
+		Inspections []struct {
+			Inspector, Version string
+			Verdict, Failed    *string
+			Findings           []struct{ Reason, Path string }
+		}
+	}
+	high.value(&one, 4, "policy", "test", "--inspectors", tree)
+	if n := one.Inspections; len(n) != 2 || n[0].Inspector != "signatures" || *n[0].Verdict != "clean" || n[1].Version != "7" || *n[1].Verdict != "flagged" || len(n[1].Findings) != 1 || n[1].Failed != nil {
+		t.Errorf("%+v", n)
+	}
+	write(t, bad, "words")
+	high.ends(4, "signature-content  tree/sub/a", "policy", "test", tree)
 }
