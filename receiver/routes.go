@@ -9,7 +9,6 @@ import (
 
 	"ecluse/internal/route"
 	"ecluse/protocol/bundle"
-	"ecluse/receiver/house"
 )
 
 // said notes that somebody has said a word about a route. It holds already; what is on record of bundles follows.
@@ -18,7 +17,7 @@ func (d *daemon) said(w route.Word) {
 	if w.Tenant == route.All {
 		tenant = "all"
 	}
-	d.Audit.Tell(house.RouteEntry(w))
+	d.Audit.Tell(w.Entry())
 	d.log.Warn("route", zap.String("tenant", tenant), zap.Bool("stopped", w.Stopped), zap.String("who", w.Who), zap.Uint32("uid", w.UID), zap.String("reason", w.Reason))
 	select {
 	case d.routed <- struct{}{}:

@@ -23,7 +23,6 @@ import (
 	"ecluse/protocol/bundle"
 	"ecluse/protocol/ticket"
 	"ecluse/sender/dispatch"
-	"ecluse/sender/house"
 	"ecluse/sender/ledger"
 	"ecluse/sender/outbox"
 )
@@ -299,6 +298,6 @@ func (d *daemon) said(w route.Word) {
 		tenant = "all"
 	}
 	d.Follow()
-	d.Audit.Tell(house.RouteEntry(w))
+	d.Audit.Tell(w.Entry())
 	d.log.Warn("route", zap.String("tenant", tenant), zap.Bool("stopped", w.Stopped), zap.String("who", w.Who), zap.Uint32("uid", w.UID), zap.String("reason", w.Reason))
 }

@@ -11,28 +11,21 @@ import (
 
 	"ecluse/internal/audit"
 	"ecluse/internal/disk"
-	"ecluse/internal/route"
 	"ecluse/receiver/ledger"
 )
 
 // auditOrigin is what a high side's log calls itself. The key that it draws tells one from another.
 const auditOrigin = "ecluse-receiver"
 
-// openAudit opens the audit log, and has the book write to it. A log that is not what was signed is set aside, and an alarm stands for it: what is in quarantine does not depend on the log,
-// and whoever can change one byte of it must not be able to stop what comes in.
+// auditOptions are those of the log of a state.
+func auditOptions(dir string, d *disk.Disk, now func() time.Time) audit.Options {
+	return audit.Options{Dir: audit.Dir(dir), Disk: d, Origin: auditOrigin, Now: now}
+}
+
+// openAudit opens the audit log, and has the book write to it.
 func (s *State) openAudit() (err error) {
-	s.Audit, err = audit.Open(audit.Options{Dir: audit.Dir(s.Dir), Disk: s.Disk, Origin: auditOrigin, Now: s.Clock.Now})
-	if err != nil {
-		return err
-	}
-	err = s.Ledger.SetAudit(s.Audit)
-	for _, text := range s.Audit.Findings() {
-		s.o.Log.Warn("audit", zap.String("text", text))
-	}
-	if err != nil {
-		return errors.Join(err, s.Audit.Close())
-	}
-	return nil
+	s.Audit, err = audit.OpenFor(s.Ledger, auditOptions(s.Dir, s.Disk, s.Clock.Now), func(text string) { s.o.Log.Warn("audit", zap.String("text", text)) })
+	return err
 }
 
 // noteAcceptance tells the log of a state that nobody has open what a person has accepted.
@@ -41,20 +34,18 @@ func noteAcceptance(dir string, d *disk.Disk, by ledger.Acceptance, did []string
 	if err != nil {
 		return err
 	}
-	a, err := audit.Open(audit.Options{Dir: audit.Dir(dir), Disk: d, Origin: auditOrigin, Now: time.Now})
-	if err != nil {
+	return audit.AtRest(auditOptions(dir, d, restClock(dir, d)), func(a *audit.Log) error {
+		last, err := audit.Reader{Disk: d, Dir: audit.Dir(dir)}.Records()
+		if err != nil { // it cannot say what it told of: the next start tells another one of all that stands
+			err = a.SetAside(err.Error())
+		} else {
+			err = takeWhatStands(dir, d, a, last)
+		}
+		if err == nil {
+			err = a.Note(audit.Entry{Event: "accepted", Who: by.Who, Text: by.Reason, Data: data})
+		}
 		return err
-	}
-	last, err := audit.Reader{Disk: d, Dir: audit.Dir(dir)}.Records()
-	if err != nil { // it cannot say what it told of: the next start tells another one of all that stands
-		err = a.SetAside(err.Error())
-	} else {
-		err = takeWhatStands(dir, d, a, last)
-	}
-	if err == nil {
-		err = a.Note(audit.Entry{Event: "accepted", Who: by.Who, Text: by.Reason, Data: data})
-	}
-	return errors.Join(err, a.Close())
+	})
 }
 
 // takeWhatStands tells of all records that are not those of which the log told last: they were put back from a backup, or set aside, and a person has accepted that.
@@ -75,25 +66,4 @@ func takeWhatStands(dir string, d *disk.Disk, a *audit.Log, last map[string]stri
 	}
 	slices.SortFunc(list, func(a, b audit.Entry) int { return strings.Compare(a.Bundle, b.Bundle) })
 	return errors.Join(err, a.Append(list...))
-}
-
-// noteAtRest tells the log of a state of which the caller has the lock, and which nobody has open.
-func noteAtRest(dir string, d *disk.Disk, e audit.Entry) error {
-	a, err := audit.Open(audit.Options{Dir: audit.Dir(dir), Disk: d, Origin: auditOrigin, Now: time.Now})
-	if err != nil {
-		return err
-	}
-	return errors.Join(a.Note(e), a.Close())
-}
-
-// RouteEntry is a person's word about a route in the log.
-func RouteEntry(w route.Word) audit.Entry {
-	e := audit.Entry{Event: "route-started", Tenant: string(w.Tenant), Who: w.Who, Text: w.Reason}
-	if w.Stopped {
-		e.Event = "route-stopped"
-	}
-	if w.Tenant == route.All {
-		e.Tenant, e.Text = "", "of every tenant: "+w.Reason
-	}
-	return e
 }

@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"ecluse/internal/audit"
 	"ecluse/internal/config"
 	"ecluse/internal/disk"
 	"ecluse/internal/keys"
@@ -58,8 +59,12 @@ func TestAClockThatIsSetBackOpensNoRoute(t *testing.T) {
 	if err := s.Close(true); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := Say(dir, disk.New(), nil, route.Word{Tenant: "cssf", Stopped: true, Who: "ann", Reason: "ticket"}); err != nil {
-		t.Fatal(err)
+	if by, _, err := Say(dir, disk.New(), nil, route.Word{Tenant: "cssf", Stopped: true, Who: "ann", Reason: "ticket"}); err != nil || by.At.Before(last.End()) {
+		t.Fatalf("said at rest at %v, where the state has seen %v: %v", by.At, last.End(), err)
+	}
+	told, err := audit.Reader{Disk: disk.New(), Dir: audit.Dir(dir)}.List(audit.Query{})
+	if err != nil || told[len(told)-1].Event != "route-stopped" || told[len(told)-1].At.Before(last.End()) {
+		t.Fatalf("the log ends with %+v, %v", told[len(told)-1], err)
 	}
 	s = open()
 	is(s, bundle.ReasonRouteStopped)
@@ -73,5 +78,19 @@ func TestAClockThatIsSetBackOpensNoRoute(t *testing.T) {
 	is(s, bundle.ReasonRouteExpired)
 	if err := s.Close(true); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Who is to close a route in the night does not first mend a clock.
+func TestADamagedClockKeepsNobodyFromStopping(t *testing.T) {
+	dir, d := t.TempDir(), disk.New()
+	if err := d.Replace(clockPath(dir), []byte("noon")); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Say(dir, d, nil, route.Word{Tenant: "cssf", Stopped: true, Who: "ann", Reason: "ticket"}); err != nil {
+		t.Fatal(err)
+	}
+	if words, err := route.Read(d, dir); err != nil || !words["cssf"].Stopped {
+		t.Errorf("it holds %+v, %v", words, err)
 	}
 }

@@ -107,7 +107,7 @@ func (s *State) SetOfficers(p *keys.People) {
 func (s *State) Signed() bool { return s.trust.Officers() != nil }
 
 func (s *State) open(ctx context.Context) (err error) {
-	if s.Clock, err = clock.Open(s.Disk, filepath.Join(s.Dir, "clock"), s.o.Now); err != nil {
+	if s.Clock, err = clock.Open(s.Disk, clockPath(s.Dir), s.o.Now); err != nil {
 		return err
 	}
 	if s.Ledger, err = ledger.Open(ctx, s.Dir, s.Disk, s.Clock.Now); err != nil {
@@ -126,7 +126,7 @@ func (s *State) open(ctx context.Context) (err error) {
 		return errors.Join(err, s.Ledger.Close(true), s.Audit.Close())
 	}
 	if err := s.openMeter(); err != nil {
-		return errors.Join(err, s.Ledger.Close(true))
+		return errors.Join(err, s.Ledger.Close(true), s.Audit.Close())
 	}
 	if s.Routes = route.Open(s.Disk, s.Dir, s.o.Routes); s.Routes.Fault() != nil {
 		s.o.Log.Error("nothing of any tenant goes through", zap.Error(s.Routes.Fault()))
@@ -143,6 +143,9 @@ func (s *State) open(ctx context.Context) (err error) {
 	s.Chamber = chamber.New(c)
 	return nil
 }
+
+// clockPath is where a state keeps the time.
+func clockPath(dir string) string { return filepath.Join(dir, "clock") }
 
 // closed says why nothing of a tenant goes through now, by the clock of the state, which never runs back.
 func (s *State) closed(tenant bundle.Name) error { return s.Routes.Closed(tenant, s.Clock.Now()) }
@@ -226,15 +229,16 @@ func Accept(dir string, d *disk.Disk, by ledger.Acceptance) (did []string, err e
 	return did, errors.Join(err, lock.Release())
 }
 
-// Say takes a person's word about a route where no daemon runs: it is in the state when Say returns, for whoever opens it next.
-func Say(dir string, d *disk.Disk, routes map[bundle.Name]route.Facts, w route.Word) (by route.Word, still string, err error) {
-	lock, err := instance.Take(dir, stateVersion, d.Replace)
+// restClock is the clock of a state that nobody has open. One that is damaged keeps no person from saying a word: the next start tells of it.
+func restClock(dir string, d *disk.Disk) func() time.Time {
+	c, err := clock.Open(d, clockPath(dir), time.Now)
 	if err != nil {
-		return w, "", err
+		return time.Now
 	}
-	disk.NewSpare(d, dir).GiveWhenFull()
-	if by, still, err = route.Open(d, dir, routes).Say(w, time.Now()); err == nil {
-		err = noteAtRest(dir, d, RouteEntry(by))
-	}
-	return by, still, errors.Join(err, lock.Release())
+	return c.Now
+}
+
+// Say takes a person's word about a route where no daemon runs.
+func Say(dir string, d *disk.Disk, routes map[bundle.Name]route.Facts, w route.Word) (by route.Word, still string, err error) {
+	return route.Rest{Dir: dir, Disk: d, Version: stateVersion, Audit: auditOptions(dir, d, restClock(dir, d))}.Say(routes, w)
 }

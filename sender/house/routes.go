@@ -2,13 +2,11 @@ package house
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
 
 	"ecluse/internal/disk"
-	"ecluse/internal/instance"
 	"ecluse/internal/route"
 	"ecluse/protocol/bundle"
 )
@@ -47,15 +45,7 @@ func (h *House) followRoutes(ctx context.Context) {
 	}
 }
 
-// Say takes a person's word about a route where no daemon runs: it is in the state when Say returns, for whoever opens it next.
+// Say takes a person's word about a route where no daemon runs.
 func Say(dir string, d *disk.Disk, routes map[bundle.Name]route.Facts, w route.Word) (by route.Word, still string, err error) {
-	lock, err := instance.Take(dir, stateVersion, d.Replace)
-	if err != nil {
-		return w, "", err
-	}
-	disk.NewSpare(d, dir).GiveWhenFull()
-	if by, still, err = route.Open(d, dir, routes).Say(w, time.Now()); err == nil {
-		err = noteAtRest(dir, d, RouteEntry(by))
-	}
-	return by, still, errors.Join(err, lock.Release())
+	return route.Rest{Dir: dir, Disk: d, Version: stateVersion, Audit: auditOptions(dir, d, time.Now)}.Say(routes, w)
 }

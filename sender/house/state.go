@@ -84,12 +84,7 @@ func (s *State) open(ctx context.Context) (err error) {
 	if s.Ledger, err = ledger.Open(ctx, s.Dir, s.Disk, s.Epoch, s.Now); err != nil {
 		return err
 	}
-	s.Audit, err = audit.Open(audit.Options{Dir: audit.Dir(s.Dir), Disk: s.Disk, Origin: auditOrigin, Now: s.Now})
-	if err == nil {
-		if err = s.Ledger.SetAudit(s.Audit); err != nil {
-			err = errors.Join(err, s.Audit.Close())
-		}
-	}
+	s.Audit, err = audit.OpenFor(s.Ledger, auditOptions(s.Dir, s.Disk, s.Now), func(string) {}) // there is no log yet; the alarm tells
 	if err != nil {
 		return errors.Join(err, s.Ledger.Close(false))
 	}
@@ -98,6 +93,11 @@ func (s *State) open(ctx context.Context) (err error) {
 
 // auditOrigin is what a low side's log calls itself. The key that it draws tells one from another.
 const auditOrigin = "ecluse-sender"
+
+// auditOptions are those of the log of a state.
+func auditOptions(dir string, d *disk.Disk, now func() time.Time) audit.Options {
+	return audit.Options{Dir: audit.Dir(dir), Disk: d, Origin: auditOrigin, Now: now}
+}
 
 // Close gives the state free. clean says that everything that was begun has ended.
 func (s *State) Close(clean bool) error {
