@@ -112,21 +112,14 @@ func (s *Scheduler) Pick(ready []Lane) (int, bool) {
 	return best, true
 }
 
-// Take readies the accounts for a lane that the caller chooses among those that have something ready, whatever its turn: how much it may send so is what Beside says. What is sent for it is then
-// reported by Charge, before the next Pick.
+// Take readies the accounts for a lane that the caller chooses among those that have something ready, whatever its turn. What is sent for it is then reported by Charge, before the next Pick.
 func (s *Scheduler) Take(ready []Lane) {
 	s.note(ready)
 	s.fromPool = s.spare >= s.block
 }
 
-// Beside is how many bytes a tenant may send beside so many of the others', and have no more than its share.
-func (s *Scheduler) Beside(tenant, bytes int) int {
-	mine := s.accounts[tenant].weight
-	if mine >= s.total {
-		return bytes
-	}
-	return int(float64(bytes) * mine / (s.total - mine))
-}
+// Share is what part of the link is a tenant's, when all wait.
+func (s *Scheduler) Share(tenant int) float64 { return s.accounts[tenant].weight / s.total }
 
 // note records who waits. A tenant that comes back from waiting for nothing starts level with the least served of those that waited on,
 // so that a long silence is no claim on the spare pool.

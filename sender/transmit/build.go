@@ -33,18 +33,21 @@ type builder struct {
 	sessions  *sessions
 	wire      int // bytes that a packet costs beside itself
 
-	prompt chan<- emitted
-	bulk   chan<- emitted
+	blocks [ways]chan emitted // the link's
 
 	block   record.Block
-	buffer  *buffer
+	buffer  *buffer // of the block under construction
+	express *buffer // of express blocks, which move to memory of their own: what waits for nobody waits for no buffer of the window's either
 	parts   partList
 	lanes   []schedule.Lane
 	choices []*Feed
-	inside  []int // tenants with something in the block
+	inside  []tenantPart
 	light   light
 	alive   func()
 }
+
+// tenantPart is what one tenant has in the block under construction.
+type tenantPart struct{ tenant, used int }
 
 // emitted is a coded block with its way of leaving.
 type emitted struct {
@@ -83,18 +86,31 @@ func (b *builder) run(ctx context.Context) error {
 // next builds the next block and gives it to the link.
 func (b *builder) next(ctx context.Context, beats <-chan time.Time) error {
 	if b.heavyWait() {
-		if sent, err := b.overtake(ctx, beats); sent || err != nil {
+		if sent, err := b.overtake(ctx); sent || err != nil {
 			return err
 		}
 	}
+	buf, err := b.until(ctx, beats, nil, emitted{}, b.pool.free)
+	if err != nil {
+		return err
+	}
+	b.open(buf, b.plan.K)
 	if err := b.fillBlock(ctx); err != nil {
 		return err
+	}
+	if len(b.inside) == 0 { // all of it has overtaken
+		b.pool.put(buf)
+		return nil
 	}
 	e, err := b.finish()
 	if err != nil {
 		return err
 	}
-	return b.hand(ctx, e, beats)
+	if e.emission.Way == Express {
+		return b.give(ctx, e)
+	}
+	_, err = b.until(ctx, beats, b.blocks[e.emission.Way], e, nil)
+	return err
 }
 
 // heavyWait says whether a tenant has something ready that is not light.
@@ -102,43 +118,37 @@ func (b *builder) heavyWait() bool {
 	return slices.ContainsFunc(b.lanes, func(l schedule.Lane) bool { return !b.light.is(l.Tenant) })
 }
 
-// apart says whether a tenant's pieces do not go into the block under construction: light ones and others do not share one.
+// apart says whether a tenant's pieces do not go into the block under construction: what a light one has stands in a block of its own, which another's does not delay.
 func (b *builder) apart(tenant int) bool {
-	return len(b.inside) > 0 && b.light.is(b.inside[0]) != b.light.is(tenant)
+	return len(b.inside) > 0 && b.inside[0].tenant != tenant && (b.light.is(b.inside[0].tenant) || b.light.is(tenant))
 }
 
-// overtake gives a light tenant a block of its own, which leaves promptly: what it has waits neither for others' to fill a block, nor for the window that theirs share. It says whether it did.
-func (b *builder) overtake(ctx context.Context, beats <-chan time.Time) (sent bool, err error) {
-	most := min(b.plan.PromptMax(), b.plan.K/2) // no more: its buffer goes back at once
-	if most < 1 || !b.choose() {
+// expressMost is how many data shards an express block has at most: so few that its buffer goes back at once.
+func (b *builder) expressMost() int { return min(b.plan.PromptMax(), b.plan.K/2) }
+
+// overtake gives a light tenant a block of its own, which leaves express: what it has waits neither for others' to fill a block, nor for what of theirs is before the link. It says whether it did.
+func (b *builder) overtake(ctx context.Context) (sent bool, err error) {
+	if b.expressMost() < 1 || !b.choose() {
 		return false, nil
 	}
-	first := slices.IndexFunc(b.lanes, func(l schedule.Lane) bool { return b.light.may(l.Tenant) })
+	first := slices.IndexFunc(b.lanes, func(l schedule.Lane) bool { return b.light.is(l.Tenant) })
 	if first < 0 {
 		return false, nil
 	}
 	tenant := b.lanes[first].Tenant
-	if err := b.open(ctx, most); err != nil {
-		return false, err
-	}
-	for {
-		i := b.laneOf(tenant)
-		if i < 0 {
-			break
-		}
+	b.open(b.express, b.expressMost())
+	for i := b.laneOf(tenant); i >= 0; i = b.laneOf(tenant) {
 		b.scheduler.Take(b.lanes)
 		if b.fill(i) {
-			b.light.heavy(tenant) // it has more than what is little
 			break
 		}
 		b.choose()
 	}
-	b.light.spend(tenant, b.block.Used())
 	e, err := b.finish()
 	if err != nil {
 		return false, err
 	}
-	return true, b.give(ctx, e, beats)
+	return true, b.give(ctx, e)
 }
 
 // laneOf is the most urgent lane of a tenant that has something ready, or -1.
@@ -157,71 +167,67 @@ func (b *builder) fill(i int) (full bool) {
 	l, used := b.lanes[i], b.block.Used()
 	full = b.choices[i].fill(&b.block, &b.parts)
 	b.scheduler.Charge(l, b.block.Used()-used)
-	if !slices.Contains(b.inside, l.Tenant) {
-		b.inside = append(b.inside, l.Tenant)
+	used = b.block.Used() - used
+	if at := slices.IndexFunc(b.inside, func(p tenantPart) bool { return p.tenant == l.Tenant }); at >= 0 {
+		b.inside[at].used += used
+	} else {
+		b.inside = append(b.inside, tenantPart{l.Tenant, used})
 	}
 	return full
 }
 
-// hand gives a block to the link. A full window makes it wait; heartbeats overtake, and light tenants.
-func (b *builder) hand(ctx context.Context, e emitted, beats <-chan time.Time) error {
-	if e.emission.Prompt {
-		return b.give(ctx, e, beats)
-	}
+// until waits for the link: until it takes a block, or is done with the buffer of another; the channel that is not waited for is nil. Meanwhile heartbeats overtake, and light tenants.
+func (b *builder) until(ctx context.Context, beats <-chan time.Time, takes chan<- emitted, e emitted, free <-chan *buffer) (*buffer, error) {
 	for {
-		for sent := true; sent; {
-			var err error
-			if sent, err = b.overtake(ctx, beats); err != nil {
-				return err
-			}
+		select {
+		case takes <- e:
+			return nil, nil
+		case buf := <-free:
+			return buf, nil
+		default:
+		}
+		if sent, err := b.overtake(ctx); err != nil {
+			return nil, err
+		} else if sent {
+			continue
 		}
 		select {
-		case b.bulk <- e:
-			return nil
+		case takes <- e:
+			return nil, nil
+		case buf := <-free:
+			return buf, nil
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil, ctx.Err()
 		case <-beats:
 			b.alive()
 			if err := b.heartbeat(ctx); err != nil {
-				return err
+				return nil, err
 			}
 		case <-b.feeds.wake:
 		}
 	}
 }
 
-// give gives a block to the link, and lets nothing overtake but heartbeats.
-func (b *builder) give(ctx context.Context, e emitted, beats <-chan time.Time) error {
-	out := b.bulk
-	if e.emission.Prompt {
-		out = b.prompt
-	}
-	for {
-		select {
-		case out <- e:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-beats:
-			b.alive()
-			if err := b.heartbeat(ctx); err != nil {
-				return err
-			}
-		}
+// give gives an express block to the link, which takes it within the time of a few.
+func (b *builder) give(ctx context.Context, e emitted) error {
+	select {
+	case b.blocks[e.emission.Way] <- e:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
 // choose refreshes the lanes that have something ready.
 func (b *builder) choose() bool {
 	b.lanes, b.choices = b.feeds.ready(b.lanes[:0], b.choices[:0])
+	b.light.look(b.lanes)
 	return len(b.lanes) > 0
 }
 
 // fillBlock fills a block with what the scheduler picks, until it is full or everything is dry.
 func (b *builder) fillBlock(ctx context.Context) error {
-	if err := b.open(ctx, b.plan.K); err != nil {
-		return err
-	}
+	b.choose()
 	var timer *time.Timer
 	for {
 		i, ok := b.scheduler.Pick(b.lanes)
@@ -250,40 +256,40 @@ func (b *builder) fillBlock(ctx context.Context) error {
 	}
 }
 
-// open begins a block of k data shards.
-func (b *builder) open(ctx context.Context, k int) error {
-	buf, err := b.pool.get(ctx)
-	if err != nil {
-		return err
-	}
+// open begins a block of k data shards in a buffer.
+func (b *builder) open(buf *buffer, k int) {
 	b.buffer = buf
 	b.block.Reset(buf.bytes[headroom : headroom+k*b.plan.Shard])
 	b.parts, b.inside = partList{}, b.inside[:0]
-	return nil
 }
 
 // finish seals the block under construction, adds its parity and decides how it leaves.
 func (b *builder) finish() (emitted, error) {
 	shard := b.plan.Shard
 	k := (b.block.Used() + shard - 1) / shard
-	e := emitted{emission: Emission{Span: int64(b.plan.WindowTime)}}
+	e := emitted{emission: Emission{Way: Bulk, Span: int64(b.plan.WindowTime)}}
 	m := b.plan.M
 	switch {
 	case k == b.plan.K:
 	case k <= b.plan.PromptMax() && b.parts.mayOvertake():
 		var span time.Duration
 		m, span = b.plan.Prompt(k)
-		e.emission = Emission{Prompt: true, Span: int64(span)}
+		e.emission = Emission{Way: Prompt, Span: int64(span)}
+		if k <= b.expressMost() && (len(b.inside) == 0 || b.light.is(b.inside[0].tenant)) { // the gateway's own, or a light tenant's: see apart
+			e.emission.Way = Express
+		}
 	default:
 		m = b.plan.Partial(k)
 	}
-	b.parts.book(e.emission.Prompt)
-	if !e.emission.Prompt {
-		b.light.bulk(b.inside)
+	bulk := e.emission.Way == Bulk
+	b.parts.book(!bulk)
+	wire := (k + m) * (packet.Overhead + shard + b.wire)
+	b.parts.charge(int64(wire))
+	for _, p := range b.inside {
+		b.light.sent(p.tenant, float64(wire)*float64(p.used)/float64(b.block.Used()), e.emission.Way == Express)
 	}
-	b.parts.charge(int64(k+m) * int64(packet.Overhead+shard+b.wire))
 	session, number := b.sessions.block()
-	c := &Coded{Session: session, Number: number, Code: fec.Code{K: k, M: m, Shard: shard}, parts: b.parts.parts, bulk: !e.emission.Prompt}
+	c := &Coded{Session: session, Number: number, Code: fec.Code{K: k, M: m, Shard: shard}, parts: b.parts.parts, bulk: bulk}
 	c.Data = b.block.Seal(number, k*shard)
 	b.memory(c)
 	if err := b.coder.Encode(c.Code, c.dataShards(), c.Parity); err != nil {
@@ -297,17 +303,19 @@ func (b *builder) finish() (emitted, error) {
 const headroom = 64
 
 // memory gives the block its parity's memory. A full block keeps its buffer from the pool, which has room for the parity behind the data. A small one
-// moves to memory of its own size, so that a few packets do not hold a whole buffer while their parity waits for its time.
+// moves to memory of its own size, so that a few packets do not hold a whole buffer while their parity waits for its time; so does every express one.
 func (b *builder) memory(c *Coded) {
 	shard := c.Code.Shard
 	need := headroom + (c.Code.K+c.Code.M)*shard
 	area := b.buffer.bytes
-	if buf := b.buffer; need <= len(area) && c.Code.K > b.plan.K/2 {
+	if buf := b.buffer; buf != b.express && need <= len(area) && c.Code.K > b.plan.K/2 {
 		c.free = func() { b.pool.put(buf) }
 	} else {
 		area = make([]byte, need)
 		copy(area[headroom:], c.Data)
-		b.pool.put(b.buffer)
+		if b.buffer != b.express {
+			b.pool.put(b.buffer)
+		}
 		c.Data = area[headroom : headroom+len(c.Data)]
 	}
 	c.area = area
@@ -330,16 +338,14 @@ func (c *Coded) dataShards() [][]byte {
 // heartbeatBlocks bounds what one beat may cost on a slow link.
 const heartbeatBlocks = 4
 
-// heartbeat sends what Beat gives, as prompt blocks.
+// heartbeat sends what Beat gives, as express blocks.
 func (b *builder) heartbeat(ctx context.Context) error {
 	records := b.beat()
 	for range heartbeatBlocks {
 		if len(records) == 0 {
 			return nil
 		}
-		if err := b.open(ctx, b.beatShards()); err != nil {
-			return err
-		}
+		b.open(b.express, b.beatShards())
 		n := 0
 		for n < len(records) && records[n].AppendTo(&b.block) {
 			n++
@@ -352,14 +358,12 @@ func (b *builder) heartbeat(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		select {
-		case b.prompt <- e:
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := b.give(ctx, e); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
 // beatShards is the size of a heartbeat's block: small enough to be sent promptly on any link.
-func (b *builder) beatShards() int { return min(b.plan.PromptMax(), b.plan.K, 64) }
+func (b *builder) beatShards() int { return min(b.expressMost(), 64) }

@@ -4,11 +4,11 @@
 // repairs, that a packet number is never used twice under one key, and that a pass is reported out only when its last shard has left the socket.
 // It keeps sections 3 to 6 of SPEC.md.
 //
-//	feeds (one a tenant and class) --> builder --> prompt or bulk channel --> link --> socket
+//	feeds (one a tenant and class) --> builder --> a channel a way --> link --> socket
 //	                                  schedule,                              Interleaver,
 //	                                  record.Block,                          packet.Sealer,
 //	                                  fec.Coder                              udp.Pacer, udp.Sender
 //
 // Two goroutines do it, each owning what it touches: the builder owns the accounts, the block under construction and the block numbers; the link
-// owns the interleaver, the packet numbers and the socket. Blocks pass from one to the other over two channels, and come back as buffers.
+// owns the interleaver, the packet numbers and the socket. Blocks pass from one to the other over a channel for each way of leaving (express, prompt, bulk), and come back as buffers.
 package transmit

@@ -109,12 +109,16 @@ func (e *Engine) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	prompt, bulk, rekey := make(chan emitted, 1), make(chan emitted, 1), make(chan *Session)
-	b, err := e.builder(memory, prompt, bulk)
+	var blocks [ways]chan emitted
+	for w := range blocks {
+		blocks[w] = make(chan emitted, 1)
+	}
+	rekey := make(chan *Session)
+	b, err := e.builder(memory, blocks)
 	if err != nil {
 		return errors.Join(err, memory.close())
 	}
-	l := e.link(first, prompt, bulk, rekey)
+	l := e.link(first, blocks, rekey)
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -133,27 +137,29 @@ func (e *Engine) Run(ctx context.Context) error {
 	return errors.Join(context.Cause(ctx), memory.close())
 }
 
-// spareBuffers are those outside the window: one in the channel, one in the builder's hand, one being filled, one for a heartbeat.
+// spareBuffers are those outside the window: one in each channel, one in the builder's hand or being filled, one of a prompt block.
 const spareBuffers = 4
 
-func (e *Engine) builder(memory *pool, prompt, bulk chan<- emitted) (*builder, error) {
+func (e *Engine) builder(memory *pool, blocks [ways]chan emitted) (*builder, error) {
 	o := &e.options
 	s, err := schedule.New(o.Tenants, o.Plan.K*o.Plan.Shard)
 	if err != nil {
 		return nil, err
 	}
-	return &builder{
+	b := &builder{
 		plan: o.Plan, scheduler: s, feeds: e.feeds, pool: memory, coder: fec.NewCoder(), beat: o.Beat, sessions: &e.sessions, wire: o.IPOverhead,
-		prompt: prompt, bulk: bulk, light: newLight(o.Plan.Window+1, func(tenant int) int { return s.Beside(tenant, o.Plan.K*o.Plan.Shard) }), alive: func() { o.Alive("builder") },
-	}, nil
+		blocks: blocks, light: newLight(o.Plan, packet.Overhead+o.Plan.Shard+o.IPOverhead, s.Share, o.Pacer.Now), alive: func() { o.Alive("builder") },
+	}
+	b.express = &buffer{make([]byte, headroom+b.expressMost()*o.Plan.Shard)}
+	return b, nil
 }
 
-func (e *Engine) link(first *Session, prompt, bulk <-chan emitted, rekey <-chan *Session) *link {
+func (e *Engine) link(first *Session, blocks [ways]chan emitted, rekey <-chan *Session) *link {
 	o := &e.options
 	size := packet.Overhead + o.Plan.Shard
 	l := &link{
 		interleaver: NewInterleaver(o.Plan.Window), socket: o.Socket, pacer: o.Pacer, wire: o.IPOverhead, shard: o.Plan.Shard,
-		most: o.Batch, loss: o.Loss, burst: o.Burst, prompt: prompt, bulk: bulk, rekey: rekey, probes: e.probes,
+		most: o.Batch, loss: o.Loss, burst: o.Burst, blocks: blocks, rekey: rekey, probes: e.probes,
 		sessions: &e.sessions, stats: &e.stats, failed: o.Failed, alive: func() { o.Alive("link") },
 	}
 	l.batch = make([]byte, 0, l.most*size)

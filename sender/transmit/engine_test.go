@@ -5,9 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"math/rand/v2"
-	"slices"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -175,11 +173,16 @@ func plan(t *testing.T, facts fec.Facts) *fec.Plan {
 
 func start(t *testing.T, f Socket, p *fec.Plan, beat Beat) *Engine {
 	t.Helper()
+	return startPaced(t, f, p, freePacer{time.Now()}, beat)
+}
+
+func startPaced(t *testing.T, f Socket, p *fec.Plan, pacer Pacer, beat Beat) *Engine {
+	t.Helper()
 	if beat == nil {
 		beat = func() []Appender { return nil }
 	}
 	e := New(Options{
-		Plan: p, Tenants: []schedule.Weight{{Tenant: "a", Weight: 1}, {Tenant: "b", Weight: 1}}, Socket: f, Pacer: freePacer{time.Now()}, Batch: 16,
+		Plan: p, Tenants: []schedule.Weight{{Tenant: "a", Weight: 1}, {Tenant: "b", Weight: 1}}, Socket: f, Pacer: pacer, Batch: 16,
 		Secrets: &secrets{}, Epoch: bundle.Epoch{1}, Beat: beat, Loss: p.Facts.Loss, Burst: p.Facts.Burst, IPOverhead: fec.OverheadIPv4,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -304,90 +307,5 @@ func TestASmallPieceLeavesAtOnce(t *testing.T) {
 	}
 	if worst > 50*time.Millisecond {
 		t.Errorf("the slowest of ten small pieces took %v on an idle link", worst)
-	}
-}
-
-// A tenant that keeps the link full has its blocks spread over the window; what another has now and then, and little of, waits neither for them nor for a full block.
-func TestALightTenantWaitsForNobodysWindow(t *testing.T) {
-	f := newFar(t)
-	came := make(chan time.Time, 1000)
-	var whole atomic.Int64
-	f.slices = func(s *record.Slice) {
-		if s.Bundle == (bundle.ID{2}) {
-			for _, d := range s.Data {
-				if whole.Add(int64(len(d))) == int64(s.Frame) {
-					came <- time.Now()
-				}
-			}
-		}
-	}
-	p := plan(t, fec.Facts{Rate: 100e6, MTU: 1500, Loss: 0.001, Burst: time.Millisecond})
-	e := start(t, f, p, nil)
-	ctx, cancel := context.WithCancel(t.Context())
-	var flooding sync.WaitGroup
-	flooding.Go(func() {
-		feed := e.Open(schedule.Lane{Tenant: 0, Class: bundle.Normal})
-		defer feed.Close()
-		frame := make([]byte, 1<<20)
-		for i := uint32(0); feed.Put(ctx, Piece{Chunk: &record.Chunk{Bundle: bundle.ID{1}, Number: i, Raw: 1 << 20, Runs: []bundle.Run{{File: 1, Length: 1 << 20}}, Frame: frame}}) == nil; i++ {
-		}
-	})
-	defer flooding.Wait()
-	defer cancel()
-	feed := e.Open(schedule.Lane{Tenant: 1, Class: bundle.Normal})
-	defer feed.Close()
-	time.Sleep(2 * p.WindowTime) // the window is full
-	var all []time.Duration
-	for i := range 10 {
-		const size = 100 << 10
-		whole.Store(0)
-		began := time.Now()
-		c := &record.Chunk{Bundle: bundle.ID{2}, Number: uint32(i), Raw: size, Runs: []bundle.Run{{File: 1, Length: size}}, Frame: make([]byte, size)}
-		if err := feed.Put(ctx, Piece{Chunk: c}); err != nil {
-			t.Fatal(err)
-		}
-		select {
-		case at := <-came:
-			all = append(all, at.Sub(began))
-		case <-time.After(10 * time.Second):
-			t.Fatal("it never came")
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	slices.Sort(all)
-	if middle := all[len(all)/2]; middle > p.WindowTime/4 {
-		t.Errorf("beside a full link 100 KiB took %v, with a window of %v: %v", middle, p.WindowTime, all)
-	}
-}
-
-func TestWhoIsLight(t *testing.T) {
-	l := newLight(3, func(int) int { return 1000 })
-	if !l.is(1) {
-		t.Error("who has sent nothing is not light")
-	}
-	l.bulk([]int{1, 2})
-	for n := range 3 {
-		if l.is(1) || l.is(2) || !l.is(3) {
-			t.Errorf("%d blocks later: %v, %v, %v", n, l.is(1), l.is(2), l.is(3))
-		}
-		l.bulk([]int{2})
-	}
-	if !l.is(1) || l.is(2) {
-		t.Error("a window later it is not light again, or the one that fills it is")
-	}
-	l.spend(1, 999)
-	if !l.may(1) {
-		t.Error("it has not had its share, and may not overtake")
-	}
-	l.spend(1, 2500)
-	for n := range 4 {
-		if got, want := l.may(1), n == 3; got != want {
-			t.Errorf("%d blocks after it had three shares and a half it may overtake: %v", n, got)
-		}
-		l.bulk([]int{2})
-	}
-	l.heavy(1)
-	if l.is(1) || l.may(1) {
-		t.Error("one that had too much at once is light")
 	}
 }

@@ -20,13 +20,14 @@ func TestEveryShardLeavesOnceAndInOrder(t *testing.T) {
 		total, left := 0, 0
 		now := int64(0)
 		for n := range uint32(rapid.IntRange(1, 20).Draw(t, "blocks")) {
-			for il.Full() || il.Crowded() {
+			e := Emission{Way: Way(rapid.IntRange(0, int(ways)-1).Draw(t, "way")), Span: int64(rapid.IntRange(0, 30).Draw(t, "span")) * int64(time.Millisecond)}
+			for !il.Admits(e.Way) {
 				now += int64(time.Millisecond)
 				left += drain(t, il, now, next)
 			}
 			k, m := rapid.IntRange(1, 20).Draw(t, "k"), rapid.IntRange(1, 20).Draw(t, "m")
 			total += k + m
-			il.Add(now, coded(n, k, m), Emission{Prompt: rapid.Bool().Draw(t, "prompt"), Span: int64(rapid.IntRange(0, 30).Draw(t, "span")) * int64(time.Millisecond)})
+			il.Add(now, coded(n, k, m), e)
 		}
 		for !il.Idle() {
 			due, ok := il.Due()
@@ -71,8 +72,8 @@ func TestAFullLinkTakesBlocksInTurn(t *testing.T) {
 	number := uint32(0)
 	var order []uint32
 	for now := int64(0); now < 20*span; now += packet {
-		if !il.Full() {
-			il.Add(now, coded(number, k, m), Emission{Span: span})
+		if il.Admits(Bulk) {
+			il.Add(now, coded(number, k, m), Emission{Way: Bulk, Span: span})
 			number++
 		}
 		if b, _, _, ok := il.Next(now); ok {
@@ -90,12 +91,40 @@ func TestAFullLinkTakesBlocksInTurn(t *testing.T) {
 	}
 }
 
+// However long a prompt block is, an express one goes between its shards; and those that wait do not keep it out.
+func TestExpressBlocksGoBeforePromptOnes(t *testing.T) {
+	il := NewInterleaver(4)
+	for n := range uint32(ahead) {
+		il.Add(0, coded(n, 100, 10), Emission{Way: Prompt, Span: 300})
+	}
+	if il.Admits(Prompt) || !il.Admits(Express) {
+		t.Fatalf("with %d prompt blocks unsent: a further one is admitted: %v, an express one: %v", ahead, il.Admits(Prompt), il.Admits(Express))
+	}
+	for i := range 50 {
+		if b, index, _, _ := il.Next(1); b.Number != 0 || index != i {
+			t.Fatalf("shard %d of block %d left, want shard %d of the first", index, b.Number, i)
+		}
+	}
+	il.Add(2, coded(9, 3, 3), Emission{Way: Express, Span: 300})
+	for i := range 3 {
+		if b, index, _, _ := il.Next(2); b.Number != 9 || index != i {
+			t.Fatalf("shard %d of block %d left, want shard %d of the express one", index, b.Number, i)
+		}
+	}
+	if b, index, _, _ := il.Next(3); b.Number != 0 || index != 50 {
+		t.Errorf("shard %d of block %d left, want the first to go on", index, b.Number)
+	}
+	if b, index, _, _ := il.Next(102); b.Number != 9 || index != 3 {
+		t.Errorf("shard %d of block %d left when parity of the express block was due", index, b.Number)
+	}
+}
+
 func TestPromptBlocksOvertake(t *testing.T) {
 	il := NewInterleaver(4)
 	for n := range uint32(4) {
-		il.Add(0, coded(n, 100, 10), Emission{Span: 0})
+		il.Add(0, coded(n, 100, 10), Emission{Way: Bulk})
 	}
-	il.Add(1, coded(9, 3, 3), Emission{Prompt: true, Span: 300})
+	il.Add(1, coded(9, 3, 3), Emission{Way: Prompt, Span: 300})
 	for i := range 3 {
 		if b, index, _, _ := il.Next(1); b.Number != 9 || index != i {
 			t.Fatalf("shard %d of block %d left, want shard %d of the prompt one", index, b.Number, i)

@@ -1,47 +1,69 @@
 package transmit
 
-// light knows which tenants have had nothing in the window for as long as a block stays there. They are those that have a small thing now and then, beside others that keep the link full: what
-// they send leaves before the window, in blocks of their own, as far as their share goes. One goroutine owns it.
+import (
+	"maps"
+	"slices"
+
+	"ecluse/protocol/fec"
+	"ecluse/sender/schedule"
+)
+
+// light knows which tenants have used less than their share of the link of late: those that have a little now and then, beside others that fill it. What they send is Express.
+//
+// Every byte of the wire that a tenant takes is a debt, and time pays it, at the tenant's share of the link's rate. Who owes its share of a full block is heavy, and stays so until all is
+// paid and it has nothing more to send: of several that fill the link each pays as fast as it borrows, and none becomes light in turn. One goroutine owns it.
 type light struct {
-	window int                  // blocks
-	blocks int                  // that have gone into the window
-	last   map[int]int          // of a tenant, the last of them with something of its own
-	spent  map[int]int          // bytes that a tenant has sent beside the last block, and more than its share beside those before
-	share  func(tenant int) int // bytes that a tenant may send beside one
+	now   func() int64 // nanoseconds of any monotonic clock
+	share func(tenant int) float64
+	rate  float64 // bytes of the wire in a nanosecond
+	block float64 // what a full block takes of the wire, bytes
+	most  float64 // what all may owe: what the link sends in a window. Nobody is held to its past for longer
+	debts map[int]*debt
 }
 
-func newLight(window int, share func(tenant int) int) light {
-	return light{window: window, last: make(map[int]int), spent: make(map[int]int), share: share}
+type debt struct {
+	bytes float64
+	at    int64 // when it was that
+	heavy bool
+}
+
+// newLight takes what a packet costs on the wire, in bytes, the shares of the tenants, and a clock.
+func newLight(p *fec.Plan, packet int, share func(tenant int) float64, now func() int64) light {
+	l := light{now: now, share: share, rate: float64(p.Facts.Rate) / 8e9, block: float64((p.K + p.M) * packet), debts: make(map[int]*debt)}
+	l.most = max(l.block, l.rate*float64(p.WindowTime))
+	return l
 }
 
 // is says whether a tenant is light.
 func (l *light) is(tenant int) bool {
-	last, known := l.last[tenant]
-	return !known || l.blocks-last >= l.window
+	d := l.debts[tenant]
+	return d == nil || !d.heavy
 }
 
-// may says whether a tenant is light, and has not had its share beside the last block.
-func (l *light) may(tenant int) bool {
-	return l.is(tenant) && l.spent[tenant] < l.share(tenant)
-}
-
-// spend notes what a light tenant has sent beside the window.
-func (l *light) spend(tenant, bytes int) { l.spent[tenant] += bytes }
-
-// bulk notes a block that goes into the window, and that all may send their share beside it.
-func (l *light) bulk(tenants []int) {
-	l.blocks++
-	for _, t := range tenants {
-		l.heavy(t)
+// sent books what a tenant has taken of the wire. Who had more than fits an express block has more than a little: else what it sends next overtook that.
+func (l *light) sent(tenant int, bytes float64, express bool) {
+	d := l.debts[tenant]
+	if d == nil {
+		d = &debt{at: l.now()}
+		l.debts[tenant] = d
 	}
-	for t, spent := range l.spent {
-		if spent -= l.share(t); spent > 0 {
-			l.spent[t] = spent
-		} else {
-			delete(l.spent, t)
-		}
-	}
+	l.pay(tenant, d)
+	share := l.share(tenant)
+	d.bytes = min(d.bytes+bytes, share*l.most)
+	d.heavy = d.heavy || !express || d.bytes >= share*l.block
 }
 
-// heavy notes that a tenant is not light, for as long as a block that went into the window now would be there.
-func (l *light) heavy(tenant int) { l.last[tenant] = l.blocks }
+// pay takes off a debt what its tenant's share of the link has paid since.
+func (l *light) pay(tenant int, d *debt) {
+	now := l.now()
+	d.bytes -= l.share(tenant) * l.rate * float64(now-d.at)
+	d.bytes, d.at = max(d.bytes, 0), now
+}
+
+// look is told what waits, and forgets the debts that are paid, of tenants of which nothing does.
+func (l *light) look(waiting []schedule.Lane) {
+	maps.DeleteFunc(l.debts, func(tenant int, d *debt) bool {
+		l.pay(tenant, d)
+		return d.bytes == 0 && !slices.ContainsFunc(waiting, func(w schedule.Lane) bool { return w.Tenant == tenant })
+	})
+}

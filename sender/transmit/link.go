@@ -35,12 +35,12 @@ type link struct {
 	loss        float64
 	burst       time.Duration
 
-	prompt, bulk <-chan emitted
-	rekey        <-chan *Session
-	probes       <-chan *probing
-	probe        *probing // under way; nil for none
-	sessions     *sessions
-	announcers   []*announcer // the newest session's last
+	blocks     [ways]chan emitted // the builder's
+	rekey      <-chan *Session
+	probes     <-chan *probing
+	probe      *probing // under way; nil for none
+	sessions   *sessions
+	announcers []*announcer // the newest session's last
 
 	batch []byte
 	left  []*Coded
@@ -113,17 +113,19 @@ func (l *link) announce(ctx context.Context, now int64) error {
 	return nil
 }
 
-// admit takes what the builder has, as far as window and crowding allow.
+// admit takes what the builder has, as far as the interleaver admits it.
 func (l *link) admit(now int64) {
 	for {
-		prompt, bulk := l.open()
+		open := l.open()
 		select {
 		case s := <-l.rekey:
 			l.announcers = append(l.announcers, newAnnouncer(s, now, l.loss, l.burst))
 		case l.probe = <-l.asked():
-		case e := <-prompt:
+		case e := <-open[Express]:
 			l.interleaver.Add(now, e.block, e.emission)
-		case e := <-bulk:
+		case e := <-open[Prompt]:
+			l.interleaver.Add(now, e.block, e.emission)
+		case e := <-open[Bulk]:
 			l.interleaver.Add(now, e.block, e.emission)
 		default:
 			return
@@ -132,14 +134,13 @@ func (l *link) admit(now int64) {
 }
 
 // open returns the channels that may be read now: a nil channel is never ready.
-func (l *link) open() (prompt, bulk <-chan emitted) {
-	if !l.interleaver.Crowded() {
-		prompt = l.prompt
+func (l *link) open() (open [ways]<-chan emitted) {
+	for w, c := range l.blocks {
+		if l.interleaver.Admits(Way(w)) && (Way(w) != Bulk || l.probe == nil) {
+			open[w] = c
+		}
 	}
-	if !l.interleaver.Full() && l.probe == nil {
-		bulk = l.bulk
-	}
-	return prompt, bulk
+	return open
 }
 
 // asked is where the next probe is asked for, while none is under way.
@@ -224,14 +225,14 @@ func (l *link) wait(ctx context.Context, now int64) {
 	for _, a := range l.announcers {
 		next = min(next, a.next)
 	}
-	prompt, bulk := (<-chan emitted)(nil), (<-chan emitted)(nil)
+	var open [ways]<-chan emitted
 	probes := (<-chan *probing)(nil)
 	if l.announced() {
 		probes = l.asked()
 		if due, ok := l.interleaver.Due(); ok {
 			next = min(next, due)
 		}
-		prompt, bulk = l.open()
+		open = l.open()
 	}
 	timer := time.NewTimer(time.Duration(max(next-now, 0)))
 	defer timer.Stop()
@@ -241,9 +242,11 @@ func (l *link) wait(ctx context.Context, now int64) {
 	case s := <-l.rekey:
 		l.announcers = append(l.announcers, newAnnouncer(s, l.now(), l.loss, l.burst))
 	case l.probe = <-probes:
-	case e := <-prompt:
+	case e := <-open[Express]:
 		l.interleaver.Add(l.now(), e.block, e.emission)
-	case e := <-bulk:
+	case e := <-open[Prompt]:
+		l.interleaver.Add(l.now(), e.block, e.emission)
+	case e := <-open[Bulk]:
 		l.interleaver.Add(l.now(), e.block, e.emission)
 	}
 }

@@ -1,7 +1,6 @@
 package transmit
 
 import (
-	"context"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -13,7 +12,7 @@ type buffer struct{ bytes []byte }
 // pool holds the memory of the window. It is mapped outside the Go heap, or the collector would let the process grow to twice the window before
 // it looks; pages that no block ever touched cost nothing.
 type pool struct {
-	free chan *buffer
+	free chan *buffer // all are in flight when the link is slower than what comes
 	area []byte
 }
 
@@ -30,21 +29,6 @@ func newPool(count, size int) (*pool, error) {
 		p.free <- &buffer{bytes: area[i*stride : i*stride+size : i*stride+size]}
 	}
 	return p, nil
-}
-
-// get waits for a buffer: all are in flight when the link is slower than what comes.
-func (p *pool) get(ctx context.Context) (*buffer, error) {
-	select {
-	case b := <-p.free:
-		return b, nil
-	default:
-	}
-	select {
-	case b := <-p.free:
-		return b, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 }
 
 // put gives a buffer back; it never waits.
