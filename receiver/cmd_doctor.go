@@ -62,6 +62,10 @@ func diagnose(ctx context.Context, path string) *cli.Doctor {
 	examineInspectors(ctx, d, conf)
 	var status watch.Status
 	err = control.Call(ctx, conf.State, "status", struct{}{}, &status)
+	if err != nil {
+		status.Audit = cli.AuditGrowth(conf.State, conf.Disk.Reserve.Of, time.Now())
+	}
+	d.AuditGrowth(status.Audit)
 	if !d.Daemon(err, status.Alarms, conf.service()) {
 		examineSockets(d, conf)
 		examineSpeed(d, conf.State)

@@ -95,6 +95,9 @@ func printStatus(w io.Writer, s *watch.Status) error {
 		fmt.Fprintln(w, cli.Clean(r.String()))
 	}
 	fmt.Fprintf(w, "bundles: %s\n", cli.Counts(s.Bundles, ledger.States()))
+	if s.Audit != nil {
+		fmt.Fprintln(w, s.Audit)
+	}
 	if s.Disk.Free >= 0 {
 		_, err := fmt.Fprintf(w, "disk: %s free, %s kept back\n", config.FormatBytes(s.Disk.Free), config.FormatBytes(s.Disk.Reserve))
 		return err

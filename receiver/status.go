@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"ecluse/internal/cli"
 	"ecluse/internal/disk"
 	"ecluse/internal/route"
 	"ecluse/protocol/bundle"
@@ -47,6 +48,7 @@ func (d *daemon) status(ctx context.Context) (*watch.Status, error) {
 	if s.Disk, err = d.diskStatus(); err != nil {
 		return nil, err
 	}
+	s.Audit = d.audits.Growth(d.c.State, d.c.Disk.Reserve.Of, s.Clock)
 	undone, err := d.Ledger.Failing(ctx)
 	if err != nil {
 		return nil, err
@@ -160,6 +162,7 @@ func statusAtRest(ctx context.Context, c Config) (*watch.Status, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.Audit = cli.AuditGrowth(c.State, c.Disk.Reserve.Of, s.Clock)
 	facts := c.absent()
 	s.Routes = []route.Row{}
 	if words, err := route.Read(disk.New(), c.State); err == nil || !errors.Is(err, fs.ErrPermission) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -110,6 +111,10 @@ func examine(ctx context.Context, path string) *cli.Doctor {
 	}
 	var status watch.Status
 	err = control.Call(ctx, conf.State, "status", struct{}{}, &status)
+	if err != nil {
+		status.Audit = cli.AuditGrowth(conf.State, nothingKept, time.Now())
+	}
+	d.AuditGrowth(status.Audit)
 	d.Daemon(err, status.Alarms, conf.service())
 	return d
 }

@@ -73,6 +73,7 @@ func readStatus(ctx context.Context, conf Config) (*watch.Status, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.Audit = cli.AuditGrowth(conf.State, nothingKept, time.Now())
 	facts := conf.absent()
 	if words, err := route.Read(disk.New(), conf.State); err == nil || !errors.Is(err, os.ErrPermission) {
 		book := route.Of(words, err, conf.shared().Routes())
@@ -92,6 +93,9 @@ func printStatus(w io.Writer, s *watch.Status) error {
 	}
 	for _, r := range s.Routes {
 		fmt.Fprintln(w, cli.Clean(r.String()))
+	}
+	if s.Audit != nil {
+		fmt.Fprintln(w, s.Audit)
 	}
 	_, err := fmt.Fprintf(w, "bundles: %s\n", cli.Counts(s.Bundles, states))
 	return err

@@ -32,9 +32,13 @@ func (d *daemon) status(ctx context.Context) (*watch.Status, error) {
 		return nil, err
 	}
 	s.Waiting, s.Bytes = d.Dispatch.Waiting()
+	s.Audit = d.audits.Growth(d.c.State, nothingKept, d.Now())
 	s.Alarms = watch.Alarms(s, d.facts())
 	return s, nil
 }
+
+// nothingKept is what this side keeps back of a disk.
+func nothingKept(int64) int64 { return 0 }
 
 // facts looks at what alarms are made of.
 func (d *daemon) facts() watch.Facts {

@@ -20,5 +20,9 @@
 // A log that contradicts its own checkpoint is set aside and a new one is begun, which says so in its first entry: what it was cannot be mended, and what is not looked at any more
 // must not be written on. The caller raises an alarm and goes on. To refuse instead would let whoever can change one byte of a log stop everything.
 //
+// Nothing of a log is ever let go. A log that may drop what is old has to say in an entry that it did, and whoever can make the daemon write one, by its configuration or by the key that
+// stands beside the log, could have any deletion look like it: a checkpoint that was kept elsewhere, which shows a deletion now, would show that one no more. So Growth says how long the
+// disk lasts, and Export makes a copy that anybody can check.
+//
 // It refuses nothing that root does: who holds the key can write another log. So checkpoints go elsewhere (Copies), and Verify holds a log against one that was kept there.
 package audit

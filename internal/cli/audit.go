@@ -125,7 +125,7 @@ func AuditCommand(h House) *cobra.Command {
 		Long: `Show and check the log of everything that has happened: a Merkle tree over entries of which nothing can be changed, taken out or put in another order without that it
 shows, with checkpoints that this side signs. What was cut off at its end shows against a checkpoint that was kept elsewhere.`,
 	}
-	c.AddCommand(h.auditList(), h.auditShow(), h.auditVerify(), h.auditProve(), h.auditText("checkpoint", "Print the newest signed checkpoint"), h.auditText("key", "Print the key that checks the log's signatures"))
+	c.AddCommand(h.auditList(), h.auditShow(), h.auditVerify(), h.auditProve(), h.auditExport(), h.auditText("checkpoint", "Print the newest signed checkpoint"), h.auditText("key", "Print the key that checks the log's signatures"))
 	return c
 }
 
@@ -258,6 +258,35 @@ checks it on any machine. With --checkpoint it is proved against one that was ke
 	}
 	ConfigFlag(c, &path, h.Default)
 	c.Flags().StringVar(&checkpoint, "checkpoint", "", "against the checkpoint in this `FILE` instead of the newest")
+	return c
+}
+
+func (h House) auditExport() *cobra.Command {
+	var path string
+	c := &cobra.Command{
+		Use: "export [flags] DIR", Short: "Copy all that is signed of the log, for another machine to check and keep", Args: cobra.ExactArgs(1),
+		Long: `Copy all that the newest checkpoint covers, with that checkpoint and the key that checks it, into a directory that is empty or not there yet. audit verify --dir DIR
+checks it on any machine. It needs to read the state: root does, and the daemon's own user.`,
+		Example: fmt.Sprintf("  %s audit export /media/stick/audit-2026-11", h.Program),
+		RunE: func(c *cobra.Command, args []string) error {
+			site, err := h.Load(path)
+			if err != nil {
+				return err
+			}
+			cp, err := audit.Reader{Disk: disk.New(), Dir: audit.Dir(site.Reader.State)}.Export(args[0])
+			switch {
+			case errors.Is(err, audit.ErrNone):
+				return &Error{Code: NotFound, Err: err}
+			case errors.Is(err, audit.ErrTaken):
+				return &Error{Code: Usage, Err: err}
+			case err != nil:
+				return err
+			}
+			_, err = fmt.Fprintf(c.OutOrStdout(), "%d entries are in %s\n", cp.Size, args[0])
+			return err
+		},
+	}
+	ConfigFlag(c, &path, h.Default)
 	return c
 }
 

@@ -11,12 +11,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"ecluse/internal/audit"
+	"ecluse/internal/disk"
 )
 
 // auditFlags are what audit verify is told.
 type auditFlags struct {
-	path, checkpoint, key, proof string
-	json                         bool
+	path, checkpoint, key, proof, dir string
+	json                              bool
 }
 
 func (h House) auditVerify() *cobra.Command {
@@ -25,9 +26,12 @@ func (h House) auditVerify() *cobra.Command {
 		Use: "verify [flags]", Short: "Check the whole log, or a proof", Args: cobra.NoArgs,
 		Long: `Check the whole log: every line, its number, the tree, the signature of the newest checkpoint, and the records beside it against what the log last said of them. With
 --checkpoint also that it goes on from one that was kept elsewhere: what was cut off at the end shows by nothing else. With --proof it reads no state: it checks a proof that
-audit prove has printed, by the key alone. Exit code 4 where something does not hold.`,
+audit prove has printed, by the key alone; with --dir what audit export has copied, without its records. Exit code 4 where something does not hold.`,
 		Example: fmt.Sprintf("  %s audit verify --checkpoint /mnt/elsewhere/checkpoint\n  %[1]s audit verify --proof proof.json --key audit.pub", h.Program),
 		RunE: func(c *cobra.Command, _ []string) error {
+			if f.proof != "" && f.dir != "" {
+				return Fail(Usage, "--proof and --dir: one of them")
+			}
 			if f.proof != "" {
 				return h.auditVerifyProof(c, f)
 			}
@@ -39,6 +43,7 @@ audit prove has printed, by the key alone. Exit code 4 where something does not 
 	c.Flags().StringVar(&f.checkpoint, "checkpoint", "", "hold it against the checkpoint in this `FILE`, or the line of a log that has one")
 	c.Flags().StringVar(&f.key, "key", "", "trust this key instead of the one beside the log: its text, or a `FILE`")
 	c.Flags().StringVar(&f.proof, "proof", "", "check the proof in this `FILE`, and no log")
+	c.Flags().StringVar(&f.dir, "dir", "", "check the log in this `DIR`, where audit export has copied it, and no state")
 	return c
 }
 
@@ -64,10 +69,7 @@ func keyOf(text string) (string, error) {
 }
 
 func (h House) auditVerifyLog(c *cobra.Command, f auditFlags) error {
-	site, err := h.Load(f.path)
-	if err != nil {
-		return err
-	}
+	var err error
 	in := auditRequest{What: "verify"}
 	if in.Key, err = keyOf(f.key); err != nil {
 		return err
@@ -75,11 +77,10 @@ func (h House) auditVerifyLog(c *cobra.Command, f auditFlags) error {
 	if in.Checkpoint, err = readSmall(f.checkpoint); err != nil {
 		return err
 	}
-	out, err := site.askAudit(c.Context(), in)
+	r, err := h.auditReport(c, f, in)
 	if err != nil {
 		return err
 	}
-	r := out.Report
 	if f.json {
 		err = PrintJSON(c.OutOrStdout(), r)
 	} else {
@@ -89,6 +90,26 @@ func (h House) auditVerifyLog(c *cobra.Command, f auditFlags) error {
 		return Fail(Refused, "the audit log does not hold: %s", r.Faults[0].Text)
 	}
 	return err
+}
+
+// auditReport looks through the log that is meant.
+func (h House) auditReport(c *cobra.Command, f auditFlags, in auditRequest) (*audit.Report, error) {
+	if f.dir != "" {
+		var kept []byte
+		if in.Checkpoint != "" {
+			kept = audit.Unline([]byte(in.Checkpoint))
+		}
+		return audit.Verify(audit.Reader{Disk: disk.New(), Dir: f.dir}, kept, in.Key, nil)
+	}
+	site, err := h.Load(f.path)
+	if err != nil {
+		return nil, err
+	}
+	out, err := site.askAudit(c.Context(), in)
+	if err != nil {
+		return nil, err
+	}
+	return out.Report, nil
 }
 
 func printAuditReport(c *cobra.Command, r *audit.Report) {

@@ -24,6 +24,9 @@ type AuditWatch struct {
 	mu    sync.Mutex
 	older map[string]bool // copies of checkpoints that know more than the log
 	wrong []string        // what the last look through the log has found
+
+	growth *audit.Growth // when it was looked at last
+	looked time.Time
 }
 
 // Publish brings checkpoints to their copies until ctx ends, and once more then. What cannot be brought is logged, and tried again.

@@ -77,6 +77,7 @@ func TestTheLogOfBothSidesTellsOfEverything(t *testing.T) {
 		t.Error("no copy of a checkpoint")
 	}
 	proves(t, low, high)
+	exports(t, low, high, b)
 	forged(t, high)
 }
 
@@ -100,6 +101,38 @@ func proves(t *testing.T, low, high *side) {
 	low.audit(2, "no number", "prove", "x")
 	low.audit(2, "neither a key nor a file", "verify", "--key", "x")
 	high.audit(0, "ecluse-receiver\n", "checkpoint")
+}
+
+// exports has a log copied, and checked where only its key is known; and holds each side to the room that the README says a bundle takes of it.
+func exports(t *testing.T, low, high *side, b string) {
+	t.Helper()
+	to, key := filepath.Join(low.dir, "copy"), strings.TrimSpace(high.audit(0, "", "key"))
+	high.audit(0, "entries are in "+to, "export", to)
+	high.audit(2, "not empty", "export", to)
+	low.audit(0, "entries hold", "verify", "--dir", to, "--key", key)
+	low.audit(4, "not signed by the key", "verify", "--dir", to, "--key", strings.TrimSpace(low.audit(0, "", "key")))
+	low.audit(2, "one of them", "verify", "--dir", to, "--proof", to)
+	copied := filepath.Join(to, "entries/0000000000000000")
+	write(t, copied, strings.Replace(fileText(t, copied), "4711", "4712", 1))
+	low.audit(4, "does not hold", "verify", "--dir", to, "--key", key)
+	for _, s := range []*side{low, high} {
+		bytes, entries := 0, 0
+		for line := range strings.Lines(fileText(t, filepath.Join(s.dir, "state/audit/entries/0000000000000000"))) {
+			if strings.Contains(line, b) {
+				bytes, entries = bytes+len(line)+2*32, entries+1 // and its hashes
+			}
+		}
+		t.Logf("the %s side's log took %d bytes for %d entries of a bundle", s.kind, bytes, entries)
+		if bytes < 1000 || bytes > 5000 {
+			t.Errorf("the %s side's log took %d bytes for a bundle", s.kind, bytes)
+		}
+		if out := s.run("status", "--config", s.config).out; !strings.Contains(out, "audit log: ") {
+			t.Errorf("status says\n%s", out)
+		}
+		if out := s.run("doctor", "--config", s.config).out; !strings.Contains(out, "ok       audit: audit log: ") {
+			t.Errorf("doctor says\n%s", out)
+		}
+	}
 }
 
 // forged has somebody edit an entry: verify names it, the next start sets the log aside, and the alarm stands until that was moved away.

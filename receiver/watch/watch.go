@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ecluse/internal/alarm"
+	"ecluse/internal/audit"
 	"ecluse/internal/config"
 	"ecluse/internal/route"
 	"ecluse/internal/usage"
@@ -31,6 +32,7 @@ type Status struct {
 	Bundles  map[ledger.State]int64 `json:"bundles"`
 	Arrivals []Arrival              `json:"arrivals"`
 	Disk     Disk                   `json:"disk"`
+	Audit    *audit.Growth          `json:"audit"` // null where nobody knows
 	Records  Records                `json:"records"`
 	Routes   []route.Row            `json:"routes"`
 	Alarms   alarm.List             `json:"alarms"`

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ecluse/internal/alarm"
+	"ecluse/internal/audit"
 	"ecluse/internal/route"
 	"ecluse/internal/usage"
 	"ecluse/sender/ledger"
@@ -26,6 +27,7 @@ type Status struct {
 	Bundles map[ledger.State]int64 `json:"bundles"`
 	Waiting int                    `json:"waiting_bundles"`
 	Bytes   int64                  `json:"waiting_bytes"`
+	Audit   *audit.Growth          `json:"audit"` // null where nobody knows
 	Routes  []route.Row            `json:"routes"`
 	Alarms  alarm.List             `json:"alarms"`
 }
