@@ -134,18 +134,20 @@ func TestADestinationThatIsDownHoldsUpNothingElse(t *testing.T) {
 			down, up := &shelf{name: "down", away: how == "away", hangs: how == "hangs"}, &shelf{name: "up"}
 			p, h := shelved(t, release.ModeAutomatic, []string{imports}, down, up)
 			h.setPause(time.Hour)
+			h.patience = patience(t)
+			eventually := func(what string, holds func() bool) { t.Helper(); before(t, h.patience, what, holds) }
 			var items []*item
 			for n := range 5 {
 				i := p.lows[0].pack(t, "cssf", small(fmt.Sprint("item", n)))
 				h.take(i, ledger.Approved)
-				eventually(t, "it waits at one and stands at the other", func() bool { return len(strings.Fields(up.holds())) == n+1 })
+				eventually("it waits at one and stands at the other", func() bool { return len(strings.Fields(up.holds())) == n+1 })
 				items = append(items, i)
 			}
 			const all = "item0 item1 item2 item3 item4"
-			eventually(t, "the others have all", func() bool { return up.holds() == all && names(t, p.at(imports)) == all })
+			eventually("the others have all", func() bool { return up.holds() == all && names(t, p.at(imports)) == all })
 			stands(t, p.at(imports), items...)
 			if how == "away" {
-				eventually(t, "it is told", func() bool { return reasonOf(h.record(items[0])) == bundle.ReasonDestination })
+				eventually("it is told", func() bool { return reasonOf(h.record(items[0])) == bundle.ReasonDestination })
 				r := h.record(items[0])
 				if d := of(r, "down"); !strings.Contains(d.Error, "connection refused") || d.Name != "" || d.Done != nil || !strings.Contains(r.Detail, "connection refused") {
 					t.Errorf("%+v, %s", d, r.Detail)

@@ -246,6 +246,7 @@ type house struct {
 	trust     *Trust
 	logs      *observer.ObservedLogs
 	setPause  func(time.Duration) // of a house with shelves
+	patience  time.Duration       // how long something may take; 0: longEnough
 
 	endWork, endBook context.CancelFunc
 	book, worked     chan error
@@ -406,7 +407,7 @@ func (h *house) take(i *item, want ledger.State) *ledger.Record {
 func (h *house) becomes(i *item, want ledger.State) *ledger.Record {
 	h.t.Helper()
 	var last *ledger.Record
-	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(max(longEnough, h.patience)); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		r, err := h.ledger.Get(i.id())
 		if err == nil && r.State == want {
 			return r

@@ -21,6 +21,8 @@ import (
 	"ecluse/protocol/bundle"
 	"ecluse/protocol/record"
 	"ecluse/receiver/collect"
+	"ecluse/receiver/ledger"
+	"ecluse/receiver/release"
 )
 
 // low is a sender as the high side knows it: a name, a key, an epoch, and what it counted.
@@ -216,10 +218,35 @@ func must(t testing.TB, err error) {
 	}
 }
 
+// longEnough is how long something is waited for that other goroutines bring about.
+const longEnough = 15 * time.Second
+
 // eventually waits for something that other goroutines bring about.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+	before(t, longEnough, what, holds)
+}
+
+// patience is how long such a thing may take beside other work: so many times what one bundle takes in a house in which nothing is wrong, at this time, on this machine.
+func patience(t *testing.T) time.Duration {
+	t.Helper()
+	p := newPlan(t, release.ModeAutomatic)
+	h := p.open(t)
+	i := p.lows[0].pack(t, "cssf", small("measure"))
+	began := time.Now()
+	h.receive(i.from, i.whole()...)
+	for { // however long it takes: the test's own end is far away
+		if r, err := h.ledger.Get(i.id()); err == nil && r.State == ledger.Imported {
+			return max(longEnough, 200*time.Since(began))
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// before waits no longer than limit.
+func before(t testing.TB, limit time.Duration, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		if holds() {
 			return
 		}
