@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -57,10 +58,11 @@ func listBundles(c *cobra.Command, f listFlags) error {
 	if err != nil {
 		return err
 	}
+	list := withWaits(c.Context(), conf, rows)
 	if f.json {
-		return cli.PrintJSON(c.OutOrStdout(), rows)
+		return cli.PrintJSON(c.OutOrStdout(), list)
 	}
-	return printRows(c.OutOrStdout(), rows)
+	return printRows(c.OutOrStdout(), list)
 }
 
 // reader reads a state, or asks its daemon.
@@ -76,13 +78,23 @@ func readRows(ctx context.Context, conf Config, q ledger.Query) ([]ledger.Row, e
 		})
 }
 
-func printRows(w io.Writer, rows []ledger.Row) error {
-	table := [][]string{{"BUNDLE", "STATE", "TENANT", "SENDER", "SEQ", "NAME", "SIZE", "MISSING", "REASON", "RECEIVED"}}
+// printRows has a column more where something waits.
+func printRows(w io.Writer, rows []listed) error {
+	head := []string{"BUNDLE", "STATE", "TENANT", "SENDER", "SEQ", "NAME", "SIZE", "MISSING", "REASON", "RECEIVED"}
+	waiting := slices.ContainsFunc(rows, func(r listed) bool { return len(r.Waits) > 0 })
+	if waiting {
+		head = append(head, "WAITS FOR")
+	}
+	table := [][]string{head}
 	for _, r := range rows {
-		table = append(table, []string{
-			cli.Or(r.Bundle), string(r.State), cli.Quote(r.Tenant), cli.Quote(r.Sender), sequences(&r), cli.Or(r.Name), cli.Size(r.Bytes), cli.Size(r.MissingBytes),
-			cli.Or(r.Reason), received(&r),
-		})
+		line := []string{
+			cli.Or(r.Bundle), string(r.State), cli.Quote(r.Tenant), cli.Quote(r.Sender), sequences(&r.Row), cli.Or(r.Name), cli.Size(r.Bytes), cli.Size(r.MissingBytes),
+			cli.Or(r.Reason), received(&r.Row),
+		}
+		if waiting {
+			line = append(line, printWaits(r.Waits))
+		}
+		table = append(table, line)
 	}
 	return cli.Table(w, table)
 }

@@ -33,13 +33,31 @@ OpenSSH and coreutils alone. A BUNDLE may be cut to 6 characters.`,
 			if err != nil {
 				return err
 			}
-			return cli.Each(c, args, asJSON, func(ctx context.Context, text string) (*ledger.Record, error) { return readRecord(ctx, conf, text) },
-				func(w io.Writer, r *ledger.Record) { printRecord(w, conf, r) })
+			return cli.Each(c, args, asJSON, func(ctx context.Context, text string) (*shown, error) { return readShown(ctx, conf, text) },
+				func(w io.Writer, s *shown) { printRecord(w, conf, s) })
 		},
 	}
 	configFlag(c, &path)
 	cli.JSONFlag(c, &asJSON)
 	return c
+}
+
+// shown is a bundle, and what it waits for where it is approved and its daemon runs.
+type shown struct {
+	*ledger.Record
+	Waits []chamber.Wait `json:"waits,omitempty"`
+}
+
+func readShown(ctx context.Context, conf Config, text string) (*shown, error) {
+	r, err := readRecord(ctx, conf, text)
+	if err != nil {
+		return nil, err
+	}
+	s := &shown{Record: r}
+	if r.State == ledger.Approved {
+		s.Waits = askWaits(ctx, conf, []string{r.Bundle.String()})[r.Bundle.String()]
+	}
+	return s, nil
 }
 
 // readRecord finds one bundle and reads its record, or asks the daemon.
@@ -57,7 +75,8 @@ func readRecord(ctx context.Context, conf Config, text string) (*ledger.Record, 
 	})
 }
 
-func printRecord(w io.Writer, conf Config, r *ledger.Record) {
+func printRecord(w io.Writer, conf Config, s *shown) {
+	r := s.Record
 	line := func(key, format string, args ...any) { fmt.Fprintf(w, "%-12s%s\n", key, fmt.Sprintf(format, args...)) }
 	line("bundle", "%s", r.Bundle)
 	line("name", "%s", cli.Or(r.Name))
@@ -105,6 +124,9 @@ func printRecord(w io.Writer, conf Config, r *ledger.Record) {
 		default:
 			line("to deliver", "%s", d.Destination)
 		}
+	}
+	for i := range s.Waits {
+		line("waits", "%s", printWait(&s.Waits[i]))
 	}
 	if r.Manifest != nil && r.Received != nil {
 		printCheck(w, conf, r)

@@ -126,10 +126,14 @@ func (d *daemon) handle(s *control.Server) {
 			return nil, err
 		}
 		d.Audit.Tell(audit.Entry{Event: "asked", Bundle: id.String(), Who: p.Name(), Text: "deliver"})
-		if err := d.Chamber.Deliver(ctx, id); err != nil {
-			return nil, answerable(err)
+		return deliverNow(ctx, d.State, id)
+	})
+	s.Handle("waits", view, false, func(_ context.Context, _ control.Peer, m json.RawMessage) (any, error) {
+		var in waitsRequest
+		if err := control.Decode(m, &in); err != nil {
+			return nil, err
 		}
-		return d.Ledger.Get(id)
+		return waitsOf(d.Chamber, in)
 	})
 	s.Handle("ticket", people, true, func(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) {
 		var in ticketRequest

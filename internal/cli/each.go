@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -34,7 +35,9 @@ func each[T any](c *cobra.Command, args []string, asJSON, single bool, do func(c
 		worst.Add(err)
 		switch {
 		case err != nil:
-			fmt.Fprintf(c.ErrOrStderr(), "%s: %s\n", Quote(text), Clean(err.Error()))
+			for line := range strings.SplitSeq(Clean(err.Error()), "\n") { // several things may have gone wrong with one
+				fmt.Fprintf(c.ErrOrStderr(), "%s: %s\n", Quote(text), line)
+			}
 			var e *Error
 			if errors.As(err, &e) && e.Hint != "" {
 				fmt.Fprintf(c.ErrOrStderr(), "hint: %s\n", Clean(e.Hint))

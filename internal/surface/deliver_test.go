@@ -124,6 +124,47 @@ func (y *yard) stands(name, text, tag string) {
 	}
 }
 
+// waitsFor holds that a bundle that a destination does not take says so wherever it is shown, and that who tries it is told by its name.
+func (y *yard) waitsFor(destination, id string) {
+	y.Helper()
+	type wait struct {
+		Destination, Error string
+		Since, Next        *time.Time
+		Behind             *string
+	}
+	right := func(where string, all []wait) {
+		y.Helper()
+		if len(all) != 1 || all[0].Destination != destination || !strings.Contains(all[0].Error, "NoSuchBucket") || all[0].Since == nil || all[0].Next == nil || !all[0].Next.After(*all[0].Since) || all[0].Behind != nil {
+			y.Errorf("%s: it waits for %+v", where, all)
+		}
+	}
+	var tried struct {
+		Bundle, State string
+		Failed        []struct{ Destination, Error, Reason string }
+	}
+	y.high.value(&tried, 4, "deliver", id)
+	if f := tried.Failed; tried.Bundle != id || tried.State != "approved" || len(f) != 1 || f[0].Destination != destination || f[0].Reason != "destination" || !strings.Contains(f[0].Error, "NoSuchBucket") {
+		y.Errorf("deliver --json gives %+v", tried)
+	}
+	var shown struct{ Waits []wait }
+	y.high.value(&shown, 0, "show", id)
+	right("show", shown.Waits)
+	var listed []struct {
+		Bundle string
+		Waits  []wait
+	}
+	y.high.value(&listed, 0, "list")
+	if len(listed) != 1 || listed[0].Bundle != id {
+		y.Fatalf("list gives %+v", listed)
+	}
+	right("list", listed[0].Waits)
+	for _, verb := range [][]string{{"show", id}, {"list"}} {
+		if out := y.high.try(verb[0], verb[1:]...).out; !strings.Contains(out, destination+" since ") || !strings.Contains(out, ", next attempt ") {
+			y.Errorf("%v says:\n%s", verb, out)
+		}
+	}
+}
+
 // One bundle goes to a directory, a store, a registry and a program, all of them real. What is down is told and holds up nothing else; a daemon that is killed while it sends goes on where it was.
 func TestABundleGoesToDestinationsOfEveryKind(t *testing.T) {
 	y := newYard(t)
@@ -150,7 +191,8 @@ func TestABundleGoesToDestinationsOfEveryKind(t *testing.T) {
 		t.Errorf("show says:\n%s", out)
 	}
 	y.high.ends(1, "delivery", "status")
-	y.high.ends(4, "NoSuchBucket", "deliver", id)
+	y.high.ends(4, "\n"+id+": store: destination: ", "deliver", "3f7k2q3f7k2q", id)
+	y.waitsFor("store", id)
 	y.high.ends(4, "stands in", "reject", "--reason", "too late", id)
 	peers.Must(t, y.bucket.MakeBucket(t.Context(), "import", minio.MakeBucketOptions{}))
 	y.high.ends(0, "imported", "deliver", id)

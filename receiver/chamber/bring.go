@@ -17,13 +17,18 @@ import (
 func (c *Chamber) bringAll(o *outlet) {
 	defer func() { o.close(c.ctx.Err()) }()
 	for failures := 0; ; {
-		ids, ok := o.take(c.ctx)
+		ids, ok := o.take(c.ctx, c.o.Now)
 		if !ok {
 			return
 		}
 		batch, _ := c.batch(o, ids)
+		if len(batch) == 0 { // nothing was asked of the destination
+			o.idle(failures > 0)
+		}
 		for _, r := range batch {
-			if !c.bring(o, r, failures+1) {
+			away := c.bring(o, r, failures+1)
+			o.idle(away)
+			if !away {
 				failures = 0
 				continue
 			}
@@ -47,10 +52,6 @@ func (c *Chamber) bring(o *outlet, r *ledger.Record, failures int) (away bool) {
 		return false
 	}
 	before := delivery(r, to)
-	select {
-	case <-o.hurry: // this is the attempt that was asked for
-	default:
-	}
 	signed, err := c.signedOf(r)
 	if trustReason(err) {
 		err = bundle.Reject(bundle.ReasonSignerRevoked, "G-2", "%v", err)
@@ -116,12 +117,14 @@ func (c *Chamber) unbrought(o *outlet, r *ledger.Record, to string, err error, f
 		o.over(id, refused("bundle %s is no longer approved", id))
 	default:
 		away = remote.IsAway(err)
-		c.undelivered(o, r, []fault{{to, err}}, err, func() time.Duration {
+		faults := []fault{{to, err}}
+		c.undelivered(o, r, faults, err, func() time.Duration {
 			if away {
-				o.away(id, err)
-				return c.pause(failures)
+				wait := c.pause(failures)
+				o.away(id, err, c.o.Now(), wait)
+				return wait
 			}
-			return o.later(id, err, c.pause)
+			return o.later(id, faults, toldOf(faults, err), c.o.Now(), c.pause)
 		})
 	}
 	return away

@@ -27,6 +27,7 @@ type shelf struct {
 	mu     sync.Mutex
 	away   bool
 	hangs  bool
+	late   chan struct{}    // not nil: what it says while it is away comes when this is closed
 	refuse map[string]error // by an item's name
 	stands []string         // names, in the order in which they came
 	again  []bool           // what the jobs said
@@ -44,6 +45,11 @@ func (s *shelf) Deliver(ctx context.Context, job remote.Job) (string, error) {
 	name := job.Signed.Manifest.Name
 	s.again = append(s.again, job.Again)
 	if s.away {
+		if late := s.late; late != nil {
+			s.mu.Unlock()
+			<-late
+			s.mu.Lock()
+		}
 		return "", remote.Away(errors.New("connection refused"), "put %q", name)
 	}
 	for s.hangs && ctx.Err() == nil {
@@ -171,6 +177,117 @@ func TestADestinationThatIsDownHoldsUpNothingElse(t *testing.T) {
 				t.Errorf("they came as %q", got)
 			}
 		})
+	}
+}
+
+// Each bundle behind a destination that is away says what it waits for: where, the last error, since when, until when, and behind which. So does one behind another that hangs, and none when it is mended.
+func TestWhatWaitsSaysForWhat(t *testing.T) {
+	t.Parallel()
+	s := &shelf{name: "s", away: true}
+	p, h := shelved(t, release.ModeAutomatic, []string{imports}, s)
+	h.setPause(time.Hour)
+	first, second := p.lows[0].pack(t, "cssf", small("first")), p.lows[0].pack(t, "cssf", small("second"))
+	h.take(first, ledger.Approved)
+	eventually(t, "it is away", func() bool { w := h.Waits(first.id()); return len(w) == 1 && w[0].Error != nil && w[0].Next != nil })
+	h.take(second, ledger.Approved)
+	eventually(t, "its directory has it", func() bool { return of(h.record(second), p.at(imports)).Done != nil })
+	for _, i := range []*item{first, second} {
+		all := h.Waits(i.id())
+		if len(all) != 1 {
+			t.Fatalf("it waits for %+v", all)
+		}
+		w := all[0]
+		if w.Destination != "s" || w.Error == nil || !strings.Contains(*w.Error, "connection refused") || w.Next == nil || w.Next.Sub(w.Since) != time.Hour || (w.Behind != nil) != (i == second) {
+			t.Errorf("%+v", w)
+		}
+		if i == second && w.Behind != nil && *w.Behind != first.id() {
+			t.Errorf("it is behind %v", w.Behind)
+		}
+	}
+	p.advance(time.Minute)
+	if h.Deliver(t.Context(), second.id()) == nil {
+		t.Error("Deliver says that it was delivered")
+	}
+	eventually(t, "another attempt is told of", func() bool {
+		w := h.Waits(second.id())
+		return len(w) == 1 && w[0].Next != nil && w[0].Next.Sub(w[0].Since) == time.Hour+time.Minute // it is away since the first one
+	})
+	s.set(func() { s.away, s.hangs = false, true })
+	asked := make(chan error, 1)
+	go func() { asked <- h.Deliver(t.Context(), first.id()) }()
+	eventually(t, "it is under way", func() bool { w := h.Waits(second.id()); return len(w) == 1 && w[0].Next == nil && w[0].Behind != nil })
+	s.set(func() { s.hangs = false })
+	must(t, <-asked)
+	h.becomes(second, ledger.Imported)
+	if w := h.Waits(second.id()); w != nil {
+		t.Errorf("it is imported, and waits for %+v", w)
+	}
+	s.set(func() { s.hangs = true })
+	third, fourth := p.lows[0].pack(t, "cssf", small("third")), p.lows[0].pack(t, "cssf", small("fourth"))
+	h.take(third, ledger.Approved)
+	eventually(t, "it is on its way", func() bool { return s.tried.Load() > 4 })
+	h.take(fourth, ledger.Approved)
+	eventually(t, "it is behind what hangs", func() bool {
+		w := h.Waits(fourth.id())
+		return len(w) == 1 && w[0].Destination == "s" && w[0].Error == nil && w[0].Behind != nil && *w[0].Behind == third.id()
+	})
+	s.set(func() { s.hangs = false })
+	h.becomes(fourth, ledger.Imported)
+}
+
+// An attempt that was under way when somebody asks says nothing of what was mended since it began: who asks is told of the next one.
+func TestWhoAsksIsToldOfAnAttemptThatBeganAfterwards(t *testing.T) {
+	t.Parallel()
+	s := &shelf{name: "s", away: true, late: make(chan struct{})}
+	p, h := shelved(t, release.ModeAutomatic, nil, s)
+	h.setPause(time.Hour)
+	first, second := p.lows[0].pack(t, "cssf", small("first")), p.lows[0].pack(t, "cssf", small("second"))
+	h.take(first, ledger.Approved)
+	h.take(second, ledger.Approved)
+	eventually(t, "an attempt is under way", func() bool { return s.tried.Load() == 1 })
+	s.set(func() { s.away = false })
+	asked := make(chan error, 2)
+	for _, i := range []*item{first, second} {
+		go func() { asked <- h.Deliver(t.Context(), i.id()) }()
+	}
+	o := h.remotes["cssf"][0]
+	eventually(t, "both wait", func() bool {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		return len(o.waiters) == 2 && len(o.hurry) == 1
+	})
+	close(s.late)
+	must(t, <-asked)
+	must(t, <-asked)
+}
+
+// Where several destinations do not take a bundle, each says so under its own name.
+func TestWhoAsksForADeliveryIsToldByEachDestination(t *testing.T) {
+	t.Parallel()
+	one, two := &shelf{name: "one", away: true}, &shelf{name: "two", refuse: map[string]error{"x": remote.Unfit("it is no image")}}
+	p, h := shelved(t, release.ModeAutomatic, []string{"missing", "gone", imports}, one, two)
+	h.setPause(time.Hour)
+	i := p.lows[0].pack(t, "cssf", small("x"))
+	h.take(i, ledger.Approved)
+	all, only := Refusals(h.Deliver(t.Context(), i.id()))
+	if !only || len(all) != 4 {
+		t.Fatalf("%v, %v", all, only)
+	}
+	for n, want := range []struct {
+		name   string
+		reason bundle.Reason
+		says   string
+	}{{p.at("missing"), bundle.ReasonDestination, "missing"}, {p.at("gone"), bundle.ReasonDestination, "gone"}, {"one", bundle.ReasonDestination, "connection refused"}, {"two", bundle.ReasonUnfit, "no image"}} {
+		if reason, _ := bundle.ReasonOf(all[n]); all[n].Destination != want.name || reason != want.reason || !strings.HasPrefix(all[n].Error(), want.name+": ") || !strings.Contains(all[n].Err.Error(), want.says) {
+			t.Errorf("%s said %q, reason %s", all[n].Destination, all[n], reason)
+		}
+	}
+	waits := h.Waits(i.id())
+	if len(waits) != 4 || waits[0].Destination != p.at("missing") || waits[3].Destination != "two" || waits[3].Error == nil || waits[3].Next == nil {
+		t.Errorf("it waits for %+v", waits)
+	}
+	if _, only := Refusals(h.Deliver(t.Context(), bundle.ID{1})); only {
+		t.Error("a bundle that is not there is told of by a destination")
 	}
 }
 

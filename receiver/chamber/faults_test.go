@@ -284,7 +284,7 @@ func TestAfterItsEndNothingBegins(t *testing.T) {
 	}
 	o := h.outlets["cssf"]
 	o.add(i.id())
-	o.later(i.id(), errBroken, h.pause)
+	o.later(i.id(), nil, errBroken, time.Now(), h.pause)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if len(o.queue) != 0 || o.failed[i.id()].again.Stop() {

@@ -28,14 +28,28 @@ type outlet struct {
 	queue   []bundle.ID
 	queued  map[bundle.ID]bool
 	failed  map[bundle.ID]*failure
+	under   []bundle.ID // what is on its way, since began
+	began   time.Time
+	down    *outage                    // of a destination that is no directory; nil: it is not known to be away
 	waiters map[bundle.ID][]chan error // for an attempt that has not begun
 	served  map[bundle.ID][]chan error // for the one under way
 }
 
 // failure is a bundle that could not be delivered. It has one timer, however many attempts people make in between.
 type failure struct {
-	times int // in a row
-	again *time.Timer
+	times  int // in a row
+	since  time.Time
+	next   time.Time
+	faults []fault
+	again  *time.Timer
+}
+
+// outage is a destination that is away.
+type outage struct {
+	id    bundle.ID // the bundle that is tried; what is behind it keeps its place
+	err   error     // of the last attempt
+	since time.Time
+	next  time.Time
 }
 
 func newOutlet(t Tenant, to remote.Destination, most int) *outlet {
@@ -67,7 +81,7 @@ func (o *outlet) rouse() {
 }
 
 // take waits for bundles, and takes those that are there; false when ctx ends.
-func (o *outlet) take(ctx context.Context) ([]bundle.ID, bool) {
+func (o *outlet) take(ctx context.Context, now func() time.Time) ([]bundle.ID, bool) {
 	select {
 	case <-o.wake:
 	case <-ctx.Done():
@@ -78,17 +92,32 @@ func (o *outlet) take(ctx context.Context) ([]bundle.ID, bool) {
 	n := min(o.most, len(o.queue))
 	batch := o.queue[:n:n]
 	o.queue = o.queue[n:]
+	o.under, o.began = batch, now()
 	for _, id := range batch {
 		delete(o.queued, id)
-		if w := o.waiters[id]; w != nil {
-			o.served[id] = append(o.served[id], w...)
-			delete(o.waiters, id)
+		o.serve(id)
+	}
+	if o.to != nil { // what one bundle finds there holds for all
+		for id := range o.waiters {
+			o.serve(id)
+		}
+		select {
+		case <-o.hurry: // this is the attempt that they have asked for
+		default:
 		}
 	}
 	if len(o.queue) > 0 {
 		o.rouse()
 	}
 	return batch, true
+}
+
+// serve has those who wait for a bundle wait for the attempt that begins, under the lock.
+func (o *outlet) serve(id bundle.ID) {
+	if w := o.waiters[id]; w != nil {
+		o.served[id] = append(o.served[id], w...)
+		delete(o.waiters, id)
+	}
 }
 
 // await registers somebody who waits for the end of the next attempt. One that is under way says nothing of what has been mended since it began.
@@ -123,17 +152,18 @@ func (o *outlet) over(id bundle.ID, err error) {
 }
 
 // later has a bundle that could not be delivered tried again, after what pause says of the failures in a row.
-func (o *outlet) later(id bundle.ID, err error, pause func(failures int) time.Duration) time.Duration {
+func (o *outlet) later(id bundle.ID, faults []fault, err error, now time.Time, pause func(failures int) time.Duration) time.Duration {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.tell(id, err)
 	f := o.failed[id]
 	if f == nil {
-		f = &failure{again: time.AfterFunc(time.Hour, func() { o.add(id) })}
+		f = &failure{since: now, again: time.AfterFunc(time.Hour, func() { o.add(id) })}
 		o.failed[id] = f
 	}
 	f.times++
 	wait := pause(f.times)
+	f.faults, f.next = faults, now.Add(wait)
 	if o.shut == nil {
 		f.again.Reset(wait)
 	} else {
@@ -142,21 +172,31 @@ func (o *outlet) later(id bundle.ID, err error, pause func(failures int) time.Du
 	return wait
 }
 
-// away puts a bundle back to the front, whose destination cannot be used: what is behind it keeps its place, and all who wait are told.
-func (o *outlet) away(id bundle.ID, err error) {
+// away puts a bundle back to the front, whose destination cannot be used: what is behind it keeps its place, and all who waited when the attempt began are told.
+func (o *outlet) away(id bundle.ID, err error, now time.Time, wait time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for other, w := range o.waiters {
-		o.served[other] = append(o.served[other], w...)
+	if o.down == nil {
+		o.down = &outage{since: now}
 	}
-	clear(o.waiters)
+	o.down.id, o.down.err, o.down.next = id, err, now.Add(wait)
 	for other := range o.served {
-		o.tell(other, err)
+		o.tell(other, &DestinationError{o.to.Name(), err})
 	}
 	if o.shut == nil && !o.queued[id] {
 		o.queued[id] = true
 		o.queue = append([]bundle.ID{id}, o.queue...)
 		o.rouse()
+	}
+}
+
+// idle says that what was taken has had its attempt, and whether its destination was away.
+func (o *outlet) idle(away bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.under = nil
+	if !away {
+		o.down = nil
 	}
 }
 
@@ -173,10 +213,9 @@ func (o *outlet) close(why error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.shut = why
-	for id, w := range o.waiters {
-		o.served[id] = append(o.served[id], w...)
+	for id := range o.waiters {
+		o.serve(id)
 	}
-	clear(o.waiters)
 	for id := range o.served {
 		o.tell(id, why)
 	}
@@ -237,7 +276,7 @@ func (c *Chamber) Deliver(ctx context.Context, id bundle.ID) error {
 func (c *Chamber) deliverAll(o *outlet) {
 	defer func() { o.close(c.ctx.Err()) }()
 	for {
-		ids, ok := o.take(c.ctx)
+		ids, ok := o.take(c.ctx, c.o.Now)
 		if !ok {
 			return
 		}
@@ -246,6 +285,7 @@ func (c *Chamber) deliverAll(o *outlet) {
 			batch, ids = c.batch(o, ids)
 			c.deliverBatch(o, batch)
 		}
+		o.idle(false)
 	}
 }
 
@@ -275,7 +315,7 @@ func (c *Chamber) batch(o *outlet, ids []bundle.ID) (batch []*ledger.Record, res
 			o.over(id, err)
 			continue
 		case err != nil:
-			o.later(id, err, c.pause)
+			o.later(id, []fault{{"", err}}, err, c.o.Now(), c.pause)
 			continue
 		}
 		if r.Files != nil {

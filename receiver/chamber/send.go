@@ -356,7 +356,7 @@ func (c *Chamber) outcome(o *outlet, w *way) {
 		if len(faults) == 0 {
 			faults = []fault{{"", w.err}}
 		}
-		c.undelivered(o, w.record, faults, w.err, func() time.Duration { return o.later(id, w.err, c.pause) })
+		c.undelivered(o, w.record, faults, w.err, func() time.Duration { return o.later(id, faults, toldOf(faults, w.err), c.o.Now(), c.pause) })
 	case w.record.State == ledger.Imported:
 		c.ended(w.record)
 		o.over(id, nil)
@@ -431,12 +431,12 @@ func (c *Chamber) undelivered(o *outlet, of *ledger.Record, faults []fault, why 
 	switch {
 	case errors.Is(err, errOver): // it was rejected meanwhile
 		c.discardBy(o, of)
-		o.over(id, why)
+		o.over(id, toldOf(faults, why))
 	case err == nil && after.State == ledger.Refused:
 		c.o.Log.Error("refused at the second gate", zap.Stringer("bundle", id), zap.Error(why))
 		c.discardBy(o, &after)
 		c.keepUntil(&after, c.o.Now())
-		o.over(id, why)
+		o.over(id, toldOf(faults, why))
 	default:
 		wait := later()
 		c.o.Log.Warn("not delivered; it stays approved", zap.Stringer("bundle", id), zap.String("to", faults[0].at), zap.Error(why), zap.Duration("again_in", wait))
