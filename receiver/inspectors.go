@@ -206,6 +206,7 @@ func (c *Config) asked(scratch string) []*inspect.Asked {
 			}
 			a.Inspector = icap.New(u)
 		default:
+			a.Works = true
 			a.Inspector = &command.Command{
 				Self: []string{"/proc/self/exe", confineName}, Command: i.Command, Read: i.Read, Network: i.Network, Scratch: scratch,
 			}

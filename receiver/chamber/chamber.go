@@ -102,6 +102,8 @@ type Chamber struct {
 	outlets  map[bundle.Name]*outlet   // never changes
 	remotes  map[bundle.Name][]*outlet // nor does this
 	lookouts *turns.Queue              // what is to be inspected
+	doors    map[string]*inspect.Door  // before each inspector, by its name; never changes
+	workers  int                       // inspections in a scratch directory that can be under way at once, of those that nobody waits for
 }
 
 // verifyMost bounds the bundles that are verified at once because they are whole, askedMost those because somebody asked: each may hold a table of a million files. People wait for no
@@ -122,11 +124,14 @@ func New(o Options) *Chamber {
 	c := &Chamber{
 		o: o, verify: make(chan struct{}, verifyMost), asked: make(chan struct{}, askedMost), looking: make(chan struct{}, lookMost), lookouts: turns.New(), reserved: make(map[bundle.ID]reservation), heart: make(map[bundle.Name]Heart),
 		verified: make(map[bundle.ID]freshness), byRename: make(map[string]bool), due: make(map[bundle.ID]due), refusals: newRefusals(), settled: make(chan struct{}), outlets: make(map[bundle.Name]*outlet), remotes: make(map[bundle.Name][]*outlet),
-		unseen: make(map[bundle.ID]bool), chains: make(map[bundle.Name][]*inspect.Asked),
+		unseen: make(map[bundle.ID]bool), doors: make(map[string]*inspect.Door), chains: make(map[bundle.Name][]*inspect.Asked),
 		pause: func(failures int) time.Duration { return min(retryMost, retryFirst<<min(failures-1, 10)) },
 	}
 	for name, t := range o.Tenants {
 		c.outlets[name], c.chains[name] = newOutlet(t, nil, batchMost), c.chainOf(t)
+		for _, a := range c.chains[name] {
+			c.before(a)
+		}
 		for _, to := range t.Remotes {
 			c.remotes[name] = append(c.remotes[name], newOutlet(t, to, 1))
 		}
@@ -159,7 +164,7 @@ func (c *Chamber) Start(ctx context.Context) error {
 	}
 	c.openOutlets()
 	c.spawn(c.keepAll)
-	for range inspectMost {
+	for range len(c.o.Tenants) + 1 { // of each tenant one bundle is under way, and of those that are gone one: who waits for an inspector takes nobody else's turn
 		c.spawn(c.inspectAll)
 	}
 	for _, id := range approved {

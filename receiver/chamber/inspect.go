@@ -26,7 +26,7 @@ import (
 const ByPolicy = "policy"
 
 const (
-	inspectMost = 2               // bundles that are looked at at once
+	inspectMost = 2               // bundles that one inspector looks at at once
 	policyTime  = 5 * time.Minute // see inspect.TimeFor
 )
 
@@ -75,7 +75,7 @@ func (b *byRules) Look(ctx context.Context, item inspect.Item) (*inspect.Answer,
 func (c *Chamber) chainOf(t Tenant) (chain []*inspect.Asked) {
 	if t.Rules != nil {
 		b := &byRules{c, t.Rules, versionOf(t.Rules)}
-		chain = append(chain, &inspect.Asked{Step: inspect.Step{Name: ByPolicy, Version: b.version}, Timeout: policyTime, Inspector: b})
+		chain = append(chain, &inspect.Asked{Step: inspect.Step{Name: ByPolicy, Version: b.version}, Timeout: policyTime, Inspector: b, Works: true})
 	}
 	return append(chain, t.Inspectors...)
 }
@@ -258,7 +258,7 @@ func (c *Chamber) lookOnce(tenant bundle.Name, id bundle.ID) error {
 	if have.State != ledger.Quarantined || have.Name == nil {
 		return errOver
 	}
-	said, failed := c.ask(c.ctx, have, func(_ *inspect.Asked, n *ledger.Inspection) (bool, error) { return n == nil, nil })
+	said, failed := c.ask(c.ctx, have, c.asTurn, func(_ *inspect.Asked, n *ledger.Inspection) (bool, error) { return n == nil, nil })
 	if len(said) == 0 && failed != nil {
 		return failed
 	}
@@ -268,11 +268,34 @@ func (c *Chamber) lookOnce(tenant bundle.Name, id bundle.ID) error {
 	return failed
 }
 
+// before puts a door before an inspector, unless it has one.
+func (c *Chamber) before(a *inspect.Asked) {
+	if c.doors[a.Name] != nil {
+		return
+	}
+	c.doors[a.Name] = inspect.NewDoor(inspectMost, func(failures int) time.Duration { return c.pause(failures) })
+	if a.Works {
+		c.workers += inspectMost
+	}
+}
+
+// asTurn asks an inspector through its door.
+func (c *Chamber) asTurn(ctx context.Context, a *inspect.Asked, item inspect.Item) (*ledger.Inspection, error) {
+	return c.doors[a.Name].Ask(ctx, a, item, c.o.Now)
+}
+
+// asPerson asks one for somebody who waits for the answer, whatever else it has to do: of these there is one at once.
+func (c *Chamber) asPerson(ctx context.Context, a *inspect.Asked, item inspect.Item) (*ledger.Inspection, error) {
+	return a.Ask(ctx, item, c.o.Now)
+}
+
+type askFunc func(ctx context.Context, a *inspect.Asked, item inspect.Item) (*ledger.Inspection, error)
+
 // dueFunc says whether somebody is to be asked who has said n of a bundle, which may be nothing.
 type dueFunc func(a *inspect.Asked, n *ledger.Inspection) (bool, error)
 
 // ask asks those of a tenant's chain that are due, one after another, up to the first that flags the bundle. What was said before somebody failed is returned with the error.
-func (c *Chamber) ask(ctx context.Context, r *ledger.Record, due dueFunc) (said []ledger.Inspection, err error) {
+func (c *Chamber) ask(ctx context.Context, r *ledger.Record, how askFunc, due dueFunc) (said []ledger.Inspection, err error) {
 	dir := filepath.Join(Dir(c.o.State, r.Tenant, r.Bundle), quarantine.FilesName)
 	root, err := c.o.Disk.OpenRoot(dir)
 	if err != nil {
@@ -302,7 +325,7 @@ func (c *Chamber) ask(ctx context.Context, r *ledger.Record, due dueFunc) (said 
 			return said, fmt.Errorf("%s: %w", a.Name, err)
 		}
 		if ask {
-			if n, err = a.Ask(ctx, item, c.o.Now); err != nil {
+			if n, err = how(ctx, a, item); err != nil {
 				return said, err
 			}
 			said = append(said, *n)
@@ -314,13 +337,13 @@ func (c *Chamber) ask(ctx context.Context, r *ledger.Record, due dueFunc) (said 
 	return said, nil
 }
 
-// roomToLook is how much of the disk one inspection may take for a while: a share of what is above the reserve.
+// roomToLook is how much of the disk one inspection may take for a while: a share of what is above the reserve. All that are under way at once take half of it.
 func (c *Chamber) roomToLook() (int64, error) {
 	free, _, err := c.o.Space()
 	if err != nil {
 		return 0, err
 	}
-	return max(0, (free-c.o.Reserve())/(2*inspectMost)), nil
+	return max(0, (free-c.o.Reserve())/int64(2*max(inspectMost, c.workers))), nil
 }
 
 // evidence puts on record what was said of a bundle, and what follows from it, wherever it stands by now.

@@ -48,7 +48,7 @@ func (c *Chamber) Look(ctx context.Context, id bundle.ID, everybody bool) (*Look
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(c.ctx, func() { cancel(c.ctx.Err()) })()
-	said, failed := c.ask(ctx, r, func(a *inspect.Asked, n *ledger.Inspection) (bool, error) {
+	said, failed := c.ask(ctx, r, c.asPerson, func(a *inspect.Asked, n *ledger.Inspection) (bool, error) {
 		if n == nil || everybody {
 			return true, nil
 		}

@@ -355,3 +355,44 @@ func TestAnInspectorIsReplacedWhileOthersAreAsked(t *testing.T) {
 	close(slow.wait)
 	h.judgedAs(i, ledger.Flagged, bundle.ReasonSignatureMissing)
 }
+
+// An inspector that hangs holds up those who need it: whoever does not passes in time, and so does who is held against rules alone.
+func TestAnInspectorThatHangsHoldsUpNobodyElse(t *testing.T) {
+	t.Parallel()
+	p, hanging, _ := scanned(t, release.ModeAutomatic)
+	hanging.wait = make(chan struct{})
+	p.requires(hanging)
+	for _, name := range []bundle.Name{"b", "c", "d"} {
+		must(t, os.Mkdir(p.at(string(name)), 0o755))
+		p.tenant(name, release.ModeAutomatic, string(name))
+		need := p.tenants[name]
+		need.Inspectors = p.tenants["cssf"].Inspectors
+		p.tenants[name] = need
+	}
+	for _, name := range []bundle.Name{"x", "y"} {
+		must(t, os.Mkdir(p.at(string(name)), 0o755))
+		p.tenant(name, release.ModeAutomatic, string(name))
+	}
+	x := p.tenants["x"]
+	x.Inspectors = []*inspect.Asked{(&scanner{version: "1"}).asks("quick", "config quick")}
+	p.tenants["x"] = x
+	p.inspect = byAll(clean)
+	p.rules("y", &policy.Rules{Archives: policy.DefaultArchives})
+	h := p.open(t)
+	for _, name := range []bundle.Name{"cssf", "b", "c", "d"} {
+		h.take(p.lows[0].pack(t, name, small("x")), ledger.Quarantined)
+	}
+	eventually(t, "it hangs", func() bool { return hanging.times() == inspectMost })
+	began := time.Now()
+	for _, name := range []bundle.Name{"x", "y", "x"} {
+		i := p.lows[0].pack(t, name, small("x"))
+		h.receive(i.from, i.whole()...)
+		h.becomes(i, ledger.Imported)
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if hanging.times() != inspectMost {
+		t.Errorf("%d are before it", hanging.times())
+	}
+}

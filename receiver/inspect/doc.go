@@ -13,5 +13,7 @@
 //
 // It refuses to take anything for clean but the word for it: what cannot be read, comes too late, contradicts itself or says more than an answer is an error, and the bundle is held.
 //
+// Before each stands a Door: one that hangs is not waited for by more than a few, and nobody else waits.
+//
 // The rooms below know one way to ask each: clamd, icap, command. What a peer says is bounded before it is kept.
 package inspect

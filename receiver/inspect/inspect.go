@@ -55,6 +55,7 @@ type Asked struct {
 	Step
 	Timeout   time.Duration // see TimeFor
 	Inspector Inspector
+	Works     bool // in a scratch directory
 }
 
 // What an inspector is given a second more for: bytes, as archives take longer than what they are made of, and files, each of which is opened, and asked about or held against its signatures.
@@ -75,10 +76,15 @@ const (
 	textsMost    = 8 << 10 // of all findings; a byte may take six in a record
 )
 
+// LateError says that an inspector has taken all of its time.
+type LateError struct{ After time.Duration }
+
+func (e *LateError) Error() string { return fmt.Sprintf("it took longer than %v", e.After) }
+
 // Ask has the inspector look at an item, within its time, and makes evidence of what it says.
 func (a *Asked) Ask(ctx context.Context, item Item, now func() time.Time) (*ledger.Inspection, error) {
 	limit := TimeFor(a.Timeout, item.Bytes, item.Count)
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("it took longer than %v", limit))
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, &LateError{limit})
 	defer cancel()
 	at := now().UTC()
 	began := time.Now()

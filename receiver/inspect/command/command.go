@@ -153,7 +153,7 @@ func guard(dir string, room, most int64, end context.CancelCauseFunc) (stop func
 	}
 }
 
-// disksShare is how many times the room of a command a disk may lose while it runs: a command is given a quarter of what is left above the reserve. slack is for a disk that is nearly full, where the room
+// disksShare is how many times the room of a command a disk may lose while it runs: a command is given at most a quarter of what is left above the reserve. slack is for a disk that is nearly full, where the room
 // is next to nothing.
 const (
 	disksShare = 3
