@@ -224,9 +224,11 @@ func (c *Config) checkPlaces(f *config.Faults) {
 			place := ""
 			switch {
 			case d.S3.Given:
-				place = "s3 " + d.S3.Endpoint + " " + d.S3.Bucket + " " + d.S3.Prefix
+				host, _, _ := s3.ParseEndpoint(d.S3.Endpoint)
+				place = "s3 " + host + " " + d.S3.Bucket + " " + d.S3.Prefix
 			case d.OCI.Given:
-				place = "oci " + d.OCI.Registry + " " + d.OCI.Repository
+				host, _ := oci.ParseRegistry(d.OCI.Registry)
+				place = "oci " + host + " " + d.OCI.Repository
 			default:
 				continue
 			}

@@ -190,10 +190,13 @@ func TestDestinationsThatCannotBe(t *testing.T) {
 		strings.Replace(store, "access_key_file: /etc/ecluse/s3.key", "secret: abc", 1):                                      "deliver[0].s3.secret: unknown key",
 		"      - oci: {registry: \"registry:5000\", repository: CSSF}\n":                                                     "deliver[0].oci: ",
 		"      - oci: {registry: \"a/b\", repository: cssf}\n":                                                               "deliver[0].oci: ",
+		"      - oci: {registry: \"http://registry:5000\", repository: cssf}\n":                                              "deliver[0].oci: \"http://registry:5000\" has a scheme: write registry: \"registry:5000\"",
+		"      - oci: {registry: \"https://registry:5000\", repository: cssf}\n":                                             "deliver[0].oci: \"https://registry:5000\" is an address: write registry: \"registry:5000\"",
 		"      - oci: {registry: \"registry:5000\", repository: cssf, ca: x}\n":                                              "deliver[0].oci.ca: ",
 		"      - command: [import]\n":                                                                                        "deliver[0].command: ",
 		"      - command: [/bin/import, \"{name}\"]\n":                                                                       "deliver[0].command: \"{name}\" stands for nothing",
-		store + "  - name: other\n    deliver:\n" + strings.TrimRight(store, "\n") + "\n        as: x\n":                     "tenants[1].deliver[0]: it is the place of tenants[0].deliver[0]",
+		store + "  - name: other\n    deliver:\n" + strings.Replace(strings.TrimRight(store, "\n"), "store:9000", "STORE:9000/", 1) + "\n        as: x\n": "tenants[1].deliver[0]: it is the place of tenants[0].deliver[0]",
+		store + "  - name: other\n    deliver:\n" + strings.TrimRight(store, "\n") + "\n        as: x\n":                                                  "tenants[1].deliver[0]: it is the place of tenants[0].deliver[0]",
 	} {
 		_, err := config.Parse("f", []byte(destinations(list)), defaults())
 		if err == nil || !strings.Contains(err.Error(), want) {

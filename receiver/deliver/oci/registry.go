@@ -20,7 +20,7 @@ import (
 // Options of a Registry.
 type Options struct {
 	Name        string // "": made of the rest
-	Registry    string // HOST[:PORT], or http://HOST[:PORT]
+	Registry    string // HOST[:PORT]
 	Repository  string // below which everything goes
 	Credentials string // a file of one line NAME:PASSWORD; "": nobody
 	CA          string // certificates in PEM; "": those of the machine
@@ -34,21 +34,19 @@ const backoff = 300 * time.Millisecond
 
 // Registry is one repository, and what is below it.
 type Registry struct {
-	o     Options
-	at    name.Registry
-	plain bool
+	o  Options
+	at name.Registry
 }
 
 // New makes a Registry of options that were validated. Nothing is asked yet.
 func New(o Options) (*Registry, error) {
-	host, plain := strings.CutPrefix(o.Registry, "http://")
-	host = strings.TrimSuffix(strings.TrimPrefix(host, "https://"), "/")
-	at, err := name.NewRegistry(host, name.StrictValidation)
-	if err != nil || host == "" || strings.ContainsAny(host, "/@") {
-		return nil, fmt.Errorf("%q is no registry: write it as HOST:PORT", o.Registry)
+	host, err := ParseRegistry(o.Registry)
+	if err != nil {
+		return nil, err
 	}
-	if plain {
-		at, _ = name.NewRegistry(host, name.StrictValidation, name.Insecure)
+	at, err := name.NewRegistry(host, name.StrictValidation)
+	if err != nil {
+		return nil, fmt.Errorf("%q is no registry: write it as HOST:PORT", o.Registry)
 	}
 	if !repositoryForm.MatchString(o.Repository) {
 		return nil, fmt.Errorf("%q is no repository: lower-case letters and digits, with - . _ between them, and / between parts", o.Repository)
@@ -59,7 +57,28 @@ func New(o Options) (*Registry, error) {
 	if o.Name == "" {
 		o.Name = "oci://" + host + "/" + o.Repository
 	}
-	return &Registry{o: o, at: at, plain: plain}, nil
+	return &Registry{o: o, at: at}, nil
+}
+
+// ParseRegistry takes HOST[:PORT], in its one form, and says of others what to write.
+func ParseRegistry(text string) (string, error) {
+	scheme, rest, found := strings.Cut(text, "://")
+	if !found {
+		rest = text
+	}
+	rest, path, _ := strings.Cut(rest, "/")
+	host, err := remote.Host(rest)
+	switch scheme = strings.ToLower(scheme); {
+	case err != nil, found && scheme != "https" && scheme != "http":
+		return "", fmt.Errorf("%q is no registry: write it as HOST:PORT", text)
+	case path != "":
+		return "", fmt.Errorf("%q has a path: write registry: %q, and what is behind that into repository:", text, host)
+	case found && scheme == "http":
+		return "", fmt.Errorf("%q has a scheme: write registry: %q. A registry is asked with TLS and not without, for keys go to it; ca: names who signs its certificate", text, host)
+	case found || len(rest) != len(text):
+		return "", fmt.Errorf("%q is an address: write registry: %q", text, host)
+	}
+	return host, nil
 }
 
 // Name implements remote.Destination.
@@ -84,7 +103,7 @@ func (r *Registry) options(ctx context.Context) ([]ggcr.Option, func(), error) {
 	if err != nil {
 		return nil, nil, remote.Away(err, "read ca")
 	}
-	through, done := remote.Transport(authorities, r.o.Stall, r.plain)
+	through, done := remote.Transport(authorities, r.o.Stall, false)
 	return []ggcr.Option{
 		ggcr.WithContext(ctx), ggcr.WithAuth(who), ggcr.WithTransport(through), ggcr.WithNondistributable, ggcr.WithUserAgent("ecluse-receiver"),
 		ggcr.WithRetryBackoff(ggcr.Backoff{Duration: r.o.backoff, Factor: 3, Jitter: 0.1, Steps: 3}), // what lasts longer is for the next attempt

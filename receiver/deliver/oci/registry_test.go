@@ -358,8 +358,26 @@ func TestNamesOfImages(t *testing.T) {
 			t.Errorf("%q is %+v", text, got)
 		}
 	}
-	if r, err := New(Options{Registry: "https://registry:5000/", Repository: "cssf"}); err != nil || r.Name() != "oci://registry:5000/cssf" {
+	if r, err := New(Options{Registry: "Registry:5000", Repository: "cssf"}); err != nil || r.Name() != "oci://registry:5000/cssf" {
 		t.Error(err)
+	}
+	for text, says := range map[string]string{
+		"http://registry:5000": `write registry: "registry:5000". A registry is asked with TLS`, "https://registry:5000": `write registry: "registry:5000"`, "https://registry/": `write registry: "registry"`,
+		"HTTP://Registry:5000/": `write registry: "registry:5000". A registry is asked with TLS`, "registry:5000/": `write registry: "registry:5000"`, "https://registry:5000/team/app": `write registry: "registry:5000", and what`,
+		"registry/team": `write registry: "registry", and what`, "ftp://registry": "HOST:PORT", "https://": "HOST:PORT", "registry:": "HOST:PORT", "registry:0": "HOST:PORT", "registry:70000": "HOST:PORT", ":5000": "HOST:PORT",
+		"u:p@registry": "HOST:PORT", "a b": "HOST:PORT", "registry:5000?x": "HOST:PORT", "": "HOST:PORT",
+	} {
+		if host, err := ParseRegistry(text); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%q is %q, %v, which does not say %q", text, host, err, says)
+		}
+	}
+	for _, text := range []string{"registry", "registry.example.org:443", "10.0.0.1:5000", "[fd00::1]:5000", "localhost:5000"} {
+		if host, err := ParseRegistry(text); err != nil || host != text {
+			t.Errorf("%q is %q, %v", text, host, err)
+		}
+		if _, err := New(Options{Registry: text, Repository: "cssf"}); err != nil {
+			t.Errorf("%q: %v", text, err)
+		}
 	}
 	for _, o := range []Options{{Registry: "", Repository: "a"}, {Registry: "a/b", Repository: "a"}, {Registry: "u@h", Repository: "a"}, {Registry: "a", Repository: "A"}, {Registry: "a", Repository: ""}, {Registry: "a", Repository: "../a"}} {
 		if _, err := New(o); err == nil {

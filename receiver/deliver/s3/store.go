@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -75,11 +74,23 @@ func New(o Options) (*Store, error) {
 
 // ParseEndpoint takes https://HOST[:PORT], or http.
 func ParseEndpoint(text string) (host string, plain bool, err error) {
-	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
-		return "", false, fmt.Errorf("%q is no address of a server: write it as https://HOST:PORT", text)
+	scheme, rest, found := strings.Cut(text, "://")
+	if !found {
+		scheme, rest = "", text
 	}
-	return u.Host, u.Scheme == "http", nil
+	rest, path, _ := strings.Cut(rest, "/")
+	host, err = remote.Host(rest)
+	switch scheme = strings.ToLower(scheme); {
+	case err != nil:
+		return "", false, fmt.Errorf("%q is no address of a server: write it as https://HOST:PORT", text)
+	case !found:
+		return "", false, fmt.Errorf("%q has no scheme: write it as %q", text, "https://"+host)
+	case scheme != "https" && scheme != "http":
+		return "", false, fmt.Errorf("%q is no address of a server that speaks S3: write it as %q", text, "https://"+host)
+	case strings.Trim(path, "/") != "":
+		return "", false, fmt.Errorf("%q has a path: write it as %q, and what is behind that into bucket: and prefix:", text, scheme+"://"+host)
+	}
+	return host, scheme == "http", nil
 }
 
 // Name implements remote.Destination.

@@ -338,12 +338,20 @@ func TestPartsStayCountable(t *testing.T) {
 func TestEndpoints(t *testing.T) {
 	for text, want := range map[string]string{
 		"https://store:9000": "store:9000", "https://store": "store", "http://10.0.0.1:9000/": "10.0.0.1:9000",
-		"store:9000": "", "https://": "", "https://u:p@store": "", "https://store/bucket": "", "ftp://store": "", "": "",
+		"HTTPS://Store:9000": "store:9000", "https://[fd00::1]:9000": "[fd00::1]:9000",
+		"store:9000": "", "https://": "", "https://u:p@store": "", "https://store/bucket": "", "ftp://store": "", "": "", "https://:9000": "", "https://store:": "", "https://store:0": "", "https://store:99999": "",
+		"https://store:x": "", "https://store?x": "", "https://store#x": "", "https://a b": "", "https:///store": "",
 	} {
 		host, plain, err := ParseEndpoint(text)
 		if host != want || (err != nil) != (want == "") || plain != strings.HasPrefix(text, "http:") && err == nil {
 			t.Errorf("%q is %q, %v, %v", text, host, plain, err)
 		}
+	}
+	for text, says := range map[string]string{
+		"store:9000": `write it as "https://store:9000"`, "https://store/bucket/p": `write it as "https://store", and what is behind that into bucket:`, "s3://store": `write it as "https://store"`, "https://": "https://HOST:PORT",
+	} {
+		_, _, err := ParseEndpoint(text)
+		peers.Says(t, err, says)
 	}
 	if s, err := New(Options{Endpoint: "https://store:9000", Bucket: "b", Prefix: "p/q/"}); err != nil || s.Name() != "s3://store:9000/b/p/q" {
 		t.Error(s.Name(), err)
