@@ -302,7 +302,7 @@ func (c *Chamber) ask(ctx context.Context, r *ledger.Record, how askFunc, due du
 		return nil, err
 	}
 	defer root.Close()
-	item := inspect.Item{Dir: dir, Name: *r.Name, Files: root.FS(), Scratch: filepath.Join(c.o.State, ScratchName)}
+	item := inspect.Item{Dir: dir, Name: *r.Name, Files: root.FS(), Ours: true, Scratch: filepath.Join(c.o.State, ScratchName)}
 	if r.Bytes != nil {
 		item.Bytes = *r.Bytes
 	}

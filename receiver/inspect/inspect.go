@@ -24,6 +24,8 @@ type Item struct {
 
 	Received time.Time // when the first of it came: keys are judged by then
 
+	Ours bool // nobody counts the names that its file has: it may have another for a while
+
 	Scratch string // a directory for what inspectors work with
 	Room    int64  // bytes that one may put there
 }

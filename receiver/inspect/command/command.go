@@ -47,7 +47,7 @@ func (c *Command) Ready(ctx context.Context) (inspect.Version, error) {
 		return inspect.Version{}, err
 	}
 	defer func() { _ = disk.Clear(empty) }()
-	answer, err := c.run(ctx, empty, c.Scratch, roomToTry, math.MaxInt64) // nobody hostile has made what it looks at
+	answer, err := c.run(ctx, shown{empty, empty}, c.Scratch, roomToTry, math.MaxInt64) // nobody hostile has made what it looks at
 	if err != nil {
 		return inspect.Version{}, err
 	}
@@ -59,8 +59,12 @@ func (c *Command) Ready(ctx context.Context) (inspect.Version, error) {
 
 // Look implements inspect.Inspector.
 func (c *Command) Look(ctx context.Context, item inspect.Item) (*inspect.Answer, error) {
-	answer, err := c.run(ctx, filepath.Join(item.Dir, item.Name), item.Scratch, item.Room, disksShare*item.Room+slack)
+	what, err := show(item)
 	if err != nil {
+		return nil, err
+	}
+	answer, err := c.run(ctx, what, item.Scratch, item.Room, disksShare*item.Room+slack)
+	if err = errors.Join(err, what.hide(item)); err != nil {
 		return nil, err
 	}
 	err = fs.WalkDir(item.Files, item.Name, func(_ string, e fs.DirEntry, err error) error {
@@ -72,9 +76,42 @@ func (c *Command) Look(ctx context.Context, item inspect.Item) (*inspect.Answer,
 	return answer, err
 }
 
+// shown is what a program is told to look at.
+type shown struct {
+	path string
+	read string // what it may read
+}
+
+// show gives a file another name for a while, in a directory of its own beside the scratch directory: the path of one in quarantine says whose it is, which bundle, and where the state stands in it. A second
+// name costs nothing, and cannot be written through: the fence lets that directory be read. Where the file system gives none, as between two of them, and for a directory, the path is the real one.
+func show(item inspect.Item) (shown, error) {
+	path := filepath.Join(item.Dir, item.Name)
+	info, err := os.Lstat(path)
+	if err != nil || !item.Ours || !info.Mode().IsRegular() {
+		return shown{path, path}, err
+	}
+	dir, err := os.MkdirTemp(item.Scratch, "item-")
+	if err != nil {
+		return shown{}, err
+	}
+	second := filepath.Join(dir, item.Name)
+	if os.Link(path, second) != nil {
+		return shown{path, path}, os.Remove(dir)
+	}
+	return shown{second, dir}, nil
+}
+
+// hide takes the second name away. One that a crash leaves goes with the scratch directory, at the next start.
+func (s *shown) hide(item inspect.Item) error {
+	if s.path == s.read {
+		return nil
+	}
+	return errors.Join(os.Remove(filepath.Join(s.read, item.Name)), os.Remove(s.read))
+}
+
 // run has the program look at one path. It may take room of the disk, and the disk may lose no more than most meanwhile.
-func (c *Command) run(ctx context.Context, path, scratch string, room, most int64) (*inspect.Answer, error) {
-	j := job{Command: c.Command, Item: path, Room: room, Read: c.Read, Network: c.Network, Parent: os.Getpid()}
+func (c *Command) run(ctx context.Context, what shown, scratch string, room, most int64) (*inspect.Answer, error) {
+	j := job{Command: c.Command, Item: what.path, See: what.read, Room: room, Read: c.Read, Network: c.Network, Parent: os.Getpid()}
 	var err error
 	if j.Scratch, err = os.MkdirTemp(scratch, "run-"); err != nil {
 		return nil, err
@@ -116,7 +153,8 @@ func (c *Command) run(ctx context.Context, path, scratch string, room, most int6
 	return a, nil
 }
 
-// guardEvery is how often a scratch directory is looked through: what writes 2 GB/s takes 500 MB meanwhile.
+// guardEvery is how often a scratch directory is looked through: what writes 2 GB/s takes 500 MB meanwhile. A file system of its own would be bounded at each write, but takes the right to mount, which the
+// unit gives to nobody (RestrictNamespaces, no CAP_SYS_ADMIN), and memory, where there is room on the disk; and a fence that differs with who the daemon is would be tried in one of its forms only.
 const guardEvery = 250 * time.Millisecond
 
 // entriesMost bounds what may stand in a scratch directory, so that looking through it stays cheap.

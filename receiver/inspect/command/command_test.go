@@ -133,6 +133,35 @@ END`)
 	w.untouched()
 }
 
+// The path of a file in quarantine would say whose it is, and which bundle. Under its other name it can be read, and nothing else.
+func TestACommandIsNotToldWhereAFileStands(t *testing.T) {
+	w := newWorld(t)
+	w.item.Dir, w.item.Name, w.item.Ours = filepath.Join(w.dir, "files/item"), "a.txt", true
+	w.item.Files = os.DirFS(w.item.Dir)
+	c := w.shell(`case "$1" in *files*) exit 1;; */a.txt) ;; *) exit 2;; esac
+test "$(cat "$1")" = words || exit 3
+test "$(ls "$(dirname "$1")")" = a.txt || exit 4
+for what in "echo x > $1" "echo x >> $1" "rm -f $1" "mv $1 $TMPDIR" "ln $1 $TMPDIR/x" "chmod 777 $1" "touch $(dirname $1)/x" "cat ` + w.item.Dir + `/a.txt" "ls $(dirname $1)/.."; do
+	if (eval "$what") > /dev/null 2>&1; then echo "it could: $what" >&2; exit 5; fi
+done
+` + saysClean)
+	if a, err := w.look(c, time.Minute); err != nil || a.Files != 1 {
+		t.Errorf("%+v, %v", a, err)
+	}
+	if _, err := w.look(w.shell("exit 7"), time.Minute); err == nil {
+		t.Error("one that fails does not")
+	}
+	w.untouched()
+	var st syscall.Stat_t
+	if err := syscall.Stat(filepath.Join(w.item.Dir, "a.txt"), &st); err != nil || st.Nlink != 1 {
+		t.Errorf("it has %d names, %v", st.Nlink, err)
+	}
+	w.item.Ours = false // somebody else's keeps the one that it has
+	if _, err := w.look(w.shell(`test "$1" = `+w.item.Dir+`/a.txt && test "$(cat "$1")" = words && `+saysClean), time.Minute); err != nil {
+		t.Error(err)
+	}
+}
+
 // F9 of the threats.
 func TestWhatACommandCannotDoIsNeverClean(t *testing.T) {
 	for name, row := range map[string]struct{ script, says string }{
@@ -320,7 +349,7 @@ func TestTheFenceHoldsForWhoIsNotRoot(t *testing.T) {
 	must(t, os.WriteFile(program, text, 0o755))
 	const bomb = "TestWhatACommandCannotDoIsNeverClean/a_fork_bomb"
 	for user, args := range map[int][]string{ // the bomb takes all that its user may start
-		64123: {"-test.run", "^(TestTheFenceHolds|TestACommandSaysWhatItFound|TestWhatACommandCannotDoIsNeverClean|TestACommandFillsNoDisk|TestNothingIsLeftOfACommand|TestACommandEndsWithWhoStartedIt)$", "-test.skip", bomb + "|(clean|answer|verdict|version|key|finding|null|words|list|nothing|flagged|sleeps|loop)"},
+		64123: {"-test.run", "^(TestTheFenceHolds|TestACommandSaysWhatItFound|TestACommandIsNotToldWhereAFileStands|TestWhatACommandCannotDoIsNeverClean|TestACommandFillsNoDisk|TestNothingIsLeftOfACommand|TestACommandEndsWithWhoStartedIt)$", "-test.skip", bomb + "|(clean|answer|verdict|version|key|finding|null|words|list|nothing|flagged|sleeps|loop)"},
 		64124: {"-test.run", bomb},
 	} {
 		tmp := filepath.Join(dir, strconv.Itoa(user))

@@ -20,7 +20,8 @@ import (
 // job is what a child is to become.
 type job struct {
 	Command []string `json:"command"`
-	Item    string   `json:"item"` // what it may read
+	Item    string   `json:"item"` // what it is to look at
+	See     string   `json:"see"`  // what it may read of that
 	Scratch string   `json:"scratch"`
 	Room    int64    `json:"room"` // bytes of one file that it writes
 	Read    []string `json:"read"` // what else it may read, and start
@@ -114,7 +115,7 @@ func (j *job) restrict() error {
 		files = append(slices.Clone(files), networkFiles...)
 	}
 	rules := []landlock.Rule{landlock.RWDirs(j.Scratch), landlock.RWFiles(devices...).IgnoreIfMissing()}
-	rules = append(rules, reading(false, j.Item)...)
+	rules = append(rules, reading(false, j.See)...)
 	rules = append(rules, reading(false, files...)...)
 	rules = append(rules, reading(true, append(append(slices.Clone(system), j.Command[0]), j.Read...)...)...)
 	config := landlock.V6.BestEffort()
