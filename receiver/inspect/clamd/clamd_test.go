@@ -19,40 +19,10 @@ import (
 	"ecluse/internal/scanners"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/inspect"
+	"ecluse/receiver/inspect/inspecttest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// item is a directory of files.
-func item(t *testing.T, files map[string][]byte) inspect.Item {
-	t.Helper()
-	dir := t.TempDir()
-	for name, content := range files {
-		at := filepath.Join(dir, "item", name)
-		must(t, os.MkdirAll(filepath.Dir(at), 0o700))
-		must(t, os.WriteFile(at, content, 0o600))
-	}
-	return inspect.Item{Dir: dir, Name: "item", Files: os.DirFS(dir)}
-}
-
-// says is an answer in short.
-func says(a *inspect.Answer, err error) string {
-	if err != nil {
-		return "error: " + err.Error()
-	}
-	var all []string
-	for _, f := range a.Findings {
-		all = append(all, fmt.Sprintf("%s %s", f.Reason, f.Path))
-	}
-	return fmt.Sprintf("%d files: %s", a.Files, strings.Join(all, ", "))
-}
 
 func TestARealClamd(t *testing.T) {
 	const mib = 1 << 20
@@ -75,7 +45,7 @@ func TestARealClamd(t *testing.T) {
 		{"one that is larger than what it scans", map[string][]byte{"a": make([]byte, 5*mib)}, "1 files: " + string(bundle.ReasonInspectorLimit) + " item/a"},
 		{"one that is larger than what it takes, and a virus", map[string][]byte{"a": make([]byte, 9*mib), "b": virus, "c": []byte("words")}, "3 files: inspector-limit item/a, malware item/b"},
 	} {
-		if got := says(s.Look(t.Context(), item(t, row.files))); got != row.want {
+		if got := inspecttest.Says(s.Look(t.Context(), inspecttest.Item(t, row.files))); got != row.want {
 			t.Errorf("%s: %s, want %s", row.name, got, row.want)
 		}
 	}
@@ -83,15 +53,15 @@ func TestARealClamd(t *testing.T) {
 	// One that lets pass what is beyond its bounds is not trusted, also where it is started again so.
 	lax := scanners.StartClamd(t, "AlertExceedsMax no", "MaxFileSize 4M")
 	var no *inspect.UntrustedError
-	if _, err := New(lax.Socket).Look(t.Context(), item(t, clean)); !errors.As(err, &no) || !strings.Contains(err.Error(), "AlertExceedsMax yes") {
+	if _, err := New(lax.Socket).Look(t.Context(), inspecttest.Item(t, clean)); !errors.As(err, &no) || !strings.Contains(err.Error(), "AlertExceedsMax yes") {
 		t.Errorf("without AlertExceedsMax: %v", err)
 	}
 	blind := scanners.StartClamd(t, "ScanArchive no")
-	if _, err := New(blind.Socket).Look(t.Context(), item(t, clean)); !errors.As(err, &no) || !strings.Contains(err.Error(), "in a zip archive") {
+	if _, err := New(blind.Socket).Look(t.Context(), inspecttest.Item(t, clean)); !errors.As(err, &no) || !strings.Contains(err.Error(), "in a zip archive") {
 		t.Errorf("without archives: %v", err)
 	}
 	c.Stop()
-	if got := says(s.Look(t.Context(), item(t, clean))); !strings.Contains(got, "error: connect: ") {
+	if got := inspecttest.Says(s.Look(t.Context(), inspecttest.Item(t, clean))); !strings.Contains(got, "error: connect: ") {
 		t.Errorf("gone: %s", got)
 	}
 }
@@ -114,11 +84,11 @@ func honest(n int, content []byte) string {
 func (f *fake) listen(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "fake-")
-	must(t, err)
+	inspecttest.Must(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	path := filepath.Join(dir, "s")
 	l, err := net.Listen("unix", path)
-	must(t, err)
+	inspecttest.Must(t, err)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -227,7 +197,7 @@ func TestWhatAHostileClamdSaysIsNeverClean(t *testing.T) {
 			defer cancel()
 			s := New(f.listen(t))
 			began := time.Now()
-			if a, err := s.Look(ctx, item(t, map[string][]byte{"a": []byte("words")})); err == nil {
+			if a, err := s.Look(ctx, inspecttest.Item(t, map[string][]byte{"a": []byte("words")})); err == nil {
 				t.Errorf("it says %+v", a)
 			}
 			if took := time.Since(began); took > 5*time.Second {
@@ -236,7 +206,7 @@ func TestWhatAHostileClamdSaysIsNeverClean(t *testing.T) {
 		})
 	}
 	s := New((&fake{}).listen(t))
-	a, err := s.Look(t.Context(), item(t, map[string][]byte{"a": []byte("words")}))
+	a, err := s.Look(t.Context(), inspecttest.Item(t, map[string][]byte{"a": []byte("words")}))
 	if err != nil || len(a.Findings) > 0 || a.Files != 1 || a.Version.Signed == nil || a.Version.Signed.Year() != 2025 {
 		t.Errorf("an honest one: %+v, %v", a, err)
 	}
@@ -258,7 +228,7 @@ func TestASizeIsTriedBeforeItIsBelieved(t *testing.T) {
 	}}
 	s := New(f.listen(t))
 	files := map[string][]byte{"a": make([]byte, 100), "b": make([]byte, bound-10), "c": make([]byte, bound-20), "d": make([]byte, bound+1)}
-	if got := says(s.Look(t.Context(), item(t, files))); got != "4 files: inspector-limit item/d" {
+	if got := inspecttest.Says(s.Look(t.Context(), inspecttest.Item(t, files))); got != "4 files: inspector-limit item/d" {
 		t.Error(got)
 	}
 	want := []int{1 << 20, 100, 4 << 20, bound - 10, bound - 10, bound - 20, 4 << 20, bound + 1}

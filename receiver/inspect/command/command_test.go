@@ -17,6 +17,7 @@ import (
 
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/inspect"
+	"ecluse/receiver/inspect/inspecttest"
 )
 
 // asChild makes the test's own program what fences itself in and becomes a command.
@@ -39,13 +40,6 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // world is an item in a directory, a directory to work in, and something that is nobody's business.
 type world struct {
 	t    *testing.T
@@ -57,10 +51,10 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir()}
 	for _, d := range []string{"files/item/deep", "scratch"} {
-		must(t, os.MkdirAll(filepath.Join(w.dir, d), 0o700))
+		inspecttest.Must(t, os.MkdirAll(filepath.Join(w.dir, d), 0o700))
 	}
 	for name, text := range map[string]string{"files/item/a.txt": "words", "files/item/deep/b": "#!/bin/sh\necho run\n", "secret": "the secret"} {
-		must(t, os.WriteFile(filepath.Join(w.dir, name), []byte(text), 0o700))
+		inspecttest.Must(t, os.WriteFile(filepath.Join(w.dir, name), []byte(text), 0o700))
 	}
 	files := filepath.Join(w.dir, "files")
 	w.item = inspect.Item{Dir: files, Name: "item", Files: os.DirFS(files), Scratch: filepath.Join(w.dir, "scratch"), Room: 1 << 30}
@@ -96,7 +90,7 @@ func (w *world) untouched() {
 // left are the processes that work in the scratch directory.
 func (w *world) left() (list []string) {
 	processes, err := filepath.Glob("/proc/[0-9]*/environ")
-	must(w.t, err)
+	inspecttest.Must(w.t, err)
 	for _, p := range processes {
 		if text, err := os.ReadFile(p); err == nil && strings.Contains(string(text), w.dir+"/scratch/run-") {
 			name, _ := os.ReadFile(filepath.Join(filepath.Dir(p), "cmdline"))
@@ -261,7 +255,7 @@ func TestACommandEndsWithWhoStartedIt(t *testing.T) {
 	w := newWorld(t)
 	scratch := filepath.Join(w.dir, "scratch")
 	c := exec.Command("/proc/self/exe", asDaemon, scratch)
-	must(t, c.Start())
+	inspecttest.Must(t, c.Start())
 	begun := func() bool {
 		found, err := filepath.Glob(filepath.Join(scratch, "run-*", "begun"))
 		return err == nil && len(found) > 0
@@ -271,7 +265,7 @@ func TestACommandEndsWithWhoStartedIt(t *testing.T) {
 			t.Fatal("the command does not begin")
 		}
 	}
-	must(t, c.Process.Kill())
+	inspecttest.Must(t, c.Process.Kill())
 	_ = c.Wait()
 	for end := time.Now().Add(10 * time.Second); len(w.left()) > 0; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
@@ -310,7 +304,7 @@ func escapes(w *world, port int) map[string]string {
 func TestTheFenceHolds(t *testing.T) {
 	w := newWorld(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
+	inspecttest.Must(t, err)
 	defer l.Close()
 	port := l.Addr().(*net.TCPAddr).Port
 	for what, script := range escapes(w, port) {
@@ -340,21 +334,21 @@ func TestTheFenceHoldsForWhoIsNotRoot(t *testing.T) {
 		t.Skip("run as root by the parent: this is not root, and TestTheFenceHolds has done it")
 	}
 	dir, err := os.MkdirTemp("", "not-root-")
-	must(t, err)
+	inspecttest.Must(t, err)
 	defer os.RemoveAll(dir)
-	must(t, os.Chmod(dir, 0o755))
+	inspecttest.Must(t, os.Chmod(dir, 0o755))
 	program := filepath.Join(dir, "test")
 	text, err := os.ReadFile("/proc/self/exe")
-	must(t, err)
-	must(t, os.WriteFile(program, text, 0o755))
+	inspecttest.Must(t, err)
+	inspecttest.Must(t, os.WriteFile(program, text, 0o755))
 	const bomb = "TestWhatACommandCannotDoIsNeverClean/a_fork_bomb"
 	for user, args := range map[int][]string{ // the bomb takes all that its user may start
 		64123: {"-test.run", "^(TestTheFenceHolds|TestACommandSaysWhatItFound|TestACommandIsNotToldWhereAFileStands|TestWhatACommandCannotDoIsNeverClean|TestACommandFillsNoDisk|TestNothingIsLeftOfACommand|TestACommandEndsWithWhoStartedIt)$", "-test.skip", bomb + "|(clean|answer|verdict|version|key|finding|null|words|list|nothing|flagged|sleeps|loop)"},
 		64124: {"-test.run", bomb},
 	} {
 		tmp := filepath.Join(dir, strconv.Itoa(user))
-		must(t, os.Mkdir(tmp, 0o700))
-		must(t, os.Chown(tmp, user, user))
+		inspecttest.Must(t, os.Mkdir(tmp, 0o700))
+		inspecttest.Must(t, os.Chown(tmp, user, user))
 		c := exec.Command(program, append(args, "-test.count=1", "-test.v")...)
 		c.Env = append(os.Environ(), "TMPDIR="+tmp, "HOME="+tmp)
 		c.Dir = dir

@@ -8,8 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http/httputil"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -18,44 +16,15 @@ import (
 
 	"ecluse/internal/scanners"
 	"ecluse/receiver/inspect"
+	"ecluse/receiver/inspect/inspecttest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func item(t *testing.T, files map[string][]byte) inspect.Item {
-	t.Helper()
-	dir := t.TempDir()
-	for name, content := range files {
-		at := filepath.Join(dir, "item", name)
-		must(t, os.MkdirAll(filepath.Dir(at), 0o700))
-		must(t, os.WriteFile(at, content, 0o600))
-	}
-	return inspect.Item{Dir: dir, Name: "item", Files: os.DirFS(dir)}
-}
-
-// says is an answer in short.
-func says(a *inspect.Answer, err error) string {
-	if err != nil {
-		return "error: " + err.Error()
-	}
-	var all []string
-	for _, f := range a.Findings {
-		all = append(all, fmt.Sprintf("%s %s", f.Reason, f.Path))
-	}
-	return fmt.Sprintf("%d files: %s", a.Files, strings.Join(all, ", "))
-}
-
 func at(t *testing.T, address string) *inspect.Streams {
 	t.Helper()
 	u, err := Parse(address)
-	must(t, err)
+	inspecttest.Must(t, err)
 	return New(u)
 }
 
@@ -79,7 +48,7 @@ func TestARealServer(t *testing.T) {
 		{"one that is larger than what it scans", map[string][]byte{"a": make([]byte, 6*mib), "b": virus}, "2 files: inspector-limit item/a, malware item/b"},
 		{"a kind that it does not scan", map[string][]byte{"a.png": png}, "1 files: inspector-limit item/a.png"},
 	} {
-		if got := says(s.Look(t.Context(), item(t, row.files))); got != row.want {
+		if got := inspecttest.Says(s.Look(t.Context(), inspecttest.Item(t, row.files))); got != row.want {
 			t.Errorf("%s: %s, want %s", row.name, got, row.want)
 		}
 	}
@@ -87,18 +56,18 @@ func TestARealServer(t *testing.T) {
 	for n := range 250 { // c-icap hangs up after a hundred
 		many[fmt.Sprintf("%s-%d", strings.Repeat("ü", 100), n)] = []byte("words")
 	}
-	if got := says(s.Look(t.Context(), item(t, many))); got != "250 files: " {
+	if got := inspecttest.Says(s.Look(t.Context(), inspecttest.Item(t, many))); got != "250 files: " {
 		t.Errorf("many: %s", got)
 	}
-	if got := says(at(t, scanners.StartICAP(t, clamd, "virus_scan.MaxObjectSize 10")).Look(t.Context(), item(t, map[string][]byte{"a": []byte("words")}))); !strings.Contains(got, "it is not trusted") {
+	if got := inspecttest.Says(at(t, scanners.StartICAP(t, clamd, "virus_scan.MaxObjectSize 10")).Look(t.Context(), inspecttest.Item(t, map[string][]byte{"a": []byte("words")}))); !strings.Contains(got, "it is not trusted") {
 		t.Errorf("one that scans next to nothing: %s", got)
 	}
 	lax := scanners.StartClamd(t, "AlertExceedsMax no")
-	if got := says(at(t, scanners.StartICAP(t, lax)).Look(t.Context(), item(t, map[string][]byte{"a": []byte("words")}))); !strings.Contains(got, "AlertExceedsMax yes") {
+	if got := inspecttest.Says(at(t, scanners.StartICAP(t, lax)).Look(t.Context(), inspecttest.Item(t, map[string][]byte{"a": []byte("words")}))); !strings.Contains(got, "AlertExceedsMax yes") {
 		t.Errorf("one that lets pass what is beyond its bounds: %s", got)
 	}
 	clamd.Stop()
-	if got := says(s.Look(t.Context(), item(t, map[string][]byte{"a": []byte("words")}))); !strings.HasPrefix(got, "error: ") {
+	if got := inspecttest.Says(s.Look(t.Context(), inspecttest.Item(t, map[string][]byte{"a": []byte("words")}))); !strings.HasPrefix(got, "error: ") {
 		t.Errorf("without what scans behind it: %s", got)
 	}
 }
@@ -122,7 +91,7 @@ const (
 func (f *fake) listen(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
+	inspecttest.Must(t, err)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -237,7 +206,7 @@ func TestWhatAHostileServerSaysIsNeverClean(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 			defer cancel()
 			began := time.Now()
-			if a, err := at(t, f.listen(t)).Look(ctx, item(t, map[string][]byte{"a": []byte("some words")})); err == nil {
+			if a, err := at(t, f.listen(t)).Look(ctx, inspecttest.Item(t, map[string][]byte{"a": []byte("some words")})); err == nil {
 				t.Errorf("it says %+v", a)
 			}
 			if took := time.Since(began); took > 5*time.Second {
@@ -259,7 +228,7 @@ func TestWhatAHostileServerSaysIsNeverClean(t *testing.T) {
 		"one without a preview":    {&fake{answer: clean, options: strings.Replace(honestOptions, "Preview: 64\r\n", "", 1)}, "error"},
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-		if got := says(at(t, row.f.listen(t)).Look(ctx, item(t, map[string][]byte{"a": []byte("some words")}))); !strings.HasPrefix(got, row.want) || row.want == "1 files: " && got != row.want {
+		if got := inspecttest.Says(at(t, row.f.listen(t)).Look(ctx, inspecttest.Item(t, map[string][]byte{"a": []byte("some words")}))); !strings.HasPrefix(got, row.want) || row.want == "1 files: " && got != row.want {
 			t.Errorf("%s: %s, want %s", name, got, row.want)
 		}
 		cancel()
@@ -269,7 +238,7 @@ func TestWhatAHostileServerSaysIsNeverClean(t *testing.T) {
 // A server that has seen enough answers before it has all, and stops reading.
 func TestAServerMayStopReading(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
+	inspecttest.Must(t, err)
 	defer l.Close()
 	for answer, want := range map[string]bool{infected: true, clean: false} {
 		gone := make(chan struct{})
@@ -289,9 +258,9 @@ func TestAServerMayStopReading(t *testing.T) {
 			time.Sleep(1500 * time.Millisecond)
 		}()
 		u, err := Parse("icap://" + l.Addr().String() + "/x")
-		must(t, err)
+		inspecttest.Must(t, err)
 		s, err := open(t.Context(), u)
-		must(t, err)
+		inspecttest.Must(t, err)
 		found, err := s.Scan("a", bytes.NewReader(make([]byte, 64<<20)), 64<<20)
 		if (found != nil) != want || (err == nil) != want || s.Usable() {
 			t.Errorf("%.30q: %+v, %v, usable %v", answer, found, err, s.Usable())
