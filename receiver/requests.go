@@ -108,7 +108,7 @@ func (d *daemon) handle(s *control.Server) {
 			return ledger.List(ctx, db, q)
 		})
 	})
-	s.Handle("audit", view, false, cli.ServeAudit(d.c.State, recordsOf(d.c.State)))
+	s.Handle("audit", view, false, cli.ServeAudit(d.c.State, ledger.Digests(d.Disk, d.c.State)))
 	s.Handle("anchor", view, false, func(context.Context, control.Peer, json.RawMessage) (any, error) { return d.Ledger.Anchored(), nil })
 	s.Handle("verify", view, false, func(ctx context.Context, _ control.Peer, m json.RawMessage) (any, error) {
 		id, err := d.bundleOf(ctx, m)

@@ -3,7 +3,6 @@ package main
 import (
 	"time"
 
-	"ecluse/internal/audit"
 	"ecluse/internal/cli"
 	"ecluse/internal/disk"
 	"ecluse/internal/meter"
@@ -19,7 +18,7 @@ Signatures of people are asked for as well, by the keys that stand there now: th
 them. Inspectors look at it where --inspectors is given, each as it does in the daemon, but as who calls this; all are asked, and one that fails ends this with 1.`,
 	Load: func(path string) (cli.Site, error) {
 		conf, err := load(path)
-		return cli.Site{Reader: reader(conf), Tenants: conf.shared(), Records: recordsOf(conf.State), Account: account(conf, disk.New())}, err
+		return cli.Site{Reader: reader(conf), Tenants: conf.shared(), Records: ledger.Digests(disk.New(), conf.State), Account: account(conf, disk.New())}, err
 	},
 }
 
@@ -29,11 +28,6 @@ func (c Config) shared() (list cli.Tenants) {
 		list = append(list, cli.Tenant{Name: t.Name, Policy: t.Policy.Config, Route: t.Route(), Envelope: t.Envelope, Rest: t.rules(), Beside: t.beside(c)})
 	}
 	return list
-}
-
-// recordsOf are the records of a state, for the audit log to be held against.
-func recordsOf(state string) audit.Records {
-	return func(yield func(bundle, digest string) error) error { return ledger.Digests(disk.New(), state, yield) }
 }
 
 // terms are what is counted, and at which prices.

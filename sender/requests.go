@@ -103,7 +103,7 @@ func (d *daemon) handle(s *control.Server) {
 		r, err := d.Ledger.Get(id)
 		return r, answerable(err)
 	})
-	s.Handle("audit", d.looks, false, cli.ServeAudit(d.c.State, recordsOf(d.c.State)))
+	s.Handle("audit", d.looks, false, cli.ServeAudit(d.c.State, ledger.Digests(d.Disk, d.c.State)))
 	s.Handle("progress", d.looks, false, func(ctx context.Context, _ control.Peer, m json.RawMessage) (any, error) { return d.progress(ctx, m) })
 	s.Handle("current", d.looks, false, func(ctx context.Context, _ control.Peer, _ json.RawMessage) (any, error) { return d.current() })
 	s.Handle("send", d.looks, true, func(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) { return d.send(ctx, p, m) })

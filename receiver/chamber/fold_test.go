@@ -42,9 +42,7 @@ func counted(t *testing.T, list []audit.Entry) (told, more int) {
 // agrees holds log and records against each other.
 func (p *plan) agrees(t *testing.T) {
 	t.Helper()
-	r, err := audit.Verify(audit.Reader{Disk: disk.New(), Dir: audit.Dir(p.at(state))}, nil, "", func(yield func(bundle, digest string) error) error {
-		return ledger.Digests(p.disk, p.at(state), yield)
-	})
+	r, err := audit.Verify(audit.Reader{Disk: disk.New(), Dir: audit.Dir(p.at(state))}, nil, "", ledger.Digests(p.disk, p.at(state)))
 	must(t, err)
 	for _, f := range r.Faults {
 		t.Error(f.Text)

@@ -52,7 +52,7 @@ func noteAcceptance(dir string, d *disk.Disk, by ledger.Acceptance, did []string
 func takeWhatStands(dir string, d *disk.Disk, a *audit.Log, last map[string]string) error {
 	const why = "accepted as it stands"
 	var list []audit.Entry
-	err := ledger.Digests(d, dir, func(bundle, digest string) error {
+	err := ledger.Digests(d, dir)(func(bundle, digest string) error {
 		if last[bundle] != digest {
 			list = append(list, audit.Entry{Event: "stands", Bundle: bundle, Record: digest, Text: why})
 		}

@@ -58,7 +58,7 @@ func TestWhatAPersonAcceptsIsWhatTheLogTellsOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	faults := func() int {
-		r, err := audit.Verify(audit.Reader{Disk: disk.New(), Dir: audit.Dir(dir)}, nil, "", func(yield func(bundle, digest string) error) error { return ledger.Digests(disk.New(), dir, yield) })
+		r, err := audit.Verify(audit.Reader{Disk: disk.New(), Dir: audit.Dir(dir)}, nil, "", ledger.Digests(disk.New(), dir))
 		if err != nil {
 			t.Fatal(err)
 		}

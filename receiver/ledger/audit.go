@@ -133,7 +133,7 @@ func (l *Ledger) SetAudit(a *audit.Log) error {
 	tail := a.Tail()
 	var err error
 	if a.Fresh() {
-		err = a.Introduce(tail, func(yield func(bundle, digest string) error) error { return Digests(l.disk, l.dir, yield) })
+		err = a.Introduce(tail, Digests(l.disk, l.dir))
 	}
 	if err == nil {
 		err = l.settleTail(a, tail)
@@ -258,8 +258,12 @@ type pairing struct {
 	Epoch bundle.Epoch `json:"epoch"`
 }
 
-// Digests gives of each bundle that has a record the digest of what stands there.
-func Digests(disk Disk, dir string, yield func(bundle, digest string) error) error {
+// Digests gives of each bundle that has a record in a state the digest of what stands there.
+func Digests(disk Disk, dir string) audit.Records {
+	return func(yield func(bundle, digest string) error) error { return eachDigest(disk, dir, yield) }
+}
+
+func eachDigest(disk Disk, dir string, yield func(bundle, digest string) error) error {
 	root := filepath.Join(dir, "bundles")
 	groups, err := disk.ReadDir(root)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

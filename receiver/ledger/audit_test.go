@@ -162,7 +162,7 @@ func (b *audited) end(clean bool) error {
 
 // verified holds the log of a state against itself and its records.
 func verifyState(dir string) []string {
-	r, err := audit.Verify(audit.Reader{Disk: disk.New(), Dir: audit.Dir(dir)}, nil, "", func(yield func(bundle, digest string) error) error { return Digests(disk.New(), dir, yield) })
+	r, err := audit.Verify(audit.Reader{Disk: disk.New(), Dir: audit.Dir(dir)}, nil, "", Digests(disk.New(), dir))
 	if err != nil {
 		return []string{err.Error()}
 	}

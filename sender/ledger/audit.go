@@ -102,7 +102,7 @@ func (l *Ledger) SetAudit(a *audit.Log) error {
 	tail := a.Tail()
 	var err error
 	if a.Fresh() {
-		err = a.Introduce(tail, func(yield func(bundle, digest string) error) error { return Digests(l.disk, l.dir, yield) })
+		err = a.Introduce(tail, Digests(l.disk, l.dir))
 	}
 	if err == nil {
 		err = l.settleTail(a, tail)
@@ -167,8 +167,12 @@ func readDigest(disk Disk, dir string, id bundle.ID) (string, error) {
 	return digestOf(text), err
 }
 
-// Digests gives of each bundle that has a record the digest of what stands there.
-func Digests(disk Disk, dir string, yield func(bundle, digest string) error) error {
+// Digests gives of each bundle that has a record in a state the digest of what stands there.
+func Digests(disk Disk, dir string) audit.Records {
+	return func(yield func(bundle, digest string) error) error { return eachDigest(disk, dir, yield) }
+}
+
+func eachDigest(disk Disk, dir string, yield func(bundle, digest string) error) error {
 	names, err := disk.ReadDir(filepath.Join(dir, "bundles"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
