@@ -233,7 +233,7 @@ func (y *yard) open() *life {
 		Beat: func() []transmit.Appender { return l.Beat() },
 	})
 	l.Dispatcher = New(Options{
-		Tenants: tenants, Link: engine, Disk: y.disk.Disk, Ledger: book, Signer: y.signer, Buffers: pack.NewBuffers(0, 0), Sender: "low", Receiver: bundle.Digest{9},
+		Tenants: tenants, Link: engine, Disk: y.disk.Disk, Ledger: book, Signer: y.signer, Buffers: pack.NewBuffers(0, 0, len(tenants)), Sender: "low", Receiver: bundle.Digest{9},
 		Epoch: thisEpoch, TicketKey: [32]byte{3}, Passes: y.passes, Apart: y.apart, ChunkSize: y.chunk, BeatBytes: y.beat, Rate: 1e9, Now: y.now, Log: zap.NewNop(),
 		Scratch: filepath.Join(y.state, "inspect"), Examine: y.look,
 	})

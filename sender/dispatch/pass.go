@@ -77,7 +77,7 @@ func (d *Dispatcher) first(l *lane, t *task) error {
 const patience = time.Second
 
 func (d *Dispatcher) packOptions(t *task) pack.Options {
-	return pack.Options{ChunkSize: d.o.ChunkSize, Buffers: d.o.Buffers, Class: t.item.Class, Patience: patience}
+	return pack.Options{ChunkSize: d.o.ChunkSize, Buffers: d.o.Buffers, Tenant: t.tenant, Class: t.item.Class, Patience: patience}
 }
 
 // unchanged holds an item against what an earlier life offered of it: the receiver goes by that first offer.

@@ -132,7 +132,7 @@ func Join(s *State, o Options) (*House, error) {
 		Unrenewed: func(err error) { o.Log.Error("the session stays the old one: tried again in a minute", zap.Error(err)) },
 	})
 	h.Dispatch = dispatch.New(dispatch.Options{
-		Tenants: tenants, Link: h.Engine, Disk: s.Disk, Ledger: s.Ledger, Signer: o.Secrets, Buffers: pack.NewBuffers(o.Memory, 0), Sender: o.Name,
+		Tenants: tenants, Link: h.Engine, Disk: s.Disk, Ledger: s.Ledger, Signer: o.Secrets, Buffers: pack.NewBuffers(o.Memory, 0, len(tenants)), Sender: o.Name,
 		Receiver: o.Secrets.receiver.ID(), Epoch: s.Epoch, TicketKey: s.Ticket, Passes: o.Passes, Apart: o.Apart,
 		ChunkSize: o.ChunkSize, BeatBytes: beatBytes(l.Facts.Rate, l.Plan.Shard), Rate: l.Facts.Rate, Now: s.Now, Log: o.Log,
 		Scratch: filepath.Join(s.Dir, scratchName), Examine: o.Examine,

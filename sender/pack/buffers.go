@@ -24,15 +24,17 @@ const DefaultMemory = 48 << 20
 // wait for each other's. Its methods may be called from several goroutines.
 //
 // The last quarter of the memory is not for bulk, and the last eighth for urgent bundles alone: a link that is slow to take a bulk chunk does not
-// keep an urgent one from being read.
+// keep an urgent one from being read. Nor does it keep the first chunk of another tenant: of several, one that holds something already leaves room for it.
 type Buffers struct {
 	limit    int64
+	first    int64         // what is kept for tenants that hold nothing, bytes: a chunk of the largest size, which takes at least 20 MiB of memory
 	encoders chan *encoder // as many as there are processors; nil is one that is not made yet
 	level    zstd.EncoderLevel
 
 	mu      sync.Mutex
-	used    int64 // bytes that are lent
-	made    int64 // bytes that exist: lent and got, or in free
+	used    int64         // bytes that are lent
+	holds   map[int]int64 // the same, by tenant; none that holds nothing
+	made    int64         // bytes that exist: lent and got, or in free
 	free    [classes][][]byte
 	waiting []*waiter // by class, then in order
 }
@@ -51,32 +53,49 @@ func classSize(class int) int { return record.MaxFrame(bundle.ChunkSizeMin << cl
 
 // waiter is one request that does not fit yet.
 type waiter struct {
+	tenant  int
 	urgency bundle.Class
 	need    int64
 	granted chan struct{} // closed under the lock
 }
 
 // NewBuffers makes Buffers of at most so many bytes, not counting the compressors, of which each takes about 1 MiB, and for the time of a copy a quarter of a chunk. A level of 0 is zstd's fastest.
-func NewBuffers(memory int64, level zstd.EncoderLevel) *Buffers {
+func NewBuffers(memory int64, level zstd.EncoderLevel, tenants int) *Buffers {
 	if level == 0 {
 		level = zstd.SpeedFastest
 	}
-	b := &Buffers{limit: max(memory, MinMemory), level: level, encoders: make(chan *encoder, runtime.GOMAXPROCS(0))}
+	b := &Buffers{limit: max(memory, MinMemory), level: level, encoders: make(chan *encoder, runtime.GOMAXPROCS(0)), holds: make(map[int]int64)}
+	if tenants > 1 {
+		b.first = 2 * int64(classSize(classes-1))
+	}
 	for range cap(b.encoders) {
 		b.encoders <- nil
 	}
 	return b
 }
 
-// share is how much of the memory a class may use.
-func (b *Buffers) share(c bundle.Class) int64 {
-	switch c {
+// fits says whether there is room for a request.
+func (b *Buffers) fits(w *waiter) bool {
+	room := b.limit
+	switch w.urgency {
 	case bundle.Urgent:
-		return b.limit
 	case bundle.Bulk:
-		return b.limit - b.limit/4
+		room -= b.limit / 4
+	default:
+		room -= b.limit / 8
 	}
-	return b.limit - b.limit/8
+	if b.holds[w.tenant] > 0 {
+		room -= b.first
+	}
+	return b.used+w.need <= room
+}
+
+// lend counts bytes as lent to a tenant, or as given back.
+func (b *Buffers) lend(tenant int, bytes int64) {
+	b.used += bytes
+	if b.holds[tenant] += bytes; b.holds[tenant] == 0 {
+		delete(b.holds, tenant)
+	}
 }
 
 // Used is the number of bytes that are lent.
@@ -86,11 +105,19 @@ func (b *Buffers) Used() int64 {
 	return b.used
 }
 
+// borrower is Buffers as the passes of one tenant know them.
+type borrower struct {
+	*Buffers
+	tenant int
+}
+
+// of gives the buffers to a tenant's passes.
+func (b *Buffers) of(tenant int) borrower { return borrower{b, tenant} }
+
 // take lends two buffers for a chunk of raw bytes: one to read it into, one for its frame. It waits until they fit.
-func (b *Buffers) take(ctx context.Context, c bundle.Class, raw int) (content, frame []byte, err error) {
+func (b borrower) take(ctx context.Context, c bundle.Class, raw int) (content, frame []byte, err error) {
 	class := classOf(raw)
-	need := 2 * int64(classSize(class))
-	if err := b.reserve(ctx, c, need); err != nil {
+	if err := b.reserve(ctx, waiter{tenant: b.tenant, urgency: c, need: 2 * int64(classSize(class))}); err != nil {
 		return nil, nil, err
 	}
 	b.mu.Lock()
@@ -98,20 +125,22 @@ func (b *Buffers) take(ctx context.Context, c bundle.Class, raw int) (content, f
 	return b.get(class)[:raw], b.get(class)[:0], nil
 }
 
-// reserve counts bytes as lent, as soon as they fit.
-func (b *Buffers) reserve(ctx context.Context, c bundle.Class, need int64) error {
+// reserve counts what is asked for as lent, as soon as it fits.
+func (b *Buffers) reserve(ctx context.Context, asked waiter) error {
 	b.mu.Lock()
-	if !b.outranked(c) && b.used+need <= b.share(c) {
-		b.used += need
+	if len(b.waiting) == 0 && b.fits(&asked) {
+		b.lend(asked.tenant, asked.need)
 		b.mu.Unlock()
 		return nil
 	}
-	w := &waiter{urgency: c, need: need, granted: make(chan struct{})}
+	w := &asked
+	w.granted = make(chan struct{})
 	at := len(b.waiting)
-	for at > 0 && b.waiting[at-1].urgency > c {
+	for at > 0 && b.waiting[at-1].urgency > w.urgency {
 		at--
 	}
 	b.waiting = slices.Insert(b.waiting, at, w)
+	b.grant()
 	b.mu.Unlock()
 	select {
 	case <-w.granted:
@@ -123,28 +152,32 @@ func (b *Buffers) reserve(ctx context.Context, c bundle.Class, need int64) error
 	if at := slices.Index(b.waiting, w); at >= 0 {
 		b.waiting = slices.Delete(b.waiting, at, at+1)
 	} else { // it was granted in the same moment
-		b.used -= need
+		b.lend(w.tenant, -w.need)
 	}
 	b.grant()
 	return ctx.Err()
 }
 
-// outranked says whether somebody of this class or a more urgent one waits already.
-func (b *Buffers) outranked(c bundle.Class) bool {
-	return len(b.waiting) > 0 && b.waiting[0].urgency <= c
-}
-
-// grant wakes those whose turn it is and for whom there is room. One who does not fit holds up what is behind him, so that large chunks get their turn.
+// grant wakes those whose turn it is and for whom there is room. One who does not fit holds up what is behind him, so that large chunks get their turn; but one whose tenant
+// holds something already holds up none whose tenant does not.
 func (b *Buffers) grant() {
-	for len(b.waiting) > 0 {
-		w := b.waiting[0]
-		if b.used+w.need > b.share(w.urgency) {
+	held := false // somebody who holds something does not fit
+	for at := 0; at < len(b.waiting); {
+		w := b.waiting[at]
+		holds := b.holds[w.tenant] > 0
+		switch {
+		case held && holds:
+			at++
+		case b.fits(w):
+			b.lend(w.tenant, w.need)
+			close(w.granted)
+			b.waiting = slices.Delete(b.waiting, at, at+1)
+		case holds:
+			held = true
+			at++
+		default:
 			return
 		}
-		b.used += w.need
-		close(w.granted)
-		b.waiting[0] = nil
-		b.waiting = b.waiting[1:]
 	}
 }
 
@@ -169,7 +202,7 @@ func (b *Buffers) get(class int) []byte {
 }
 
 // give takes a buffer back.
-func (b *Buffers) give(buffer []byte) {
+func (b borrower) give(buffer []byte) {
 	class := classOf((cap(buffer) - 1024) / 129 * 128)
 	if cap(buffer) != classSize(class) {
 		panic("pack: internal error: a buffer of no class")
@@ -177,7 +210,7 @@ func (b *Buffers) give(buffer []byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	size := int64(cap(buffer))
-	b.used -= size
+	b.lend(b.tenant, -size)
 	if b.made <= b.limit {
 		b.free[class] = append(b.free[class], buffer[:size])
 	} else {
@@ -188,13 +221,13 @@ func (b *Buffers) give(buffer []byte) {
 
 // shrink moves a frame to a smaller buffer where that frees at least three quarters of what it holds: while it waits for the link, the rest serves others.
 // It never waits, because it takes less than it gives back.
-func (b *Buffers) shrink(frame []byte) []byte {
+func (b borrower) shrink(frame []byte) []byte {
 	class := classOf(len(frame))
 	if 4*classSize(class) > cap(frame) {
 		return frame
 	}
 	b.mu.Lock()
-	b.used += int64(classSize(class))
+	b.lend(b.tenant, int64(classSize(class)))
 	small := b.get(class)
 	b.mu.Unlock()
 	small = append(small[:0], frame...)

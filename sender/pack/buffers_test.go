@@ -25,14 +25,14 @@ func (b *Buffers) held() (made, free int64) {
 }
 
 func TestBuffersNeverHoldMoreThanTheyMay(t *testing.T) {
-	b := NewBuffers(MinMemory, 0)
+	b := NewBuffers(MinMemory, 0, 1)
 	var group sync.WaitGroup
 	for worker := range 16 {
 		group.Go(func() {
 			r := rand.New(rand.NewPCG(uint64(worker), 7))
 			for range 300 {
 				class := bundle.Class(1 + r.IntN(3))
-				content, frame, err := b.take(t.Context(), class, 1+r.IntN(1<<r.IntN(23)))
+				content, frame, err := b.of(0).take(t.Context(), class, 1+r.IntN(1<<r.IntN(23)))
 				if err != nil {
 					t.Error(err)
 					return
@@ -43,8 +43,8 @@ func TestBuffersNeverHoldMoreThanTheyMay(t *testing.T) {
 				if made, free := b.held(); made > MinMemory || free+int64(cap(content)+cap(frame)) > made {
 					t.Errorf("%d bytes are made, %d free", made, free)
 				}
-				b.give(content)
-				b.give(frame)
+				b.of(0).give(content)
+				b.of(0).give(frame)
 			}
 		})
 	}
@@ -55,18 +55,18 @@ func TestBuffersNeverHoldMoreThanTheyMay(t *testing.T) {
 }
 
 func TestAFrameThatWaitsIsHeldInWhatItNeeds(t *testing.T) {
-	b := NewBuffers(MinMemory, 0)
-	content, frame, err := b.take(t.Context(), bundle.Normal, bundle.ChunkSizeMax)
+	b := NewBuffers(MinMemory, 0, 1)
+	content, frame, err := b.of(0).take(t.Context(), bundle.Normal, bundle.ChunkSizeMax)
 	must(t, err)
 	whole := b.Used()
 	frame, err = b.compress(frame, prose(len(content)))
 	must(t, err)
-	small := b.shrink(frame)
+	small := b.of(0).shrink(frame)
 	if !bytes.Equal(small, frame[:len(small)]) || len(small) != len(frame) || b.Used() > whole/2+int64(classSize(0)) {
 		t.Errorf("a frame of %d bytes holds %d of %d", len(small), b.Used()-whole/2, whole/2)
 	}
-	b.give(content)
-	b.give(small)
+	b.of(0).give(content)
+	b.of(0).give(small)
 	if n := b.Used(); n != 0 {
 		t.Errorf("%d bytes are still lent", n)
 	}
@@ -78,12 +78,12 @@ func fill(t *testing.T, b *Buffers, c bundle.Class, raw int) (release func()) {
 	var all [][]byte
 	for {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-		content, frame, err := b.take(ctx, c, raw)
+		content, frame, err := b.of(0).take(ctx, c, raw)
 		cancel()
 		if errors.Is(err, context.DeadlineExceeded) {
 			return func() {
 				for _, buffer := range all {
-					b.give(buffer)
+					b.of(0).give(buffer)
 				}
 			}
 		}
@@ -93,7 +93,7 @@ func fill(t *testing.T, b *Buffers, c bundle.Class, raw int) (release func()) {
 }
 
 func TestUrgentIsReadWhileBulkWaits(t *testing.T) {
-	b := NewBuffers(MinMemory, 0)
+	b := NewBuffers(MinMemory, 0, 1)
 	bulk := fill(t, b, bundle.Bulk, 64<<10)
 	if used := b.Used(); used > MinMemory*3/4 || used < MinMemory*3/4-1<<18 {
 		t.Errorf("bulk takes %d of %d bytes", used, MinMemory)
@@ -104,7 +104,7 @@ func TestUrgentIsReadWhileBulkWaits(t *testing.T) {
 	}
 	waiting := make(chan error)
 	go func() {
-		_, _, err := b.take(t.Context(), bundle.Bulk, 64<<10)
+		_, _, err := b.of(0).take(t.Context(), bundle.Bulk, 64<<10)
 		waiting <- err
 	}()
 	for b.waiters() < 1 {
@@ -125,16 +125,60 @@ func TestUrgentIsReadWhileBulkWaits(t *testing.T) {
 	must(t, <-waiting)
 }
 
-func TestWhoGaveUpHoldsUpNobody(t *testing.T) {
-	b := NewBuffers(MinMemory, 0)
-	release := fill(t, b, bundle.Normal, bundle.ChunkSizeMax)
-	ctx, cancel := context.WithCancel(t.Context())
-	gone, served := make(chan error), make(chan error)
-	go func() { _, _, err := b.take(ctx, bundle.Normal, bundle.ChunkSizeMax); gone <- err }()
+// K10 of the threats: what one tenant reads ahead, for a link that takes it slowly, leaves another's first chunk its memory; and it waits behind none of the other's.
+func TestATenantThatHoldsNothingIsNotKeptWaiting(t *testing.T) {
+	b := NewBuffers(DefaultMemory, 0, 2)
+	var lent [][]byte
+	take := func(tenant int, within time.Duration) error {
+		ctx, cancel := context.WithTimeout(t.Context(), within)
+		defer cancel()
+		content, frame, err := b.of(tenant).take(ctx, bundle.Normal, bundle.ChunkSizeMax)
+		if err == nil {
+			lent = append(lent, content, frame)
+		}
+		return err
+	}
+	n := 0
+	for take(0, 10*time.Millisecond) == nil {
+		n++
+	}
+	if n == 0 {
+		t.Fatal("a tenant gets nothing")
+	}
+	waits := make(chan error)
+	go func() {
+		_, _, err := b.of(0).take(t.Context(), bundle.Normal, bundle.ChunkSizeMax)
+		waits <- err
+	}()
 	for b.waiters() < 1 {
 		time.Sleep(time.Millisecond)
 	}
-	go func() { _, _, err := b.take(t.Context(), bundle.Normal, 4096); served <- err }()
+	if err := take(1, time.Second); err != nil {
+		t.Errorf("one tenant holds %d chunks, and the other waits for its first: %v", n, err)
+	}
+	if err := take(1, 10*time.Millisecond); err == nil {
+		t.Error("the other's second goes before what has waited for longer")
+	}
+	for i, buffer := range lent {
+		tenant := 0
+		if i >= 2*n {
+			tenant = 1
+		}
+		b.of(tenant).give(buffer)
+	}
+	must(t, <-waits)
+}
+
+func TestWhoGaveUpHoldsUpNobody(t *testing.T) {
+	b := NewBuffers(MinMemory, 0, 1)
+	release := fill(t, b, bundle.Normal, bundle.ChunkSizeMax)
+	ctx, cancel := context.WithCancel(t.Context())
+	gone, served := make(chan error), make(chan error)
+	go func() { _, _, err := b.of(0).take(ctx, bundle.Normal, bundle.ChunkSizeMax); gone <- err }()
+	for b.waiters() < 1 {
+		time.Sleep(time.Millisecond)
+	}
+	go func() { _, _, err := b.of(0).take(t.Context(), bundle.Normal, 4096); served <- err }()
 	for b.waiters() < 2 {
 		time.Sleep(time.Millisecond)
 	}

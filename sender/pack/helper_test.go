@@ -162,5 +162,5 @@ func firstPass(t testing.TB, path string, o Options) (*Walked, *rebuilt, []bundl
 }
 
 func options() Options {
-	return Options{ChunkSize: 64 << 10, Buffers: NewBuffers(DefaultMemory, 0)}
+	return Options{ChunkSize: 64 << 10, Buffers: NewBuffers(DefaultMemory, 0, 1)}
 }

@@ -19,6 +19,7 @@ import (
 type Options struct {
 	ChunkSize int // bytes: a power of two, 4,096 to 4 MiB; 0 is 4 MiB
 	Buffers   *Buffers
+	Tenant    int          // of whom: each has its share of the memory
 	Class     bundle.Class // how pressing its need of memory is; 0 is Normal
 
 	// Patience is how long a first pass waits, for all its files together, until nobody has one open for writing; 0: it fails at once. Between fork and exec a child holds all open files of its
@@ -31,7 +32,7 @@ type Chunk struct {
 	record.Chunk
 	Mark bundle.Mark
 
-	buffers *Buffers
+	buffers borrower
 	content []byte // while it is worked on; where it is stored, until Release
 	users   atomic.Int32
 	work    sync.WaitGroup
@@ -218,7 +219,7 @@ func (p *Pass) fetch(ctx context.Context) (*Chunk, error) {
 	if !ok {
 		return nil, nil
 	}
-	b := p.options.Buffers
+	b := p.options.Buffers.of(p.options.Tenant)
 	c := &Chunk{buffers: b}
 	c.Number, c.Raw = uint32(number), uint32(raw)
 	c.Runs = append(make([]bundle.Run, 0, len(runs)), runs...)

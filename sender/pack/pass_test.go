@@ -396,7 +396,7 @@ func TestNoGoroutineStays(t *testing.T) {
 // TestReadingWaitsForMemory holds what a slow link holds, and counts.
 func TestReadingWaitsForMemory(t *testing.T) {
 	top := tree(t, "item", map[string][]byte{"a": noise(1, 64<<20)})
-	o := Options{Buffers: NewBuffers(MinMemory, 0)}
+	o := Options{Buffers: NewBuffers(MinMemory, 0, 1)}
 	w, err := Walk(disk.New(), top, bundle.Linux)
 	must(t, err)
 	p := First(w, o)

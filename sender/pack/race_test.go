@@ -139,7 +139,7 @@ func (a *arena) read(seed string) map[string][]byte {
 	return got
 }
 
-var buffersOfRaces = NewBuffers(MinMemory, 0)
+var buffersOfRaces = NewBuffers(MinMemory, 0, 1)
 
 func same(a, b map[string][]byte) bool {
 	if len(a) != len(b) {

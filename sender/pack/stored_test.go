@@ -25,9 +25,9 @@ func TestOnlyWhatDoesNotCompressIsStored(t *testing.T) {
 		"random and repeated":  {slices.Concat(noise(5, size/4), noise(5, size/4), noise(5, size/4), noise(5, size/4)), true}, // no sample shows it
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := NewBuffers(MinMemory, 0)
+			b := NewBuffers(MinMemory, 0, 1)
 			for range 2 { // by the content alone, not by what was there before
-				content, frame, err := b.take(t.Context(), 2, len(c.content))
+				content, frame, err := b.of(0).take(t.Context(), 2, len(c.content))
 				must(t, err)
 				copy(content, c.content)
 				out, err := b.compress(frame, content)
@@ -35,8 +35,8 @@ func TestOnlyWhatDoesNotCompressIsStored(t *testing.T) {
 				if (out == nil) != c.stored {
 					t.Errorf("stored is %v; the frame has %d bytes of %d", out == nil, len(out), len(content))
 				}
-				b.give(content)
-				b.give(frame)
+				b.of(0).give(content)
+				b.of(0).give(frame)
 			}
 		})
 	}
@@ -44,7 +44,7 @@ func TestOnlyWhatDoesNotCompressIsStored(t *testing.T) {
 
 // A stored chunk holds its content until it is released, and no frame; then nothing is lent any more.
 func TestAStoredChunkHoldsOneBuffer(t *testing.T) {
-	b := NewBuffers(MinMemory, 0)
+	b := NewBuffers(MinMemory, 0, 1)
 	w, err := Walk(disk.New(), tree(t, "item", map[string][]byte{"random": noise(6, 6<<20)}), bundle.Linux)
 	must(t, err)
 	p := First(w, Options{Buffers: b})
