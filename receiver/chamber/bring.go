@@ -1,6 +1,7 @@
 package chamber
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"time"
@@ -75,9 +76,14 @@ func (c *Chamber) bring(o *outlet, r *ledger.Record, failures int) (away bool) {
 	began := time.Now()
 	ctx, end := c.whileOpen(r.Tenant)
 	defer end()
-	name, err := o.to.Deliver(ctx, remote.Job{
+	job := remote.Job{
 		Signed: signed, Dir: Dir(c.o.State, r.Tenant, id), Disk: c.o.Disk, Again: before != nil && (before.Name != "" || before.Error != ""),
-	})
+		Note: func(begun string) error { return c.noteBegun(id, to, begun) },
+	}
+	if before != nil {
+		job.Begun = before.Begun
+	}
+	name, err := o.to.Deliver(ctx, job)
 	c.stale(id) // a program has had its hands on it
 	if why := c.closed(r.Tenant); err != nil && why != nil {
 		err = why
@@ -88,7 +94,7 @@ func (c *Chamber) bring(o *outlet, r *ledger.Record, failures int) (away bool) {
 	err = c.change(id, func(have *ledger.Record) error {
 		now := c.o.Now().UTC()
 		e := entry(have, to)
-		e.Name, e.Done, e.Error = name, &now, ""
+		e.Name, e.Done, e.Error, e.Begun = name, &now, "", ""
 		err := c.settleDelivery(have)
 		*r = *have
 		return err
@@ -102,6 +108,40 @@ func (c *Chamber) bring(o *outlet, r *ledger.Record, failures int) (away bool) {
 	}
 	o.over(id, nil)
 	return false
+}
+
+// noteBegun makes durable what a destination has begun, so that another attempt can go on with it, or take it back.
+func (c *Chamber) noteBegun(id bundle.ID, to, begun string) error {
+	return c.change(id, func(r *ledger.Record) error {
+		if r.State != ledger.Approved {
+			return errOver
+		}
+		entry(r, to).Begun = begun
+		return nil
+	})
+}
+
+// abandonMost is how long a destination may take to take back what it has begun.
+const abandonMost = 10 * time.Second
+
+// abandonBegun has a destination take back what it has begun of a bundle that will not go there. It says whether nothing of it is left.
+func (c *Chamber) abandonBegun(o *outlet, id bundle.ID) bool {
+	to, can := o.to.(remote.Resumer)
+	r, err := c.o.Ledger.Get(id) // what was noted since counts too
+	if !can || err != nil {
+		return true
+	}
+	d := delivery(r, o.to.Name())
+	if d == nil || d.Begun == "" || d.Done != nil {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, abandonMost)
+	defer cancel()
+	if err := to.Abandon(ctx, d.Begun); err != nil {
+		c.o.Log.Warn("what was begun at a destination could not be taken back", zap.Stringer("bundle", id), zap.String("at", d.Destination), zap.Error(err))
+		return false
+	}
+	return true
 }
 
 // unbrought books an attempt that failed.

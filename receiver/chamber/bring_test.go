@@ -29,6 +29,10 @@ type shelf struct {
 	hangs  bool
 	late   chan struct{}    // not nil: what it says while it is away comes when this is closed
 	refuse map[string]error // by an item's name
+	begins string           // what it notes as begun before it refuses one bundle
+	begun  []string         // what the jobs said was
+	stuck  bool             // it cannot take back what was begun
+	taken  []string         // back
 	stands []string         // names, in the order in which they came
 	again  []bool           // what the jobs said
 	tried  atomic.Int32
@@ -43,7 +47,7 @@ func (s *shelf) Deliver(ctx context.Context, job remote.Job) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	name := job.Signed.Manifest.Name
-	s.again = append(s.again, job.Again)
+	s.again, s.begun = append(s.again, job.Again), append(s.begun, job.Begun)
 	if s.away {
 		if late := s.late; late != nil {
 			s.mu.Unlock()
@@ -61,6 +65,11 @@ func (s *shelf) Deliver(ctx context.Context, job remote.Job) (string, error) {
 		return "", err
 	}
 	if err := s.refuse[name]; err != nil {
+		if s.begins != "" {
+			if err := job.Note(s.begins); err != nil {
+				return "", err
+			}
+		}
 		return "", err
 	}
 	c, err := job.Open()
@@ -73,6 +82,16 @@ func (s *shelf) Deliver(ctx context.Context, job remote.Job) (string, error) {
 	}
 	s.stands = append(s.stands, name)
 	return "shelved " + name, nil
+}
+
+func (s *shelf) Abandon(_ context.Context, begun string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stuck {
+		return errors.New("connection refused")
+	}
+	s.taken = append(s.taken, begun)
+	return nil
 }
 
 func (s *shelf) set(change func()) {
@@ -344,6 +363,33 @@ func TestTheNextLifeBringsWhatWasOnItsWay(t *testing.T) {
 	if s.holds() != "x" || !slices.Equal(s.again, []bool{false, true}) {
 		t.Errorf("%q, %v", s.holds(), s.again)
 	}
+}
+
+// What a destination has begun is on record, and the next attempt is told of it, in another life too; what will not be delivered has it taken back, as often as that takes.
+func TestWhatWasBegunIsGoneOnWithOrTakenBack(t *testing.T) {
+	t.Parallel()
+	s := &shelf{name: "s", begins: "upload 7", refuse: map[string]error{"x": remote.Failed(errors.New("no room"), "put it"), "y": remote.Failed(errors.New("no room"), "put it")}}
+	p, h := shelved(t, release.ModeAutomatic, nil, s)
+	h.setPause(time.Hour)
+	x, y := p.lows[0].pack(t, "cssf", small("x")), p.lows[0].pack(t, "cssf", small("y"))
+	h.take(x, ledger.Approved)
+	eventually(t, "it has failed", func() bool { d := of(h.record(x), "s"); return d.Begun == "upload 7" && d.Error != "" })
+	must(t, h.end(true))
+	s.set(func() { delete(s.refuse, "x") })
+	h = p.open(t)
+	h.becomes(x, ledger.Imported)
+	if d := of(h.record(x), "s"); d.Begun != "" || s.begun[0] != "" || s.begun[len(s.begun)-1] != "upload 7" {
+		t.Errorf("%+v, and the attempts were told of %q", d, s.begun)
+	}
+	s.set(func() { s.begins, s.stuck = "upload 8", true })
+	h.pause = func(int) time.Duration { return 5 * time.Millisecond }
+	h.take(y, ledger.Approved)
+	eventually(t, "it is rejected between two attempts", func() bool { return of(h.record(y), "s").Begun == "upload 8" && h.reject(y, 7, "no") == nil })
+	eventually(t, "it cannot be taken back, and that is told", func() bool {
+		return h.logs.FilterMessage("what was begun at a destination could not be taken back").Len() > 1
+	})
+	s.set(func() { s.stuck = false })
+	eventually(t, "it is taken back", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return slices.Equal(s.taken, []string{"upload 8"}) })
 }
 
 // What was altered in quarantine is refused, unless a destination has it already.

@@ -299,8 +299,7 @@ func (c *Chamber) batch(o *outlet, ids []bundle.ID) (batch []*ledger.Record, res
 			o.over(id, nil)
 			continue
 		case err == nil && r.State != ledger.Approved: // somebody has rejected it
-			c.discardBy(o, r)
-			o.over(id, refused("bundle %s is %s, and no longer approved", id, r.State))
+			c.dropAt(o, r, refused("bundle %s is %s, and no longer approved", id, r.State))
 			continue
 		case err == nil && c.doubted(r) != nil:
 			why := c.doubted(r)

@@ -430,13 +430,11 @@ func (c *Chamber) undelivered(o *outlet, of *ledger.Record, faults []fault, why 
 	c.posted(err)
 	switch {
 	case errors.Is(err, errOver): // it was rejected meanwhile
-		c.discardBy(o, of)
-		o.over(id, toldOf(faults, why))
+		c.dropAt(o, of, toldOf(faults, why))
 	case err == nil && after.State == ledger.Refused:
 		c.o.Log.Error("refused at the second gate", zap.Stringer("bundle", id), zap.Error(why))
-		c.discardBy(o, &after)
 		c.keepUntil(&after, c.o.Now())
-		o.over(id, toldOf(faults, why))
+		c.dropAt(o, &after, toldOf(faults, why))
 	default:
 		wait := later()
 		c.o.Log.Warn("not delivered; it stays approved", zap.Stringer("bundle", id), zap.String("to", faults[0].at), zap.Error(why), zap.Duration("again_in", wait))
@@ -450,9 +448,14 @@ func (c *Chamber) withdrawBy(o *outlet, r *ledger.Record) {
 	}
 }
 
-// discardBy is discard, by the one goroutine that may be at the directories.
-func (c *Chamber) discardBy(o *outlet, r *ledger.Record) {
-	if o.to == nil {
+// dropAt ends the time of a bundle that will not be delivered, by the one goroutine that may be at its destinations: what attempts have left there is removed, or tried to be again later.
+func (c *Chamber) dropAt(o *outlet, r *ledger.Record, err error) {
+	switch {
+	case o.to == nil:
 		c.discard(r)
+	case !c.abandonBegun(o, r.Bundle):
+		o.later(r.Bundle, nil, err, c.o.Now(), c.pause)
+		return
 	}
+	o.over(r.Bundle, err)
 }

@@ -122,6 +122,7 @@ type Delivery struct {
 	Moved       bool       `json:"moved,omitempty"` // that is the item in quarantine; else a copy at the destination
 	Done        *time.Time `json:"done,omitempty"`
 	Error       string     `json:"error,omitempty"`
+	Begun       string     `json:"begun,omitempty"` // in the destination's words: what it has begun there and not ended, and can go on with
 }
 
 // clone copies a record, so that whoever reads one is not told of a change that is not durable.

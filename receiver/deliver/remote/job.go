@@ -25,6 +25,15 @@ type Job struct {
 	Dir    string // where it stands in quarantine
 	Disk   *disk.Disk
 	Again  bool // an earlier attempt may have left a part of it there, or all
+
+	Begun string             // what the last attempt to note anything had begun; "": nothing
+	Note  func(string) error // makes Begun durable for the next attempt, in this life or another; nil: nobody remembers
+}
+
+// Resumer is a Destination that can go on with what it has begun.
+type Resumer interface {
+	// Abandon takes back what was begun, of a bundle that will not be delivered.
+	Abandon(ctx context.Context, begun string) error
 }
 
 // Destination is one that is no directory. An attempt after any other comes to the same result.

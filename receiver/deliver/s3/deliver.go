@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -163,31 +164,106 @@ func (u *upload) put(ctx context.Context, key string, text []byte) error {
 	return u.fault(ctx, err, fmt.Sprintf("put %q", key))
 }
 
-// parts sends an object in parts. The last one is held back until the digest of all of it holds.
+// parts sends an object in parts, but for those that stand there with their digests since an earlier attempt. The last one is held back until the digest of all of it holds.
 func (u *upload) parts(ctx context.Context, key string, r *remote.Reader) (err error) {
 	act := fmt.Sprintf("put %q in parts", key)
-	if u.content.Again { // what was begun, and not ended, takes room for ever
-		if err := u.core.RemoveIncompleteUpload(ctx, u.o.Bucket, key); err != nil && minio.ToErrorResponse(err).Code != minio.NoSuchUpload {
-			return u.fault(ctx, err, fmt.Sprintf("take back the parts of %q", key))
-		}
-	}
-	id, err := u.core.NewMultipartUpload(ctx, u.o.Bucket, key, u.options(r.Digest, map[string]string{algorithm: "SHA256"}))
+	id, there, err := u.begin(ctx, key, r.Digest, act)
 	if err != nil {
-		return u.fault(ctx, err, act)
+		return err
 	}
-	parts, err := u.sendParts(ctx, key, id, r)
+	parts, err := u.sendParts(ctx, key, id, r, there)
 	if err == nil {
 		_, err = u.core.CompleteMultipartUpload(ctx, u.o.Bucket, key, id, parts, minio.PutObjectOptions{})
 	}
-	if err != nil {
-		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortMost)
-		defer cancel()
-		_ = u.core.AbortMultipartUpload(late, u.o.Bucket, key, id) // or by the next attempt
+	if err == nil {
+		return nil
 	}
-	return u.fault(ctx, err, act)
+	why := u.fault(ctx, err, act)
+	if u.content.Note == nil || ctx.Err() == nil && !remote.IsAway(why) {
+		u.takeBack(ctx, key, id)
+	}
+	return why
 }
 
-func (u *upload) sendParts(ctx context.Context, key, id string, r *remote.Reader) ([]minio.CompletePart, error) {
+// takeBack ends an upload that nobody will go on with. Where it cannot, the next attempt does.
+func (u *upload) takeBack(ctx context.Context, key, id string) {
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortMost)
+	defer cancel()
+	_ = u.core.AbortMultipartUpload(late, u.o.Bucket, key, id)
+}
+
+// begin goes on with the upload of an object that an earlier attempt has noted, and gives the digests of its parts that stand there; or begins one, and takes back all others of that object.
+//
+// Only what is on record here as begun for this bundle is gone on with: an object takes over the digest and the tags with which its upload began, and no store shows those of one that has not ended.
+func (u *upload) begin(ctx context.Context, key string, digest bundle.Digest, act string) (id string, there map[int]minio.ObjectPart, err error) {
+	if noted, of := parseBegun(u.content.Begun); of == key {
+		there, err = u.standing(ctx, key, noted)
+		if err == nil {
+			return noted, there, nil
+		}
+		if minio.ToErrorResponse(err).Code != minio.NoSuchUpload {
+			return "", nil, u.fault(ctx, err, act)
+		}
+	}
+	if u.content.Again { // what was begun, and not ended, takes room for ever
+		if err := u.core.RemoveIncompleteUpload(ctx, u.o.Bucket, key); err != nil && minio.ToErrorResponse(err).Code != minio.NoSuchUpload {
+			return "", nil, u.fault(ctx, err, fmt.Sprintf("take back the parts of %q", key))
+		}
+	}
+	id, err = u.core.NewMultipartUpload(ctx, u.o.Bucket, key, u.options(digest, map[string]string{algorithm: "SHA256"}))
+	if err != nil {
+		return "", nil, u.fault(ctx, err, act)
+	}
+	if u.content.Note != nil { // before its first part
+		if err := u.content.Note(id + " " + key); err != nil {
+			u.takeBack(ctx, key, id)
+			return "", nil, err
+		}
+	}
+	return id, nil, nil
+}
+
+// parseBegun reads what begin notes.
+func parseBegun(text string) (id, key string) {
+	id, key, _ = strings.Cut(text, " ")
+	return id, key
+}
+
+// standing are the parts of an upload, by their numbers.
+func (u *upload) standing(ctx context.Context, key, id string) (map[int]minio.ObjectPart, error) {
+	all := make(map[int]minio.ObjectPart)
+	for after := 0; ; {
+		list, err := u.core.ListObjectParts(ctx, u.o.Bucket, key, id, after, 0)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range list.ObjectParts {
+			all[p.PartNumber] = p
+		}
+		if !list.IsTruncated || list.NextPartNumberMarker <= after {
+			return all, nil
+		}
+		after = list.NextPartNumberMarker
+	}
+}
+
+// Abandon implements remote.Resumer.
+func (s *Store) Abandon(ctx context.Context, begun string) error {
+	id, key := parseBegun(begun)
+	core, err := s.client()
+	if err == nil {
+		err = core.AbortMultipartUpload(ctx, s.o.Bucket, key, id)
+	}
+	if minio.ToErrorResponse(err).Code == minio.NoSuchUpload {
+		return nil
+	}
+	if err != nil {
+		s.forget()
+	}
+	return s.fault(ctx, err, fmt.Sprintf("take back the parts of %q", key))
+}
+
+func (u *upload) sendParts(ctx context.Context, key, id string, r *remote.Reader, there map[int]minio.ObjectPart) ([]minio.CompletePart, error) {
 	size := u.partSize(r.Size)
 	parts := make([]minio.CompletePart, (r.Size+size-1)/size)
 	all, until := errgroup.WithContext(ctx)
@@ -203,6 +279,10 @@ func (u *upload) sendParts(ctx context.Context, key, id string, r *remote.Reader
 		all.Go(func() error {
 			sum := sha256.Sum256(text)
 			b64 := base64.StdEncoding.EncodeToString(sum[:])
+			if p := there[i+1]; p.ChecksumSHA256 == b64 && p.Size == int64(len(text)) {
+				parts[i] = minio.CompletePart{PartNumber: i + 1, ETag: p.ETag, ChecksumSHA256: b64}
+				return nil
+			}
 			header := make(http.Header)
 			header.Set(checksum, b64)
 			part, err := u.core.PutObjectPart(until, u.o.Bucket, key, id, i+1, bytes.NewReader(text), int64(len(text)), minio.PutObjectPartOptions{

@@ -3,6 +3,10 @@ package s3
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -123,6 +127,128 @@ func TestACutConnectionCostsAnAttemptAndNothingElse(t *testing.T) {
 	g.holds(g.want(j, files))
 	if n := g.begun(); n > 0 {
 		t.Errorf("%d uploads were begun and not ended", n)
+	}
+}
+
+// Of an object in parts only what does not stand there is sent again, by another process too: after a cut connection, and after the store itself was killed. A part that is not what is to stand there is.
+func TestAnUploadIsGoneOnWith(t *testing.T) {
+	const part, all = 5 << 20, 41<<20 + 7
+	for name, ends := range map[string]func(g *gateway, l *peers.Line){
+		"a cut connection":       func(_ *gateway, l *peers.Line) { l.Cut(0) },
+		"a store that is killed": func(g *gateway, _ *peers.Line) { g.Kill() },
+		"the daemon's end":       nil,
+		"a part that is another": func(_ *gateway, l *peers.Line) { l.Cut(0) },
+		"parts that are gone":    func(_ *gateway, l *peers.Line) { l.Cut(0) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := start(t)
+			files := map[string]string{"db/a": "alpha", "db/big": random(all), "db/next": random(part + 1)}
+			j := remotetest.Job(t, 1, files)
+			noted := ""
+			j.Note = func(text string) error { noted = text; return nil }
+			l := peers.NewLine(t, g.Address)
+			l.Throttle(64 << 20)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			done := make(chan error, 1)
+			go func() { _, err := g.through(l, nil).Deliver(ctx, j); done <- err }()
+			for l.Passed() < all*6/10 {
+				time.Sleep(time.Millisecond)
+			}
+			if ends == nil {
+				cancel()
+			} else {
+				ends(g, l)
+			}
+			if err := <-done; err == nil || ends != nil && !remote.IsAway(err) {
+				t.Fatal(err)
+			}
+			if name == "a store that is killed" {
+				g.Start()
+			}
+			l.Mend()
+			l.Throttle(0)
+			id, key := parseBegun(noted)
+			if key != "cssf/db/big" || g.begun() != 1 {
+				t.Fatalf("%q is noted, and %d uploads stand there", noted, g.begun())
+			}
+			switch name {
+			case "a part that is another":
+				other := random(part)
+				sum := sha256.Sum256([]byte(other))
+				_, err := g.watch.PutObjectPart(t.Context(), "import", key, id, 1, strings.NewReader(other), part, minio.PutObjectPartOptions{
+					Sha256Hex: hex.EncodeToString(sum[:]), CustomHeader: http.Header{"X-Amz-Checksum-Sha256": {base64.StdEncoding.EncodeToString(sum[:])}}, DisableContentSha256: true,
+				})
+				peers.Must(t, err)
+			case "parts that are gone":
+				peers.Must(t, g.watch.AbortMultipartUpload(t.Context(), "import", key, id))
+			}
+			stood := int64(0)
+			if parts, err := g.watch.ListObjectParts(t.Context(), "import", key, id, 0, 0); err == nil {
+				for _, p := range parts.ObjectParts {
+					if name != "a part that is another" || p.PartNumber > 1 {
+						stood += p.Size
+					}
+				}
+			}
+			if stood < part && name != "parts that are gone" {
+				t.Fatalf("only %d bytes stand there", stood)
+			}
+			before := l.Passed()
+			j.Again, j.Begun = true, noted
+			_, err := g.through(l, nil).Deliver(t.Context(), j)
+			peers.Must(t, err)
+			sent := l.Passed() - before
+			t.Logf("%d of %d bytes stood there, and %d were sent", stood, all, sent)
+			if most := all + part + 1 - stood + 1<<20; sent > most {
+				t.Errorf("%d bytes were sent, and %d of %d stood there", sent, stood, all)
+			}
+			g.holds(g.want(j, files))
+			if n := g.begun(); n > 0 {
+				t.Errorf("%d uploads were begun and not ended", n)
+			}
+			info, err := g.watch.StatObject(t.Context(), "import", key, minio.StatObjectOptions{})
+			peers.Must(t, err)
+			if info.UserMetadata[digestMeta] != bundle.Digest(sha256.Sum256([]byte(files["db/big"]))).String() {
+				t.Errorf("its digest is said to be %q", info.UserMetadata[digestMeta])
+			}
+		})
+	}
+}
+
+// What was begun by a bundle is no part of another one: it is taken back, and so it is when it will not be delivered.
+func TestWhatAnotherHasBegunIsNotGoneOnWith(t *testing.T) {
+	g := start(t)
+	text := random(12 << 20)
+	begin := func(bundle string) string {
+		id, err := g.watch.NewMultipartUpload(t.Context(), "import", "cssf/big", minio.PutObjectOptions{UserTags: map[string]string{"bundle": bundle}})
+		peers.Must(t, err)
+		_, err = g.watch.PutObjectPart(t.Context(), "import", "cssf/big", id, 1, strings.NewReader(text[:5<<20]), 5<<20, minio.PutObjectPartOptions{})
+		peers.Must(t, err)
+		return id
+	}
+	begin("another")
+	j := remotetest.Job(t, 1, map[string]string{"big": text})
+	j.Again, j.Note = true, func(string) error { return nil }
+	_, err := g.store(nil).Deliver(t.Context(), j)
+	peers.Must(t, err)
+	tags, err := g.watch.GetObjectTagging(t.Context(), "import", "cssf/big", minio.GetObjectTaggingOptions{})
+	peers.Must(t, err)
+	if got := tags.ToMap()["bundle"]; got != j.Signed.Manifest.Bundle.String() || g.begun() != 0 {
+		t.Errorf("it is tagged %q, and %d uploads were begun and not ended", got, g.begun())
+	}
+	id := begin("mine")
+	for range 2 {
+		peers.Must(t, g.store(nil).Abandon(t.Context(), id+" cssf/big"))
+		if n := g.begun(); n != 0 {
+			t.Errorf("%d uploads were begun and not ended", n)
+		}
+	}
+	over := errors.New("it has ended meanwhile")
+	j = remotetest.Job(t, 2, map[string]string{"big": text[1:]})
+	j.Note = func(string) error { return over }
+	if _, err := g.store(nil).Deliver(t.Context(), j); !errors.Is(err, over) || remote.IsAway(err) || g.begun() != 0 {
+		t.Errorf("%v, and %d uploads were begun", err, g.begun())
 	}
 }
 
