@@ -2,6 +2,8 @@ package meter
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,6 +16,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/crypto/ssh"
 
+	"ecluse/internal/audit"
 	"ecluse/internal/keys"
 	"ecluse/internal/usage"
 	"ecluse/protocol/bundle"
@@ -24,6 +27,9 @@ type Signer interface {
 	Public() ssh.PublicKey
 	Sign(namespace string, message []byte) ([]byte, error)
 }
+
+// Audit takes an entry, durably.
+type Audit interface{ Note(audit.Entry) error }
 
 // Options of a Meter.
 type Options struct {
@@ -42,6 +48,7 @@ type Options struct {
 	Look func()
 	// Closed is told the first moment that is not in a closed month, when that changes; may be nil.
 	Closed func(floor time.Time)
+	Audit  Audit // is told of months that are closed, and signed; may be nil
 	Log    *zap.Logger
 }
 
@@ -199,7 +206,24 @@ func (m *Meter) closeOne(ctx context.Context, month usage.Month, now time.Time) 
 		return fmt.Errorf("close %v: %w", month, err)
 	}
 	m.o.Log.Info("month closed", zap.Stringer("month", month), zap.Int("tenants", len(s.Tenants)))
+	if err := m.tell("month-closed", month, s.Text()); err != nil {
+		return fmt.Errorf("close %v: %w", month, err) // it is: its signature will be told too, and says the same
+	}
 	return nil
+}
+
+// tell tells the audit log of a statement.
+func (m *Meter) tell(event string, month usage.Month, statement []byte) error {
+	if m.o.Audit == nil {
+		return nil
+	}
+	data, err := json.Marshal(struct {
+		Statement string `json:"statement"` // SHA-256
+	}{fmt.Sprintf("%x", sha256.Sum256(statement))})
+	if err != nil {
+		return err
+	}
+	return m.o.Audit.Note(audit.Entry{Event: event, Text: month.String(), Data: data})
 }
 
 // signAll signs the closed months that are not signed.
@@ -282,6 +306,9 @@ func (m *Meter) sign(s Signer, month usage.Month, text []byte) error {
 	}
 	blob, err := s.Sign(usage.Namespace, text)
 	if err != nil {
+		return err
+	}
+	if err := m.tell("month-signed", month, text); err != nil { // before it is: no statement is signed of which the log does not tell
 		return err
 	}
 	return m.o.Book.disk.Replace(SignatureOf(m.o.Book.Path(month)), bundle.Armor(blob))

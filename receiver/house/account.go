@@ -23,7 +23,7 @@ func (s *State) openMeter() (err error) {
 	}
 	s.Meter, err = meter.Open(meter.Options{
 		Book: meter.At(s.Dir, s.Disk), Rows: Rows(s.Dir, s.o.Keep), Side: "high", Name: s.o.Name, Terms: *s.o.Account,
-		Now: s.Clock.Now, Aged: s.Clock.Aged, Counted: func(t string) int64 { return s.Ledger.Counted(bundle.Name(t)) }, Closed: s.Ledger.CloseUntil, Log: s.o.Log,
+		Now: s.Clock.Now, Aged: s.Clock.Aged, Counted: func(t string) int64 { return s.Ledger.Counted(bundle.Name(t)) }, Closed: s.Ledger.CloseUntil, Audit: s.Audit, Log: s.o.Log,
 	})
 	return err
 }

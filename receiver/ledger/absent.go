@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"ecluse/internal/audit"
 	"ecluse/internal/catalog"
 	"ecluse/protocol/bundle"
 )
@@ -20,6 +21,7 @@ type Absence struct {
 	Chain
 	First, Last uint64
 	Since       time.Time
+	Told        uint64 // the last of them of which the audit log tells, or one before First
 }
 
 // sameRun is how far apart two neighbouring runs may have become known and still are one: a sender that goes on while nothing comes through makes a run a minute.
@@ -38,10 +40,10 @@ func cut(tx *sql.Tx, p Chain, first, last uint64) error {
 			return err
 		}
 		if r.First < first {
-			err = putRun(tx, p, Absence{First: r.First, Last: first - 1, Since: r.Since})
+			err = putRun(tx, p, Absence{First: r.First, Last: first - 1, Since: r.Since, Told: min(r.Told, first-1)})
 		}
 		if r.Last > last && err == nil {
-			err = putRun(tx, p, Absence{First: last + 1, Last: r.Last, Since: r.Since})
+			err = putRun(tx, p, Absence{First: last + 1, Last: r.Last, Since: r.Since, Told: r.Told})
 		}
 		if err != nil {
 			return err
@@ -50,8 +52,8 @@ func cut(tx *sql.Tx, p Chain, first, last uint64) error {
 	return nil
 }
 
-// recount finds anew what is missing of a chain between two sequences. since says of a run since when it has been known.
-func recount(tx *sql.Tx, p Chain, first, last uint64, since func(Absence) time.Time) error {
+// recount finds anew what is missing of a chain between two sequences. known notes in a run since when it has been known, and what was told of it.
+func recount(tx *sql.Tx, p Chain, first, last uint64, known func(*Absence)) error {
 	if first > last {
 		return nil
 	}
@@ -63,7 +65,7 @@ func recount(tx *sql.Tx, p Chain, first, last uint64, since func(Absence) time.T
 		return err
 	}
 	for _, r := range runs {
-		r.Since = since(r)
+		known(&r)
 		if err := putRun(tx, p, r); err != nil {
 			return err
 		}
@@ -106,9 +108,9 @@ func putRun(tx *sql.Tx, p Chain, r Absence) error {
 	if len(near) == 1 && near[0].Last+1 == r.First && r.Since.Sub(near[0].Since).Abs() < sameRun {
 		r.First, r.Since = near[0].First, near[0].Since
 	}
-	_, err = tx.Exec(`INSERT INTO absent (sender, tenant, epoch, first, last, since) VALUES (?, ?, ?, ?, ?, ?)
+	_, err = tx.Exec(`INSERT INTO absent (sender, tenant, epoch, first, last, since, told) VALUES (?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (sender, tenant, epoch, first) DO UPDATE SET last = excluded.last`,
-		string(p.Sender), string(p.Tenant), p.Epoch.String(), int64(r.First), int64(r.Last), r.Since.UnixNano())
+		string(p.Sender), string(p.Tenant), p.Epoch.String(), int64(r.First), int64(r.Last), r.Since.UnixNano(), int64(r.Told))
 	return err
 }
 
@@ -145,7 +147,7 @@ func (l *Ledger) cutShown(tx *sql.Tx, records map[bundle.ID]*Record) error {
 	return nil
 }
 
-func (l *Ledger) asOfNow(Absence) time.Time { return l.now().UTC() }
+func (l *Ledger) asOfNow(r *Absence) { r.Since = l.now().UTC() }
 
 // recountAll finds anew what is missing of every chain whose head is shown, and keeps since when that was known.
 func (l *Ledger) recountAll(ctx context.Context) error {
@@ -165,13 +167,18 @@ func (l *Ledger) recountAll(ctx context.Context) error {
 			if l.chains[p.Sender].status(p.Epoch) == bundle.EpochReplaced {
 				continue
 			}
-			err := recount(tx, p, l.floor(p)+1, h.Sequence, func(r Absence) time.Time {
+			err := recount(tx, p, l.floor(p)+1, h.Sequence, func(r *Absence) {
 				for _, o := range old[p] {
-					if o.First <= r.Last && o.Last >= r.First {
-						return o.Since // the first of several is the oldest, or nearly
+					if o.First > r.Last || o.Last < r.First {
+						continue
 					}
+					r.Since = o.Since // the first of several is the oldest, or nearly
+					if o.First <= r.First {
+						r.Told = min(o.Told, r.Last)
+					}
+					return
 				}
-				return l.asOfNow(r)
+				l.asOfNow(r)
 			})
 			if err != nil {
 				return err
@@ -183,9 +190,16 @@ func (l *Ledger) recountAll(ctx context.Context) error {
 
 // giveUp takes what is missing of replaced epochs out of the runs: nothing of it is taken any more.
 func (l *Ledger) giveUp(ctx context.Context) error {
-	return l.catalog.Write(ctx, func(tx *sql.Tx) error {
+	var told []audit.Entry
+	err := l.catalog.Write(ctx, func(tx *sql.Tx) error {
+		told = nil
 		for _, c := range l.linked {
 			for _, e := range c.Replaced {
+				list, err := toldOf(tx, bundle.MaxSequence, "its epoch was replaced", `sender = ? AND epoch = ?`, string(c.Sender), e.String())
+				if err != nil {
+					return err
+				}
+				told = append(told, list...)
 				if _, err := tx.Exec(`DELETE FROM absent WHERE sender = ? AND epoch = ?`, string(c.Sender), e.String()); err != nil {
 					return err
 				}
@@ -193,6 +207,10 @@ func (l *Ledger) giveUp(ctx context.Context) error {
 		}
 		return nil
 	})
+	if err == nil {
+		l.tellAll(told)
+	}
+	return err
 }
 
 // Absences are runs that became known after one time and not after another, the oldest first, at most so many.
@@ -204,7 +222,7 @@ func (l *Ledger) Absences(ctx context.Context, after, until time.Time, most int)
 func readAbsent(ctx context.Context, db interface {
 	QueryContext(context.Context, string, ...any) (*sql.Rows, error)
 }, which string, args ...any) (list []Absence, err error) {
-	rows, err := db.QueryContext(ctx, `SELECT sender, tenant, epoch, first, last, since FROM absent `+which, args...)
+	rows, err := db.QueryContext(ctx, `SELECT sender, tenant, epoch, first, last, since, told FROM absent `+which, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list what is missing: %w", err)
 	}
@@ -212,7 +230,7 @@ func readAbsent(ctx context.Context, db interface {
 	for rows.Next() {
 		var r Absence
 		var since int64
-		if err := rows.Scan(&r.Sender, &r.Tenant, catalog.Text(&r.Epoch), &r.First, &r.Last, &since); err != nil {
+		if err := rows.Scan(&r.Sender, &r.Tenant, catalog.Text(&r.Epoch), &r.First, &r.Last, &since, &r.Told); err != nil {
 			return nil, fmt.Errorf("list what is missing: %w", err)
 		}
 		r.Since = time.Unix(0, since).UTC()

@@ -3,6 +3,7 @@ package ledger
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -133,7 +134,7 @@ func (l *Ledger) SetAudit(a *audit.Log) error {
 	tail := a.Tail()
 	var err error
 	if a.Fresh() {
-		err = a.Introduce(tail, Digests(l.disk, l.dir))
+		err = errors.Join(a.Introduce(tail, Digests(l.disk, l.dir)), l.tellAgain(context.Background()))
 	}
 	if err == nil {
 		err = l.settleTail(a, tail)

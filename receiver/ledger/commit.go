@@ -95,7 +95,11 @@ func (l *Ledger) stage(r *request) error {
 		}
 		after.count(l.countable(now))
 		if l.audit != nil {
-			for _, e := range Entries(last, after, now) {
+			found, err := l.foundBy(last, after)
+			if err != nil {
+				return err
+			}
+			for _, e := range append(found, Entries(last, after, now)...) {
 				says = append(says, said{r.id, e})
 			}
 		}

@@ -199,7 +199,11 @@ func (l *Ledger) run(ctx context.Context) error {
 			if looks++; looks%settleEvery == 0 {
 				settled = l.settleAudit()
 			}
-			err := errors.Join(settled, l.flushHeads(context.Background()), l.flushAnchor())
+			var told error
+			if looks%tellEvery == 0 {
+				told = l.tellMissing(context.Background())
+			}
+			err := errors.Join(settled, told, l.flushHeads(context.Background()), l.flushAnchor())
 			if l.spare != nil {
 				_ = l.spare.Keep() // it is tried again in a second, and a start says why it fails
 			}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 
+	"ecluse/internal/audit"
 	"ecluse/protocol/bundle"
 )
 
@@ -124,18 +125,24 @@ func (c *chains) raise(e bundle.Epoch, tenant bundle.Name, sequence uint64) bool
 
 // hide takes bundles out of the catalog, and shows the floors instead.
 func (l *Ledger) hide(ctx context.Context, ids []bundle.ID) error {
-	return l.catalog.Write(ctx, func(tx *sql.Tx) error {
+	var told []audit.Entry
+	err := l.catalog.Write(ctx, func(tx *sql.Tx) (err error) {
 		for _, id := range ids {
 			if _, err := tx.Exec(`DELETE FROM bundles WHERE bundle = ?`, id.String()); err != nil {
 				return err
 			}
 		}
-		return l.showFloors(tx)
+		told, err = l.showFloors(tx)
+		return err
 	})
+	if err == nil {
+		l.tellAll(told)
+	}
+	return err
 }
 
-// showFloors has the catalog know which sequences are not missing but forgotten.
-func (l *Ledger) showFloors(tx *sql.Tx) error {
+// showFloors has the catalog know which sequences are not missing but forgotten, and gives entries of those that were told to be missing.
+func (l *Ledger) showFloors(tx *sql.Tx) (told []audit.Entry, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, c := range l.chains {
@@ -143,14 +150,19 @@ func (l *Ledger) showFloors(tx *sql.Tx) error {
 			for tenant, floor := range floors {
 				_, err := tx.Exec(`INSERT INTO floors (sender, tenant, epoch, floor) VALUES (?, ?, ?, ?)
 					ON CONFLICT (sender, tenant, epoch) DO UPDATE SET floor = excluded.floor`, string(c.Sender), string(tenant), e.String(), int64(floor))
+				if err != nil {
+					return nil, err
+				}
+				list, err := toldOf(tx, floor, "what came after it is forgotten", `sender = ? AND tenant = ? AND epoch = ? AND first <= ?`, string(c.Sender), string(tenant), e.String(), int64(floor))
 				if err == nil {
 					err = cut(tx, Chain{c.Sender, tenant, e}, 1, floor)
 				}
 				if err != nil {
-					return err
+					return nil, err
 				}
+				told = append(told, list...)
 			}
 		}
 	}
-	return nil
+	return told, nil
 }

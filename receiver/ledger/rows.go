@@ -86,7 +86,8 @@ func (l *Ledger) refresh(ctx context.Context, all bool) error {
 		if err != nil {
 			return err
 		}
-		return l.showFloors(tx)
+		_, err = l.showFloors(tx)
+		return err
 	})
 	if err != nil {
 		return err

@@ -27,7 +27,7 @@ func (h *House) openMeter() (err error) {
 	h.Meter, err = meter.Open(meter.Options{
 		Book: meter.At(h.Dir, h.Disk), Rows: Rows(h.Dir, h.o.Keep.Sent), Side: "low", Name: string(h.o.Name), Terms: *h.o.Account,
 		Sign: func() (meter.Signer, error) { return h.o.Secrets.identity, nil },
-		Now:  h.Now, Aged: h.aged, Lagging: h.Ledger.Lagging, Look: h.landed, Closed: h.Ledger.CloseUntil, Log: h.o.Log,
+		Now:  h.Now, Aged: h.aged, Lagging: h.Ledger.Lagging, Look: h.landed, Closed: h.Ledger.CloseUntil, Audit: h.Audit, Log: h.o.Log,
 	})
 	return err
 }

@@ -1,0 +1,114 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"ecluse/internal/audit"
+	"ecluse/protocol/bundle"
+)
+
+// What is missing has no record, so its entries in the audit log are made here: `missing` of a run of sequences that is still missing when the log looks, once a minute; `found` of each of
+// those that comes; `given-up` of those that nobody waits for any more. A heartbeat is often ahead of the bundle that it tells of, and that is no loss: what comes within the minute may
+// have neither. The catalog knows of what the log has told. It is made again after a crash, and then what is missing is told once more; never is it not told.
+
+// tellEvery is how often in seconds the log looks at what is missing, tellMost how many runs it tells of at once, and aheadMost how far a heartbeat may be ahead of its bundle.
+const (
+	tellEvery = 60
+	tellMost  = 500
+	aheadMost = 10 * time.Second
+)
+
+// absent is what an entry says of a run.
+type absent struct {
+	Epoch   bundle.Epoch `json:"epoch"`
+	First   uint64       `json:"first"`
+	Through uint64       `json:"through"`
+	Since   string       `json:"since"`
+}
+
+func (r Absence) entry(event string, first, last uint64, why string) audit.Entry {
+	text := fmt.Sprintf("sequence %d", first)
+	if last > first {
+		text = fmt.Sprintf("sequences %d to %d", first, last)
+	}
+	if why != "" {
+		text += ": " + why
+	}
+	return audit.Entry{Event: event, Sender: string(r.Sender), Tenant: string(r.Tenant), Sequence: first, Text: text,
+		Data: asJSON(absent{r.Epoch, first, last, r.Since.UTC().Format("2006-01-02T15:04:05.999Z")})}
+}
+
+// tellMissing tells the log of what is missing and was not told. The entries come before the mark that they are there, and are durable with the next sync.
+func (l *Ledger) tellMissing(ctx context.Context) error {
+	if l.audit == nil {
+		return nil
+	}
+	runs, err := readAbsent(ctx, l.catalog.DB(), `WHERE told < last AND since <= ? ORDER BY since, first LIMIT ?`, l.now().Add(-aheadMost).UnixNano(), tellMost)
+	if err != nil || len(runs) == 0 {
+		return err
+	}
+	var list []audit.Entry
+	for _, r := range runs {
+		list = append(list, r.entry("missing", max(r.First, r.Told+1), r.Last, ""))
+	}
+	if err := l.audit.Append(list...); err != nil {
+		return err
+	}
+	return l.catalog.Write(ctx, func(tx *sql.Tx) error {
+		for _, r := range runs {
+			_, err := tx.Exec(`UPDATE absent SET told = ? WHERE sender = ? AND tenant = ? AND epoch = ? AND first = ?`, int64(r.Last), string(r.Sender), string(r.Tenant), r.Epoch.String(), int64(r.First))
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// tellAgain has a log that was begun anew be told of all that is missing.
+func (l *Ledger) tellAgain(ctx context.Context) error {
+	return l.catalog.Write(ctx, func(tx *sql.Tx) error {
+		_, err := tx.Exec(`UPDATE absent SET told = 0`)
+		return err
+	})
+}
+
+// foundBy is the entry of a sequence that was told to be missing and is known by a record now, or none. A record that gives it up says so itself.
+func (l *Ledger) foundBy(before, after *Record) (list []audit.Entry, err error) {
+	if l.audit == nil || after.Sequence == nil || after.State == Abandoned || before != nil && before.Sequence != nil && *before.Sequence == *after.Sequence {
+		return nil, nil
+	}
+	s, err := l.catalog.Prepared(context.Background(), `SELECT EXISTS (SELECT 1 FROM absent WHERE sender = ?1 AND tenant = ?2 AND epoch = ?3 AND first <= ?4 AND last >= ?4 AND told >= ?4)`)
+	if err != nil {
+		return nil, err
+	}
+	var told bool
+	if err := s.QueryRow(string(after.Sender), string(after.Tenant), after.Epoch.String(), int64(*after.Sequence)).Scan(&told); err != nil || !told {
+		return nil, err
+	}
+	return []audit.Entry{{
+		At: l.now().UTC(), Event: "found", Bundle: after.Bundle.String(), Tenant: string(after.Tenant), Sender: string(after.Sender), State: string(after.State), Sequence: *after.Sequence,
+	}}, nil
+}
+
+// toldOf are entries of what was told to be missing of some runs, as far as a sequence, and is about to be taken out of them.
+func toldOf(tx *sql.Tx, through uint64, why, which string, args ...any) (list []audit.Entry, err error) {
+	runs, err := readAbsent(context.Background(), tx, `WHERE told >= first AND `+which, args...)
+	for _, r := range runs {
+		list = append(list, r.entry("given-up", r.First, min(r.Last, r.Told, through), why))
+	}
+	return list, err
+}
+
+// tellAll tells the log of what is done already.
+func (l *Ledger) tellAll(list []audit.Entry) {
+	if l.audit == nil {
+		return
+	}
+	for _, e := range list {
+		l.audit.Tell(e)
+	}
+}
