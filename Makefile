@@ -35,7 +35,7 @@ soak-%: needs build ## one full count: soak-matrix, soak-kill ... (scripts/count
 	scripts/soak.sh $*
 
 race: ## every package under the race detector
-	CGO_ENABLED=1 $(GO) test -race ./...
+	scripts/race.sh ./...
 
 bench: needs build ## the built programs on a link, beside other tools in the same run; make bench-wire, bench-disk ... are parts of it
 	scripts/bench.sh all

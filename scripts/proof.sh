@@ -27,7 +27,7 @@ beside=$!
 mapfile -t packages < <(go list ./... | grep -v -e /internal/lab$ -e /internal/surface$ -e /internal/sim$ -e /internal/points$)
 [ "${#packages[@]}" -ge 30 ]
 failed=0
-step env CGO_ENABLED=1 go test -race -timeout 900s "${packages[@]}" || failed=1
+step scripts/race.sh -timeout 900s "${packages[@]}" || failed=1
 wait "$beside" || failed=1
 cat "$told"
 [ "$failed" = 0 ]
