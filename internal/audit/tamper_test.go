@@ -10,10 +10,12 @@ import (
 	"testing"
 
 	"golang.org/x/mod/sumdb/tlog"
+
+	"ecluse/protocol/racing"
 )
 
 // thousand is how many entries the log has that is tampered with.
-const thousand = 1000
+var thousand = racing.Part(1000)
 
 // tampered gives a check of what somebody made of the entries of a log: it has to be found, by verify and by whatever opens the log, whichever way.
 func tampered(t *testing.T, dir string) func(what string, text []byte) {

@@ -38,6 +38,9 @@ func zipOf(members ...member) []byte {
 	w := zip.NewWriter(&out)
 	for _, m := range members {
 		h := &zip.FileHeader{Name: m.name, Method: zip.Deflate}
+		if m.content == "" {
+			h.Method = zip.Store // as programs do; a compressor is made ready for each that is not
+		}
 		h.SetMode(m.mode | 0o644)
 		f, err := w.CreateHeader(h)
 		if err == nil {
