@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/sys/unix"
 
 	"ecluse/internal/alarm"
 	"ecluse/internal/audit"
@@ -33,7 +32,7 @@ type daemon struct {
 
 	alarms alarm.List        // that stood at the last look: like late, told and probed it is watch's alone
 	late   time.Time         // up to when what is missing was told
-	stamps []stamp           // under following; of the files of stampsOf, as they were read
+	stamps []cli.Stamp       // under following; of the files of stampsOf, as they were read
 	told   map[string]uint64 // counts that were logged
 	probed map[string]uint32 // of each link, the probe that was logged
 	routed chan struct{}     // holds a token when somebody has said a word about a route
@@ -191,32 +190,17 @@ func (d *daemon) tellProbes(links []watch.Link) {
 	}
 }
 
-// stamp is what a file looked like: whoever edits it changes at least one of these.
-type stamp struct {
-	inode   uint64
-	size    int64
-	changed unix.Timespec
-}
-
-func stampOf(path string) stamp {
-	var st unix.Stat_t
-	if unix.Stat(path, &st) != nil {
-		return stamp{}
-	}
-	return stamp{st.Ino, st.Size, st.Ctim}
-}
-
 // stampsOf are those of the files in which trust stands: configuration, allowed_signers, officers, and who may sign content.
-func stampsOf(c Config) []stamp {
-	stamps := []stamp{stampOf(c.Path), stampOf(c.AllowedSigners), stampOf(c.Officers)}
+func stampsOf(c Config) []cli.Stamp {
+	stamps := []cli.Stamp{cli.StampOf(c.Path), cli.StampOf(c.AllowedSigners), cli.StampOf(c.Officers)}
 	for _, file := range c.signersFiles() {
-		stamps = append(stamps, stampOf(file))
+		stamps = append(stamps, cli.StampOf(file))
 	}
 	return stamps
 }
 
 // stampsNow are those of the files that the configuration names now.
-func (d *daemon) stampsNow() []stamp {
+func (d *daemon) stampsNow() []cli.Stamp {
 	d.mu.Lock()
 	c := Config{Path: d.c.Path, AllowedSigners: d.c.AllowedSigners, Officers: d.c.Officers, Tenants: d.c.Tenants}
 	d.mu.Unlock()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"maps"
 	"os"
 	"strings"
 
@@ -14,12 +15,16 @@ import (
 
 // auditStarted tells the log that this life has begun, and by what it goes. It reads files that are out of reach when the process is confined.
 func (d *daemon) auditStarted(s *house.State) {
+	d.papers = map[string]string{"identity": cli.FileDigest(strings.TrimSuffix(d.c.Identity, ".pub") + ".pub"), "receiver": cli.FileDigest(d.c.Receiver)}
 	s.Audit.Tell(audit.Entry{Event: "started", Text: version})
-	err := s.Audit.Facts(map[string]string{
-		"configuration": cli.FileDigest(d.c.Path), "identity": cli.FileDigest(strings.TrimSuffix(d.c.Identity, ".pub") + ".pub"), "receiver": cli.FileDigest(d.c.Receiver),
-		"epoch": s.Epoch.String(), "program": version,
-	})
-	if err != nil {
+	d.auditFacts(s)
+}
+
+// auditFacts tells the log by what this side goes from now on, where that has changed.
+func (d *daemon) auditFacts(s *house.State) {
+	facts := maps.Clone(d.papers)
+	facts["configuration"], facts["epoch"], facts["program"] = cli.FileDigest(d.c.Path), s.Epoch.String(), version
+	if err := s.Audit.Facts(facts); err != nil {
 		d.log.Error("tell the audit log of the configuration: it is told again at the next start", zap.Error(err))
 	}
 }

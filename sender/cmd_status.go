@@ -76,8 +76,9 @@ func readStatus(ctx context.Context, conf Config) (*watch.Status, error) {
 	s.Audit = cli.AuditGrowth(conf.State, nothingKept, time.Now())
 	facts := conf.absent()
 	if words, err := route.Read(disk.New(), conf.State); err == nil || !errors.Is(err, os.ErrPermission) {
+		now := house.Time(disk.New(), conf.State)
 		book := route.Of(words, err, conf.shared().Routes())
-		s.Routes, facts.Routes = book.Rows(time.Now()), book.Alarms(time.Now(), program)
+		s.Routes, facts.Routes = book.Rows(now), book.Alarms(now, program)
 	}
 	s.Alarms = watch.Alarms(&s, facts)
 	return &s, nil

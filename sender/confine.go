@@ -22,7 +22,7 @@ func confine(c Config, log *zap.Logger) error {
 			elsewhere = append(elsewhere, filepath.Dir(copy.Path))
 		}
 	}
-	read := []string{filepath.Dir(c.Identity), filepath.Dir(c.Receiver), "/etc", "/usr/share/zoneinfo"}
+	read := []string{filepath.Dir(c.Identity), filepath.Dir(c.Receiver), filepath.Dir(c.Path), "/etc", "/usr/share/zoneinfo"}
 	self, err := os.Executable() // what looks into content is a child of the same program
 	if err != nil {
 		return fmt.Errorf("confine the process: %w", err)

@@ -32,13 +32,16 @@ type daemon struct {
 
 	alive  sync.Map // goroutine -> *atomic.Int64, nanoseconds of the monotonic clock since start
 	errors atomic.Uint64
-	alarms alarm.List // that stood at the last look: watch's alone
+	alarms alarm.List        // that stood at the last look: like stamp watch's alone
+	stamp  cli.Stamp         // of the configuration, as it was read
+	papers map[string]string // digests of what the process cannot read when it is confined; never changes
 	audits cli.AuditWatch
 
 	mu     sync.Mutex
 	notice map[string]time.Time // when it was told last
 	meter  cli.Meter            // of the link
 	recent alarm.Minute         // errors
+	unread string               // why an edited configuration cannot be read; "" when it was
 	deaf   map[string]deafness  // of each tenant, why its outbox could not be read when it was looked at last
 }
 
@@ -55,7 +58,7 @@ func runDaemon(ctx context.Context, c Config, log *zap.Logger) (err error) {
 	if err != nil {
 		return life.End(err)
 	}
-	d := &daemon{c: c, name: r.name, log: log, since: time.Now(), notice: make(map[string]time.Time), deaf: make(map[string]deafness)}
+	d := &daemon{c: c, name: r.name, log: log, since: time.Now(), stamp: cli.StampOf(c.Path), notice: make(map[string]time.Time), deaf: make(map[string]deafness)}
 	d.auditStarted(s)
 	err = d.run(ctx, life.Fatal, s, r)
 	err = life.End(err)

@@ -110,7 +110,7 @@ func (d *daemon) handle(s *control.Server) {
 	s.Handle("resend", d.looks, true, func(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) { return d.resend(ctx, p, m) })
 	s.Handle("dismiss", d.looks, true, func(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) { return d.dismiss(ctx, p, m) })
 	s.Handle("probe", control.Owner, true, func(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) { return d.probe(ctx, p, m) })
-	cli.HandleRoutes(s, d.Routes, d.looks, d.looks, d.maySay, d.Now, d.said)
+	cli.HandleRoutes(s, d.Routes, d.looks, d.looks, d.maySay, d.Clock.Now, d.said)
 	s.Handle("redeem", d.looks, true, func(ctx context.Context, p control.Peer, m json.RawMessage) (any, error) { return d.redeem(ctx, p, m) })
 }
 

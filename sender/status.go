@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"ecluse/internal/cli"
+	"ecluse/internal/config"
 	"ecluse/sender/outbox"
 	"ecluse/sender/watch"
 )
@@ -26,7 +27,7 @@ func (d *daemon) status(ctx context.Context) (*watch.Status, error) {
 	d.mu.Lock()
 	link.BitRate = 8 * d.meter.Rate()
 	d.mu.Unlock()
-	s := &watch.Status{Version: version, Running: true, Since: &since, Sender: string(d.name), Epoch: d.Epoch.String(), Links: []watch.Link{link}, Routes: d.Routes.Rows(d.Now())}
+	s := &watch.Status{Version: version, Running: true, Since: &since, Sender: string(d.name), Epoch: d.Epoch.String(), Links: []watch.Link{link}, Routes: d.Routes.Rows(d.Clock.Now())}
 	var err error
 	if s.Bundles, err = d.Ledger.Counts(ctx); err != nil {
 		return nil, err
@@ -62,13 +63,15 @@ func (d *daemon) facts() watch.Facts {
 	for _, u := range d.Dispatch.Unexamined() {
 		f.Unexamined = append(f.Unexamined, watch.Unexamined{Tenant: string(u.Tenant), Why: u.Why})
 	}
-	f.Routes = d.Routes.Alarms(d.Now(), program)
+	f.Routes = d.Routes.Alarms(d.Clock.Now(), program)
+	f.Ahead = d.Clock.Ahead()
 	f.Audit = d.audits.Faults(d.Disk, d.c.State)
 	if free, err := d.Disk.Space(d.Dir); err == nil && free.Full() {
 		f.Full = append(f.Full, d.Dir)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	f.Unread = d.unread
 	f.Errors = d.recent.Since(d.errors.Load())
 	return f
 }
@@ -88,11 +91,14 @@ func (d *daemon) deafTo(t TenantConfig) string {
 func (d *daemon) watch(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	for {
+	for n := 0; ; n++ {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return nil
+		}
+		if n%5 == 4 {
+			d.follow()
 		}
 		d.mu.Lock()
 		d.meter.Note(time.Now(), int64(d.Engine.Status().Bytes))
@@ -108,4 +114,27 @@ func (d *daemon) watch(ctx context.Context) error {
 		cli.TellAlarms(d.log, d.alarms, s.Alarms)
 		d.alarms = s.Alarms
 	}
+}
+
+// follow reads the configuration again when somebody has edited it, and takes up what it says of routes: enabled and expires. Everything else waits for a restart.
+func (d *daemon) follow() {
+	now := cli.StampOf(d.c.Path)
+	if now == d.stamp {
+		return
+	}
+	d.stamp = now // before it is read
+	c, err := config.Load(d.c.Path, defaults())
+	text := ""
+	if err != nil {
+		text = err.Error()
+		d.log.Error("the configuration was edited, and cannot be read: the former routes stand", zap.Error(err))
+	} else {
+		d.Routes.Set(c.shared().Routes())
+		d.Follow()
+		d.log.Info("the routes were read again")
+		d.auditFacts(d.State)
+	}
+	d.mu.Lock()
+	d.unread = text
+	d.mu.Unlock()
 }

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"ecluse/internal/journal"
 )
 
 // kill ends the daemon as a crash does.
@@ -223,6 +225,46 @@ func TestARouteEnds(t *testing.T) {
 	high.ends(2, "with --state DIRECTORY no configuration is read", "policy", "stop", "--all", "--reason", "somebody is at work on the file")
 	high.ends(3, "no tenant is called", "policy", "stop", "--state", filepath.Join(high.dir, "state"), "--tenant", "defualt", "--reason", "x")
 	high.ends(0, "all tenants: stopped", "policy", "stop", "--state", filepath.Join(high.dir, "state"), "--all", "--reason", "somebody is at work on the file")
+}
+
+// The low side's routes end by a clock that never goes back, and what the configuration says of them is taken up while the daemon runs.
+func TestTheLowSidesRoutesAreFollowed(t *testing.T) {
+	low, high := paired(t)
+	high.start()
+	day := func(days int) string { return time.Now().UTC().AddDate(0, 0, days).Format("2006-01-02") }
+	low.edit("    weight: 1", "    weight: 1\n    expires: "+day(40))
+	write(t, filepath.Join(low.dir, "state/clock"), string(journal.Seal([]byte(time.Now().UTC().AddDate(0, 0, 45).Format(time.RFC3339))))) // somebody has set the machine's clock back since
+	low.ends(1, "ALARM route-expired: tenant default", "status")                                                                           // with no daemon
+	sender := low.start()
+	low.ends(1, "ALARM route-expired: tenant default", "status")
+	low.ends(1, "ALARM clock", "status")
+	low.ends(4, "route-expired", "send", write(t, filepath.Join(low.dir, "work/a"), "a"))
+	if err := os.Rename(filepath.Join(low.dir, "work/a"), filepath.Join(low.dir, "outbox/default/a")); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(1500 * time.Millisecond)
+	if r := low.find("a"); r != nil {
+		t.Errorf("it was taken: %s", r)
+	}
+	low.edit("expires: "+day(40), "expires: "+day(90))
+	high.reach("a", "quarantined")
+	low.edit("expires: "+day(90), "expires: soon")
+	low.within(15*time.Second, "an alarm", func() bool {
+		return strings.Contains(sender.said(), "cannot be read: the former routes stand")
+	})
+	low.edit("expires: soon", "expires: "+day(90)+"\n    enabled: false")
+	low.within(15*time.Second, "it is stopped", func() bool { return strings.Contains(low.try("status").out, "ALARM route-stopped: tenant default") })
+	if out := low.try("status").out; strings.Contains(out, "ALARM configuration") {
+		t.Errorf("status says:\n%s", out)
+	}
+	sender.stop()
+	text, err := os.ReadFile(filepath.Join(low.dir, "state/clock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kept, _, err := journal.Open(text); err != nil || string(kept) < day(45) {
+		t.Errorf("kept for the next start: %q, %v", kept, err)
+	}
 }
 
 // Whoever looks after the high side hears of a destination that is not there before something is to be delivered to it.

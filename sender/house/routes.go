@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"go.uber.org/zap"
+
 	"ecluse/internal/disk"
 	"ecluse/internal/route"
 	"ecluse/protocol/bundle"
@@ -22,12 +24,12 @@ func (h *House) clearScratch() error {
 	return nil
 }
 
-// Follow stops what is stopped, and lets go on what is not: by what people and the configuration say, and by the machine's clock. It is to be called when that may have changed.
+// Follow stops what is stopped, and lets go on what is not: by what people and the configuration say, and by the clock of the state, which a machine's that is set back does not move. It is to be called when that may have changed.
 func (h *House) Follow() {
 	h.following.Lock() // what was asked before a stop must not be done after it
 	defer h.following.Unlock()
 	for i, t := range h.o.Tenants {
-		h.Dispatch.Halt(i, h.Routes.Closed(t.Name, h.Now()))
+		h.Dispatch.Halt(i, h.Routes.Closed(t.Name, h.Clock.Now()))
 	}
 }
 
@@ -35,10 +37,15 @@ func (h *House) Follow() {
 func (h *House) followRoutes(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	for {
+	for n := 1; ; n++ {
 		select {
 		case <-tick.C:
 			h.Follow()
+			if n%60 == 0 {
+				if err := h.Clock.Save(); err != nil {
+					h.o.Log.Error("keep the time for the next start", zap.Error(err))
+				}
+			}
 		case <-ctx.Done():
 			return
 		}

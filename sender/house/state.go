@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"ecluse/internal/audit"
+	"ecluse/internal/clock"
 	"ecluse/internal/disk"
 	"ecluse/internal/instance"
 	"ecluse/protocol/bundle"
@@ -43,6 +44,7 @@ type State struct {
 	Ledger *ledger.Ledger
 	Audit  *audit.Log
 	Now    func() time.Time // the machine's clock
+	Clock  *clock.Clock     // by which routes end: it never goes back
 
 	opened time.Time
 	lock   *instance.Lock
@@ -74,6 +76,9 @@ func (s *State) open(ctx context.Context) (err error) {
 	if s.Epoch, err = ReadEpoch(s.Disk, s.Dir); err != nil {
 		return err
 	}
+	if s.Clock, err = clock.Open(s.Disk, filepath.Join(s.Dir, clockFile), s.Now); err != nil {
+		return err
+	}
 	text, err := s.Disk.ReadFile(filepath.Join(s.Dir, ticketKeyFile), 128)
 	if err != nil {
 		return fmt.Errorf("read the ticket key: %w", err)
@@ -101,7 +106,22 @@ func auditOptions(dir string, d *disk.Disk, now func() time.Time) audit.Options 
 
 // Close gives the state free. clean says that everything that was begun has ended.
 func (s *State) Close(clean bool) error {
+	if clean {
+		_ = s.Clock.Save() // what was kept before stands, a minute old at the most
+	}
 	return errors.Join(s.Ledger.Close(clean), s.Audit.Close(), s.lock.Release())
+}
+
+// clockFile is where the time is kept for the next start.
+const clockFile = "clock"
+
+// Time is that of a state which this process has not open.
+func Time(d *disk.Disk, dir string) time.Time {
+	c, err := clock.Open(d, filepath.Join(dir, clockFile), time.Now)
+	if err != nil {
+		return time.Now()
+	}
+	return c.Now()
 }
 
 // AtRest does something in an open state of which no house is joined, and closes it: what a command does where no daemon runs.

@@ -56,16 +56,18 @@ type Facts struct {
 	Held bool   // somebody holds the state all the same
 	Next string // what to type
 
-	Audit      []string     // what is wrong with the audit log
-	Stuck      []string     // goroutines that stand still
-	Gone       []string     // outboxes that are not there
-	Deaf       []Deaf       // outboxes of which nothing is taken
-	Failed     []string     // tenants with something in failed/
-	Orphan     []string     // tenants that are not configured any more, of whom bundles wait
-	Unexamined []Unexamined // items that could not be looked into
-	Routes     alarm.List   // what is wrong with the routes of tenants
-	Errors     uint64       // batches that the system did not take in the last minute
-	Full       []string     // directories whose disk has hardly room
+	Audit      []string      // what is wrong with the audit log
+	Stuck      []string      // goroutines that stand still
+	Gone       []string      // outboxes that are not there
+	Deaf       []Deaf        // outboxes of which nothing is taken
+	Failed     []string      // tenants with something in failed/
+	Orphan     []string      // tenants that are not configured any more, of whom bundles wait
+	Unexamined []Unexamined  // items that could not be looked into
+	Routes     alarm.List    // what is wrong with the routes of tenants
+	Unread     string        // why a configuration that was edited cannot be read
+	Ahead      time.Duration // how far the state's clock is before the machine's
+	Errors     uint64        // batches that the system did not take in the last minute
+	Full       []string      // directories whose disk has hardly room
 	Envelopes  []usage.Standing
 }
 
@@ -74,6 +76,9 @@ type Deaf struct{ Outbox, Why string }
 
 // Unexamined is an item that waits because it could not be looked into.
 type Unexamined struct{ Tenant, Why string }
+
+// aheadMost is how far the state's clock may be before the machine's: a second is what its file rounds to.
+const aheadMost = 5 * time.Second
 
 // Alarms are what is wrong, in a stable order.
 func Alarms(s *Status, f Facts) alarm.List {
@@ -112,6 +117,12 @@ func Alarms(s *Status, f Facts) alarm.List {
 		add("inspector", u.Tenant, "tenant %s: items wait that could not be looked into, and are tried again (is there room, and memory?): %s", u.Tenant, u.Why)
 	}
 	alarms = append(alarms, f.Routes...)
+	if f.Unread != "" {
+		add("configuration", "", "the configuration was edited and cannot be read, the former routes stand: %s", f.Unread)
+	}
+	if f.Ahead > aheadMost {
+		add("clock", "", "the machine's clock is %v behind what it was: routes end by the later time (set it right; where that one was wrong, stop the daemon and remove clock in its state)", f.Ahead.Round(time.Second))
+	}
 	for _, e := range f.Envelopes {
 		if text := e.Alarm(); text != "" {
 			add("envelope", e.Tenant, "%s", text)

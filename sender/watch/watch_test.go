@@ -1,6 +1,9 @@
 package watch
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 func TestEachFaultHasItsAlarmAndHealthHasNone(t *testing.T) {
 	small := 1400
@@ -17,6 +20,9 @@ func TestEachFaultHasItsAlarmAndHealthHasNone(t *testing.T) {
 		{"a small route", func(s *Status, _ *Facts) { s.Links[0].RouteMTU = &small }, "mtu"},
 		{"an interface that is down", func(_ *Status, f *Facts) { f.Errors = 3 }, "unsent"},
 		{"a full disk", func(_ *Status, f *Facts) { f.Full = []string{"/s"} }, "disk"},
+		{"a configuration that was broken by an edit", func(_ *Status, f *Facts) { f.Unread = "line 3" }, "configuration"},
+		{"the clock set back", func(_ *Status, f *Facts) { f.Ahead = time.Hour }, "clock"},
+		{"a clock as its file rounds it", func(_ *Status, f *Facts) { f.Ahead = time.Second }, ""},
 		{"something failed", func(_ *Status, f *Facts) { f.Failed = []string{"t"} }, "failed"},
 	} {
 		s, f := &Status{Running: true, Links: []Link{{Name: "a", MTU: 1500}}}, Facts{}
