@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -29,7 +28,7 @@ type BundleRequest struct {
 
 // Open opens the catalog for reading; fs.ErrNotExist where there is none yet.
 func (r Reader) Open() (*sql.DB, error) {
-	return catalog.Read(filepath.Join(r.State, "catalog.db"))
+	return catalog.Read(catalog.Path(r.State))
 }
 
 // NoDaemon says what somebody without rights on the disk can do where nobody answers.

@@ -1,11 +1,8 @@
 package house
 
 import (
-	"database/sql"
 	"errors"
-	"path/filepath"
 
-	"ecluse/internal/catalog"
 	"ecluse/internal/meter"
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/chamber"
@@ -13,8 +10,8 @@ import (
 )
 
 // Rows are what the account of a state is made of.
-func Rows(state string, k chamber.Keep) ledger.Usage {
-	return ledger.Usage{Imported: k.Imported, Rejected: k.Rejected, Open: func() (*sql.DB, error) { return catalog.Read(filepath.Join(state, "catalog.db")) }}
+func Rows(state string, k chamber.Keep) meter.Rows {
+	return ledger.Usage(state, k.Imported, k.Rejected)
 }
 
 func (s *State) openMeter() (err error) {

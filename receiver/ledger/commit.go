@@ -93,7 +93,7 @@ func (l *Ledger) stage(r *request) error {
 		if last == nil || last.State != Imported { // what is said of that later does not have it kept for longer
 			after.Changed = now
 		}
-		after.count(l.countable(now))
+		after.count(l.closed.Countable(now))
 		if l.audit != nil {
 			found, err := l.foundBy(last, after)
 			if err != nil {

@@ -8,12 +8,12 @@ import (
 	"io/fs"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"ecluse/internal/audit"
 	"ecluse/internal/catalog"
 	"ecluse/internal/journal"
+	"ecluse/internal/usage"
 	"ecluse/protocol/bundle"
 )
 
@@ -61,7 +61,7 @@ type Ledger struct {
 	audit    *audit.Log // it has one too; nil where nobody has given one
 	findings []string   // of Open
 
-	closed   atomic.Int64  // nanoseconds: all before it is closed in the account
+	closed   usage.Floor   // all before it is closed in the account
 	requests chan *request // bounded: who asks waits when it is full
 	ended    chan struct{} // closed when Run has returned, and why is set
 	why      error         // of the end of Run
@@ -120,7 +120,7 @@ func Open(ctx context.Context, dir string, disk Disk, now func() time.Time) (*Le
 			return nil, fmt.Errorf("open ledger: %w", err)
 		}
 	}
-	c, err := catalog.Create(ctx, filepath.Join(dir, "catalog.db"), catalog.Migrations(migrationFiles))
+	c, err := catalog.Create(ctx, catalog.Path(dir), catalog.Migrations(migrationFiles))
 	if err != nil {
 		return nil, err
 	}

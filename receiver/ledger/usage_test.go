@@ -19,8 +19,8 @@ import (
 
 const keptFor = 24 * time.Hour
 
-func accountOf(dir string) Usage {
-	return Usage{Open: func() (*sql.DB, error) { return catalog.Read(filepath.Join(dir, "catalog.db")) }, Rejected: keptFor}
+func accountOf(dir string) catalog.Account {
+	return Usage(dir, 0, keptFor)
 }
 
 func monthOf(t testing.TB, s string) usage.Month {

@@ -1,13 +1,10 @@
 package house
 
 import (
-	"database/sql"
 	"errors"
-	"path/filepath"
 	"sync"
 	"time"
 
-	"ecluse/internal/catalog"
 	"ecluse/internal/clock"
 	"ecluse/internal/meter"
 	"ecluse/protocol/bundle"
@@ -16,9 +13,7 @@ import (
 )
 
 // Rows are what the account of a state is made of.
-func Rows(state string, sent time.Duration) ledger.Usage {
-	return ledger.Usage{Sent: sent, Open: func() (*sql.DB, error) { return catalog.Read(filepath.Join(state, "catalog.db")) }}
-}
+func Rows(state string, sent time.Duration) meter.Rows { return ledger.Usage(state, sent) }
 
 func (h *House) openMeter() (err error) {
 	if h.o.Account == nil {

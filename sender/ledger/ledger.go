@@ -13,6 +13,7 @@ import (
 	"ecluse/internal/audit"
 	"ecluse/internal/catalog"
 	"ecluse/internal/disk"
+	"ecluse/internal/usage"
 	"ecluse/protocol/bundle"
 )
 
@@ -67,8 +68,8 @@ type Ledger struct {
 	live   map[bundle.ID]*Record
 	chains map[bundle.Name]Link
 
-	floor   atomic.Int64 // nanoseconds: all before it is closed in the account
-	lagging atomic.Bool  // the catalog does not show all that is durable
+	closed  usage.Floor // all before it is closed in the account
+	lagging atomic.Bool // the catalog does not show all that is durable
 
 	// The batch under way; Run's own.
 	staged map[bundle.ID]*Record
@@ -115,7 +116,7 @@ func Open(ctx context.Context, dir string, disk Disk, epoch bundle.Epoch, now fu
 			return nil, fmt.Errorf("open ledger: %w", err)
 		}
 	}
-	c, err := catalog.Create(ctx, filepath.Join(dir, "catalog.db"), catalog.Migrations(migrationFiles))
+	c, err := catalog.Create(ctx, catalog.Path(dir), catalog.Migrations(migrationFiles))
 	if err != nil {
 		return nil, err
 	}

@@ -3,25 +3,17 @@ package ledger
 import (
 	"context"
 	"database/sql"
-	"errors"
-	"fmt"
-	"io/fs"
 	"time"
 
 	"ecluse/internal/catalog"
 	"ecluse/internal/usage"
 )
 
-// Countable is the time under which something is noted that counts: the present, or, where a clock was set back into a month that is closed, the first moment behind it.
-func (l *Ledger) Countable(now time.Time) time.Time {
-	if floor := l.floor.Load(); floor > 0 && now.UnixNano() < floor {
-		return time.Unix(0, floor).UTC()
-	}
-	return now.UTC()
-}
+// Countable is the time under which something is noted that counts, in no month that is closed.
+func (l *Ledger) Countable(now time.Time) time.Time { return l.closed.Countable(now) }
 
 // CloseUntil tells which months are closed in the account: all before a time.
-func (l *Ledger) CloseUntil(floor time.Time) { l.floor.Store(floor.UnixNano()) }
+func (l *Ledger) CloseUntil(floor time.Time) { l.closed.Raise(floor) }
 
 // Lagging says that the catalog had no room for all that is on record, and does not show it yet.
 func (l *Ledger) Lagging() bool { return l.lagging.Load() }
@@ -38,33 +30,6 @@ func showLink(tx *sql.Tx, r *Record) error {
 	return nil
 }
 
-// Usage is what an account is made of: the rows of a catalog.
-type Usage struct {
-	Open func() (*sql.DB, error) // for reading; it is closed again
-	Sent time.Duration           // keep.sent: how long an item stays for which no receipt comes
-}
-
-// First implements meter.Rows.
-func (u Usage) First(ctx context.Context) (at time.Time, ok bool, err error) {
-	err = u.read(func(db *sql.DB) (err error) {
-		at, ok, err = catalog.First(ctx, db, `SELECT min(created) FROM bundles`)
-		return err
-	})
-	return at, ok, err
-}
-
-func (u Usage) read(do func(*sql.DB) error) error {
-	db, err := u.Open()
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // nothing is on record yet
-	}
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	return do(db)
-}
-
 const (
 	countedIn = `SELECT tenant, count(*), coalesce(sum(files), 0), coalesce(sum(bytes), 0) FROM bundles WHERE counted >= ? AND counted < ? GROUP BY tenant`
 
@@ -78,39 +43,22 @@ const (
 		WHERE created < ?2 * 1000000000 AND bytes > 0) ` + usage.KeptSums
 )
 
-// Figures implements meter.Rows.
-func (u Usage) Figures(ctx context.Context, m usage.Month, now time.Time) (map[string]usage.Figures, error) {
-	all := make(map[string]usage.Figures)
-	err := u.read(func(db *sql.DB) error {
-		err := catalog.Sums(ctx, db, func(tenant string, n [3]int64) {
-			all[tenant] = usage.Figures{Bundles: n[0], Files: n[1], Bytes: n[2]}
-		}, 3, countedIn, m.Start().UnixNano(), m.End().UnixNano())
-		if err != nil {
-			return err
-		}
-		err = catalog.Sums(ctx, db, func(tenant string, n [3]int64) {
-			link := usage.LinkTime(n[0])
-			all[tenant] = all[tenant].Plus(usage.Figures{Link: &link})
-		}, 1, linkIn, m.String())
-		if err != nil {
-			return err
-		}
-		to := m.End()
-		if now.Before(to) {
-			to = now
-		}
-		return catalog.Sums(ctx, db, func(tenant string, n [3]int64) {
-			all[tenant] = all[tenant].Plus(usage.Figures{ByteDays: usage.ByteDays(n[0], n[1])})
-		}, 2, storedIn, m.Start().Unix(), to.Unix(), int64(u.Sent/time.Second))
-	})
-	if err != nil {
-		return nil, fmt.Errorf("sum up %v: %w", m, err)
-	}
+// Usage is what the account of a state is made of. keep.sent says how long an item stays for which no receipt comes.
+func Usage(state string, sent time.Duration) catalog.Account {
+	return catalog.Account{Path: catalog.Path(state), Oldest: `SELECT min(created) FROM bundles`, Counted: countedIn, Stored: storedIn, Keep: []time.Duration{sent}, Beside: addLink}
+}
+
+// addLink adds what passes took of the link.
+func addLink(ctx context.Context, db *sql.DB, m usage.Month, all map[string]usage.Figures) error {
+	err := catalog.Sums(ctx, db, func(tenant string, n [3]int64) {
+		link := usage.LinkTime(n[0])
+		all[tenant] = all[tenant].Plus(usage.Figures{Link: &link})
+	}, 1, linkIn, m.String())
 	for t, f := range all {
 		if f.Link == nil {
 			f.Link = new(usage.LinkTime)
 			all[t] = f
 		}
 	}
-	return all, nil
+	return err
 }

@@ -20,8 +20,8 @@ import (
 
 const sentFor = 7 * 24 * time.Hour
 
-func accountOf(dir string) Usage {
-	return Usage{Sent: sentFor, Open: func() (*sql.DB, error) { return catalog.Read(filepath.Join(dir, "catalog.db")) }}
+func accountOf(dir string) catalog.Account {
+	return Usage(dir, sentFor)
 }
 
 func figures(t testing.TB, dir, month string, now time.Time) map[string]usage.Figures {
