@@ -76,6 +76,7 @@ type Dispatcher struct {
 	mu    sync.Mutex
 	lanes map[schedule.Lane]*lane
 	tasks map[bundle.ID]*task
+	held  []int // how many of tasks, by tenant
 	beats beats
 	heads []heads // by tenant
 
@@ -97,7 +98,7 @@ const signingMost = 256
 func New(o Options) *Dispatcher {
 	d := &Dispatcher{
 		o: o, signing: make(chan struct{}, signingMost),
-		lanes: make(map[schedule.Lane]*lane), tasks: make(map[bundle.ID]*task),
+		lanes: make(map[schedule.Lane]*lane), tasks: make(map[bundle.ID]*task), held: make([]int, len(o.Tenants)),
 		beats: newBeats(), heads: make([]heads, len(o.Tenants)), retry: retryAfter,
 		halted: make([]error, len(o.Tenants)), looking: make(map[bundle.ID]*task), unexamined: make(map[bundle.ID]Unexamined), lookouts: turns.New(), unlooked: examinePause,
 	}
@@ -175,11 +176,11 @@ func (d *Dispatcher) Waiting() (bundles int, bytes int64) {
 	return len(d.tasks), bytes
 }
 
-// Held is how many bundles are not out yet.
-func (d *Dispatcher) Held() int {
+// Held is how many bundles are not out yet, of a tenant and of all.
+func (d *Dispatcher) Held(tenant int) (of, all int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return len(d.tasks)
+	return d.held[tenant], len(d.tasks)
 }
 
 // Progress returns how much content of a bundle's present pass is out; ok is false when no pass of it is under way.
@@ -203,6 +204,9 @@ func (d *Dispatcher) hold(t *task) {
 func (d *Dispatcher) count(t *task) {
 	if t.ended == nil {
 		t.ended = make(chan struct{})
+	}
+	if d.tasks[t.record.Bundle] == nil {
+		d.held[t.tenant]++
 	}
 	d.tasks[t.record.Bundle] = t
 }
@@ -304,6 +308,7 @@ func (d *Dispatcher) forget(t *task) {
 	defer d.mu.Unlock()
 	if d.tasks[t.record.Bundle] == t {
 		delete(d.tasks, t.record.Bundle)
+		d.held[t.tenant]--
 	}
 	if t.ended != nil {
 		close(t.ended)

@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -262,8 +263,12 @@ func (y *yard) open() *life {
 		endBook()
 		err := <-bookEnded
 		must(y.t, book.Close(false)) // as a crash leaves it
-		if used := l.o.Buffers.Used(); used != 0 && !errors.Is(err, ledger.ErrFatal) {
-			_ = used // what stood in the feeds goes with the process
+		held := make([]int, len(tenants))
+		for _, t := range l.tasks {
+			held[t.tenant]++
+		}
+		if !slices.Equal(held, l.held) {
+			y.t.Errorf("%v tasks of the tenants are under way, and %v are counted", held, l.held)
 		}
 		return err
 	}

@@ -15,8 +15,14 @@ import (
 	"ecluse/sender/outbox"
 )
 
-// claimedMost bounds the items that are claimed and not sent, of all tenants: each takes memory. What is above it waits in its outbox.
+// claimedMost bounds the items that are claimed and not sent, of all tenants: each takes memory. What is above it waits in its outbox. But no tenant waits for others while it has less than its
+// share of half of them, so all can come to one and a half times that.
 const claimedMost = 20_000
+
+// mayClaim says whether a tenant with so many of all that are claimed may have another one.
+func mayClaim(of, all, tenants int) bool {
+	return all < claimedMost || of < claimedMost/2/tenants
+}
 
 // newID draws a bundle's id.
 func newID() (id bundle.ID) {
@@ -50,7 +56,7 @@ func (h *House) claim(ctx context.Context, i int) {
 // room waits until there is room for another claimed item, and its tenant is not stopped.
 func (h *House) room(ctx context.Context, i int) {
 	for ctx.Err() == nil {
-		if h.Dispatch.Held() < claimedMost && h.Dispatch.Halted(i) == nil {
+		if of, all := h.Dispatch.Held(i); mayClaim(of, all, len(h.o.Tenants)) && h.Dispatch.Halted(i) == nil {
 			return
 		}
 		select {
