@@ -3,6 +3,8 @@
 //
 //	Add --> waiting, by tenant and rank --> Take --> Over, or Later --> waiting again
 //
+// A Gate is the same for what is short and waits where it stands.
+//
 // It promises that a bundle waits, is under way or is to be tried again once at a time; that of a tenant one is under way; and that among those of a tenant the lowest rank goes first,
 // and of one rank the oldest. It decides nothing about a bundle.
 package turns

@@ -72,8 +72,8 @@ type Chamber struct {
 	ctx     context.Context
 	resting bool                             // see Rest
 	pause   func(failures int) time.Duration // before something that failed is tried again
-	verify  chan struct{}                    // a token for each whole bundle under verification
-	asked   chan struct{}                    // the same for those that somebody asked for
+	verify  *turns.Gate                      // for whole bundles, to be verified
+	asked   chan struct{}                    // a token for each that is verified because somebody asked
 	looking chan struct{}                    // a token for each inspection that somebody asked for
 	dying   sync.Once                        // see fatal
 	settled chan struct{}                    // closed by the first Recheck: what an earlier life left has been taken up
@@ -106,8 +106,8 @@ type Chamber struct {
 	workers  int                       // inspections in a scratch directory that can be under way at once, of those that nobody waits for
 }
 
-// verifyMost bounds the bundles that are verified at once because they are whole, askedMost those because somebody asked: each may hold a table of a million files. People wait for no
-// more than their own kind, and what comes in does not wait for people.
+// verifyMost bounds the bundles of a tenant that are verified at once because they are whole, with a place more for those of others; askedMost those because somebody asked: each may hold a table of a million
+// files. People wait for no more than their own kind, and what comes in does not wait for people.
 const (
 	verifyMost = 2
 	askedMost  = 1
@@ -122,7 +122,7 @@ const (
 // New makes a Chamber.
 func New(o Options) *Chamber {
 	c := &Chamber{
-		o: o, verify: make(chan struct{}, verifyMost), asked: make(chan struct{}, askedMost), looking: make(chan struct{}, lookMost), lookouts: turns.New(), reserved: make(map[bundle.ID]reservation), heart: make(map[bundle.Name]Heart),
+		o: o, verify: turns.NewGate(verifyMost+1, verifyMost), asked: make(chan struct{}, askedMost), looking: make(chan struct{}, lookMost), lookouts: turns.New(), reserved: make(map[bundle.ID]reservation), heart: make(map[bundle.Name]Heart),
 		verified: make(map[bundle.ID]freshness), byRename: make(map[string]bool), due: make(map[bundle.ID]due), refusals: newRefusals(), settled: make(chan struct{}), outlets: make(map[bundle.Name]*outlet), remotes: make(map[bundle.Name][]*outlet),
 		unseen: make(map[bundle.ID]bool), doors: make(map[string]*inspect.Door), chains: make(map[bundle.Name][]*inspect.Asked),
 		pause: func(failures int) time.Duration { return min(retryMost, retryFirst<<min(failures-1, 10)) },

@@ -119,12 +119,11 @@ func (c *Chamber) expect(sender, tenant bundle.Name, received time.Time) quarant
 
 // prove verifies everything but the bundle's place in the chain, and puts it together in its staging directory.
 func (c *Chamber) prove(b *assemble.Staged) (*quarantine.Signed, string, error) {
-	select {
-	case c.verify <- struct{}{}:
-		defer func() { <-c.verify }()
-	case <-c.ctx.Done():
-		return nil, "", c.ctx.Err()
+	leave, err := c.verify.Enter(c.ctx, b.Offer.Tenant)
+	if err != nil {
+		return nil, "", err
 	}
+	defer leave()
 	if err := c.permit(b.Source.Sender, b.Offer.Tenant); err != nil {
 		return nil, "", err
 	}
