@@ -36,6 +36,7 @@ type shelf struct {
 	stands []string         // names, in the order in which they came
 	again  []bool           // what the jobs said
 	tried  atomic.Int32
+	ended  atomic.Int32 // of these
 }
 
 func (s *shelf) Name() string { return s.name }
@@ -44,6 +45,7 @@ func (s *shelf) Check(context.Context) error { return nil }
 
 func (s *shelf) Deliver(ctx context.Context, job remote.Job) (string, error) {
 	s.tried.Add(1)
+	defer s.ended.Add(1) // last: what it did is seen
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	name := job.Signed.Manifest.Name

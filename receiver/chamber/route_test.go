@@ -137,6 +137,7 @@ func TestAStopEndsATransferThatIsUnderWay(t *testing.T) {
 	p.stop(stopped)
 	eventually(t, "it is held", func() bool { return reasonOf(h.record(i)) == bundle.ReasonRouteStopped })
 	h.is(i, ledger.Approved, bundle.ReasonRouteStopped)
+	eventually(t, "it has ended", func() bool { return far.ended.Load() == far.tried.Load() }) // it is seen in the record before, and within a second here
 	far.set(func() { far.hangs = false })
 	time.Sleep(50 * time.Millisecond)
 	if far.holds() != "" {
