@@ -227,6 +227,20 @@ func TestARouteEnds(t *testing.T) {
 	high.ends(0, "all tenants: stopped", "policy", "stop", "--state", filepath.Join(high.dir, "state"), "--all", "--reason", "somebody is at work on the file")
 }
 
+// Who opens a route and has sent again what was refused meanwhile types it once.
+func TestAResendSoonAfterARefusalComesIn(t *testing.T) {
+	low, high := paired(t)
+	high.start()
+	low.start()
+	high.ends(0, "stopped by", "policy", "stop", "--all", "--reason", "x")
+	low.ends(0, "", "send", "--wait", write(t, filepath.Join(low.dir, "work/a"), "a"))
+	id := high.reach("a", "refused").text("bundle")
+	high.ends(0, "started by", "policy", "start", "--all")
+	time.Sleep(1500 * time.Millisecond)
+	low.ends(0, "", "resend", id)
+	high.reach("a", "quarantined")
+}
+
 // The low side's routes end by a clock that never goes back, and what the configuration says of them is taken up while the daemon runs.
 func TestTheLowSidesRoutesAreFollowed(t *testing.T) {
 	low, high := paired(t)

@@ -81,9 +81,9 @@ type Assembler struct {
 	buffers      buffers    // of frames
 	raws         buffers    // of decompressed chunks: a bound of its own, so that frames never keep jobs from ending
 	bundles      map[bundle.ID]*incoming
-	swallow      *recent                     // ids whose slices are surplus
-	asked        map[bundle.ID]time.Duration // when the Owner was last asked about those whose offers still come
-	tables       int                         // files for which there are tables of digests
+	swallow      *recent            // ids whose slices are surplus
+	asked        map[bundle.ID]wait // of those whose offers still come
+	tables       int                // files for which there are tables of digests
 	jobs         []*job
 	active       int // jobs queued or under way
 	order        uint64
@@ -123,7 +123,7 @@ func New(o Options) (*Assembler, error) {
 		raws:    buffers{limit: rawMemory, spare: make(map[int][][]byte)},
 		bundles: make(map[bundle.ID]*incoming),
 		swallow: newRecent(1 << 16),
-		asked:   make(map[bundle.ID]time.Duration),
+		asked:   make(map[bundle.ID]wait),
 		counts:  make(map[bundle.Reason]uint64),
 		hashing: make(chan *job, 64),
 	}
@@ -236,15 +236,21 @@ func (a *Assembler) offered(s Source, id bundle.ID) *incoming {
 }
 
 const (
-	askEvery  = 5 * time.Second // an offer is repeated each second for as long as its bundle is under way
-	askedMost = 4096            // offers under way at once; of more, each is asked about
+	askEvery  = 5 * time.Second         // an offer is repeated each second for as long as its bundle is under way
+	askAnew   = 1500 * time.Millisecond // what was silent for longer was over: its next offer is one of a later pass or a repair, which may be over with that
+	askedMost = 4096                    // offers under way at once; of more, each is asked about
 )
+
+// wait is when the Owner was last asked about a bundle of which nothing was wanted, and when it was last offered.
+type wait struct{ asked, offered time.Duration }
 
 // askAgain says whether the Owner is to be asked once more about a bundle of which nothing was wanted.
 func (a *Assembler) askAgain(id bundle.ID) bool {
 	now := a.options.Passed()
 	last, ok := a.asked[id]
-	if ok && now-last < askEvery {
+	if ok && now-last.asked < askEvery && now-last.offered < askAnew {
+		last.offered = now
+		a.asked[id] = last
 		return false
 	}
 	a.noteAsked(id, now)
@@ -255,7 +261,7 @@ func (a *Assembler) noteAsked(id bundle.ID, now time.Duration) {
 	if len(a.asked) >= askedMost {
 		clear(a.asked)
 	}
-	a.asked[id] = now
+	a.asked[id] = wait{now, now}
 }
 
 // stranger makes up a bundle that waits for its offer.

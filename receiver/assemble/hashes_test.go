@@ -116,6 +116,27 @@ func TestARefusedBundleIsAskedAboutAgain(t *testing.T) {
 	s.holds(t, r.wait(t), true)
 }
 
+// Who makes room and has it sent again does so within seconds, and a small bundle has one offer then. What is offered each second all along is asked about as seldom as before.
+func TestARepairSoonAfterARefusalIsAskedAbout(t *testing.T) {
+	r := newRoom(t, t.TempDir())
+	defer start(t, r)()
+	s := makeBundle(1, 4096, random(1, 900), make([]byte, 20_000))
+	r.owner.refuse = bundle.Reject(bundle.ReasonQuota, "G-2", "no room")
+	for range 3 { // and one offer was lost
+		r.feed(t, s.blocks(t, 40_000, s.chunks[:2]...))
+		r.advance(time.Second)
+	}
+	r.advance(askAnew - time.Second)
+	r.feed(t, s.blocks(t, 40_000))
+	if r.Counts().Refused[bundle.ReasonQuota] != 2 {
+		t.Errorf("asked %d times, want twice", r.Counts().Refused[bundle.ReasonQuota])
+	}
+	r.owner.refuse = nil
+	r.advance(askAnew)
+	r.feed(t, s.blocks(t, 40_000, s.chunks...))
+	s.holds(t, r.wait(t), true)
+}
+
 // A repair may be over within a second, and have one offer: that is asked about, when the last time is long ago.
 func TestTheOnlyOfferOfARepairIsAskedAbout(t *testing.T) {
 	r := newRoom(t, t.TempDir())
