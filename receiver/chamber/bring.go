@@ -67,10 +67,17 @@ func (c *Chamber) bring(o *outlet, r *ledger.Record, failures int) (away bool) {
 		if err := c.through(r); err != nil {
 			return err
 		}
-		entry(r, to).Name = signed.Manifest.Name // from here on it may be there
+		switch e := entry(r, to); { // from here on it may be there
+		case e.Name != "", e.Retry:
+			return errTold
+		case e.Error != "":
+			e.Retry = true // the log has told of the first attempt, and tells of what comes of this one where that is new
+		default:
+			e.Name = signed.Manifest.Name
+		}
 		return nil
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, errTold) {
 		return c.unbrought(o, r, to, err, failures)
 	}
 	began := time.Now()
@@ -94,7 +101,7 @@ func (c *Chamber) bring(o *outlet, r *ledger.Record, failures int) (away bool) {
 	err = c.change(id, func(have *ledger.Record) error {
 		now := c.o.Now().UTC()
 		e := entry(have, to)
-		e.Name, e.Done, e.Error, e.Begun = name, &now, "", ""
+		e.Name, e.Done, e.Error, e.Begun, e.Retry = name, &now, "", "", false
 		err := c.settleDelivery(have)
 		*r = *have
 		return err

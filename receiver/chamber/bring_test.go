@@ -113,6 +113,12 @@ func shelved(t *testing.T, mode release.Mode, directories []string, shelves ...*
 	t.Helper()
 	p := newPlan(t, mode)
 	p.tenant("cssf", mode, directories...)
+	return p, p.shelve(t, shelves...)
+}
+
+// shelve opens a house whose tenant has shelves too.
+func (p *plan) shelve(t *testing.T, shelves ...*shelf) *house {
+	t.Helper()
 	tenant := p.tenants["cssf"]
 	for _, s := range shelves {
 		tenant.Remotes = append(tenant.Remotes, s)
@@ -125,7 +131,7 @@ func shelved(t *testing.T, mode release.Mode, directories []string, shelves ...*
 	h.setPause = func(d time.Duration) { pause.Store(int64(d)) }
 	h.run()
 	t.Cleanup(func() { h.end(true) })
-	return p, h
+	return h
 }
 
 func of(r *ledger.Record, name string) ledger.Delivery {

@@ -402,12 +402,16 @@ func (c *Chamber) undelivered(o *outlet, of *ledger.Record, faults []fault, why 
 			}
 			e := entry(r, f.at)
 			e.Error = f.err.Error()
-			if o.to != nil && !remote.IsMaybe(f.err) {
-				e.Name = "" // it is not there: somebody may reject it
+			switch {
+			case o.to == nil:
+			case !remote.IsMaybe(f.err):
+				e.Name, e.Retry = "", false // it is not there: somebody may reject it
+			case e.Retry:
+				e.Name, e.Retry = *r.Name, false
 			}
 		}
 		began := slices.ContainsFunc(r.Deliveries, func(d ledger.Delivery) bool {
-			return d.Done != nil || d.Name != "" && c.isRemote(r.Tenant, d.Destination)
+			return d.Done != nil || d.May() && c.isRemote(r.Tenant, d.Destination)
 		})
 		to := ledger.Approved
 		if known && reason == bundle.ReasonContentMismatch && !began {

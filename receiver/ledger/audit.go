@@ -121,8 +121,12 @@ func asJSON(v any) json.RawMessage {
 	return text
 }
 
+// retryText is what a record's text has of an attempt that is under way. Within a string it cannot stand: there a quote has a backslash before it.
+const retryText = `,"retry":true`
+
+// digestOf is the digest of a record's text, without what is said of attempts under way: each would have an entry of its own.
 func digestOf(text []byte) string {
-	sum := sha256.Sum256(text)
+	sum := sha256.Sum256(bytes.ReplaceAll(text, []byte(retryText), nil))
 	return hex.EncodeToString(sum[:])
 }
 
@@ -311,6 +315,9 @@ func (l *Ledger) write(failed map[bundle.ID]error) error {
 	}
 	for _, id := range l.writtenOf(failed) {
 		at, told := last[id]
+		if !told && l.staged[id].retries(l.before[id]) {
+			continue // its digest is what it was
+		}
 		if !told {
 			at = len(list)
 			list = append(list, noted(l.staged[id], l.now().UTC()))

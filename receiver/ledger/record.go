@@ -90,7 +90,7 @@ func (r *Record) Unseen() *Inspection {
 
 // Begun says that a delivery has begun, or has ended: what is to be delivered may stand at a destination.
 func (r *Record) Begun() bool {
-	return slices.ContainsFunc(r.Deliveries, func(d Delivery) bool { return d.Done != nil || d.Name != "" })
+	return slices.ContainsFunc(r.Deliveries, func(d Delivery) bool { return d.May() })
 }
 
 // Finding is one thing that an inspector does not let pass.
@@ -123,6 +123,31 @@ type Delivery struct {
 	Done        *time.Time `json:"done,omitempty"`
 	Error       string     `json:"error,omitempty"`
 	Begun       string     `json:"begun,omitempty"` // in the destination's words: what it has begun there and not ended, and can go on with
+	// Retry says, like Name, that it may stand there: another attempt is, or was, under way after one of which it is known that it brought nothing. Attempts come every few minutes while a
+	// destination is away, and what is said of each for the time that it takes is no part of the digest in the audit log, see digestOf.
+	Retry bool `json:"retry,omitempty"`
+}
+
+// May says that a bundle may stand at a destination, or does.
+func (d *Delivery) May() bool { return d.Done != nil || d.Name != "" || d.Retry }
+
+// retries says that all that has changed of a record since another one is that attempts began or ended of which the log tells nothing.
+func (r *Record) retries(since *Record) bool {
+	if since == nil || len(r.Deliveries) != len(since.Deliveries) {
+		return false
+	}
+	differs := false
+	for i := range r.Deliveries {
+		differs = differs || r.Deliveries[i].Retry != since.Deliveries[i].Retry
+	}
+	if !differs {
+		return false
+	}
+	a, b := r.clone(), since.clone()
+	for i := range a.Deliveries {
+		a.Deliveries[i].Retry, b.Deliveries[i].Retry = false, false
+	}
+	return reflect.DeepEqual(a, b)
 }
 
 // clone copies a record, so that whoever reads one is not told of a change that is not durable.

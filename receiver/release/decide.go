@@ -241,7 +241,7 @@ func decideReject(r *ledger.Record, d ledger.Decision) (ledger.State, error) {
 		if v.Done != nil {
 			return r.State, refuse(CauseDelivery, "it stands in %s already", v.Destination)
 		}
-		if v.Name != "" {
+		if v.May() {
 			return r.State, refuse(CauseDelivery, "it is being delivered to %s", v.Destination)
 		}
 	}
