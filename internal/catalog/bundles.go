@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"ecluse/internal/disk"
@@ -58,6 +59,31 @@ func IDs(ctx context.Context, db *sql.DB, query string, args ...any) (list []bun
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("ask the catalog: %w", err)
 	}
+	return list, nil
+}
+
+// Newest runs a query whose rows stand from the newest on, takes so many, 0 for all, and gives them from the oldest on.
+func Newest[T any](ctx context.Context, db *sql.DB, limit int, scan func(*sql.Rows) (T, error), query string, args ...any) ([]T, error) {
+	if limit <= 0 {
+		limit = -1
+	}
+	rows, err := db.QueryContext(ctx, query+` LIMIT ?`, append(args, limit)...)
+	if err != nil {
+		return nil, fmt.Errorf("list bundles: %w", err)
+	}
+	defer rows.Close()
+	list := []T{}
+	for rows.Next() {
+		r, err := scan(rows)
+		if err != nil {
+			return nil, fmt.Errorf("list bundles: %w", err)
+		}
+		list = append(list, r)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("list bundles: %w", err)
+	}
+	slices.Reverse(list)
 	return list, nil
 }
 

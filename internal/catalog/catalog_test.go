@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -195,6 +196,24 @@ func TestPrepared(t *testing.T) {
 	}
 	if _, err := c.Prepared(t.Context(), "SELECT nothing FROM nowhere"); err == nil {
 		t.Error("what is no statement is prepared")
+	}
+}
+
+func TestTheNewestAreGivenFromTheOldestOn(t *testing.T) {
+	c := create(t, filepath.Join(t.TempDir(), "catalog.db"), first)
+	defer c.Abort()
+	for a := range 4 {
+		insert(t, c, a)
+	}
+	scan := func(rows *sql.Rows) (a int, err error) { err = rows.Scan(&a); return a, err }
+	for limit, want := range map[int]string{0: "[1 2 3]", 2: "[2 3]", 9: "[1 2 3]"} {
+		got, err := Newest(t.Context(), c.DB(), limit, scan, `SELECT a FROM t WHERE a > ? ORDER BY a DESC`, 0)
+		if err != nil || fmt.Sprint(got) != want {
+			t.Errorf("of %d: %v, %v, want %s", limit, got, err, want)
+		}
+	}
+	if got, err := Newest(t.Context(), c.DB(), 0, scan, `SELECT a FROM t WHERE a > 7`); err != nil || got == nil || len(got) > 0 {
+		t.Errorf("of none: %#v, %v; a list is never null", got, err)
 	}
 }
 

@@ -77,31 +77,10 @@ func List(ctx context.Context, db *sql.DB, q Query) ([]Row, error) {
 	if q.State != "" && q.State != Missing {
 		with, from = ``, `(`+held+`)`
 	}
-	limit := -1
-	if q.Limit > 0 {
-		limit = q.Limit
-	}
-	// The newest are taken, and then turned round. What was never received is newer than everything.
+	// What was never received is newer than everything.
 	text := with + `SELECT ` + columns + `, through, since FROM ` + from + ` WHERE ` + strings.Join(where, " AND ") +
-		` ORDER BY received IS NULL DESC, received DESC, sequence DESC, bundle DESC, sender DESC, tenant DESC, epoch DESC LIMIT ?`
-	rows, err := db.QueryContext(ctx, text, append(args, limit)...)
-	if err != nil {
-		return nil, fmt.Errorf("list bundles: %w", err)
-	}
-	defer rows.Close()
-	list := []Row{}
-	for rows.Next() {
-		r, err := scanRow(rows)
-		if err != nil {
-			return nil, fmt.Errorf("list bundles: %w", err)
-		}
-		list = append(list, r)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("list bundles: %w", err)
-	}
-	slices.Reverse(list)
-	return list, nil
+		` ORDER BY received IS NULL DESC, received DESC, sequence DESC, bundle DESC, sender DESC, tenant DESC, epoch DESC`
+	return catalog.Newest(ctx, db, q.Limit, scanRow, text, args...)
 }
 
 // before is the condition of the rows that List puts before one.

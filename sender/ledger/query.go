@@ -3,9 +3,7 @@ package ledger
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"math"
-	"slices"
 	"strings"
 	"time"
 
@@ -51,30 +49,8 @@ func List(ctx context.Context, db *sql.DB, q Query) ([]Record, error) {
 		where = append(where, "(created, coalesce(sequence, 9223372036854775807), bundle) < (?, ?, ?)")
 		args = append(args, q.Before.Created.UnixNano(), sequence, q.Before.Bundle.String())
 	}
-	limit := -1
-	if q.Limit > 0 {
-		limit = q.Limit
-	}
-	// The newest are taken, and then turned round.
-	text := `SELECT ` + columns + ` FROM bundles WHERE ` + strings.Join(where, " AND ") + ` ORDER BY created DESC, sequence IS NULL DESC, sequence DESC, bundle DESC LIMIT ?`
-	rows, err := db.QueryContext(ctx, text, append(args, limit)...)
-	if err != nil {
-		return nil, fmt.Errorf("list bundles: %w", err)
-	}
-	defer rows.Close()
-	list := []Record{}
-	for rows.Next() {
-		r, err := scanRecord(rows)
-		if err != nil {
-			return nil, fmt.Errorf("list bundles: %w", err)
-		}
-		list = append(list, r)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("list bundles: %w", err)
-	}
-	slices.Reverse(list)
-	return list, nil
+	text := `SELECT ` + columns + ` FROM bundles WHERE ` + strings.Join(where, " AND ") + ` ORDER BY created DESC, sequence IS NULL DESC, sequence DESC, bundle DESC`
+	return catalog.Newest(ctx, db, q.Limit, scanRecord, text, args...)
 }
 
 func scanRecord(rows *sql.Rows) (r Record, err error) {
