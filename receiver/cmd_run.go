@@ -1,13 +1,9 @@
 package main
 
 import (
-	"os"
-
 	"github.com/spf13/cobra"
-	"go.uber.org/zap"
 
 	"ecluse/internal/cli"
-	"ecluse/internal/config"
 	"ecluse/receiver/house"
 )
 
@@ -23,15 +19,9 @@ by the drains of the links.`,
 			if err != nil {
 				return err
 			}
-			log, err := cli.NewLog(c.ErrOrStderr(), conf.Log)
+			log, err := cli.Foreground[Config](c.ErrOrStderr(), conf.Log, conf.service())
 			if err != nil {
 				return err
-			}
-			if err := cli.OwnState(conf.State, conf.service()); err != nil {
-				return err
-			}
-			for _, name := range config.UnknownVariables[Config](os.Environ()) {
-				log.Warn("a variable overrides no key", zap.String("variable", name))
 			}
 			cli.LimitMemory(memoryLimit(conf))
 			cli.SpareProcessors(2 * len(conf.Links)) // for the drain and the collector of each

@@ -3,12 +3,14 @@ package cli
 import (
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
 	"ecluse/internal/alarm"
+	"ecluse/internal/config"
 )
 
 // NewLog makes the daemon's log: JSON, one object a line; on a terminal a form for people. level is debug, info, warn or error.
@@ -30,6 +32,21 @@ func NewLog(w io.Writer, level string) (*zap.Logger, error) {
 		encoder = zapcore.NewConsoleEncoder(c)
 	}
 	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), l)), nil
+}
+
+// Foreground prepares the life of a daemon with a configuration of type T: it gives the log, refuses a state that is another user's, and tells of variables that override nothing.
+func Foreground[T any](stderr io.Writer, level string, s Service) (*zap.Logger, error) {
+	log, err := NewLog(stderr, level)
+	if err != nil {
+		return nil, err
+	}
+	if err := OwnState(s.State, s); err != nil {
+		return nil, err
+	}
+	for _, name := range config.UnknownVariables[T](os.Environ()) {
+		log.Warn("a variable overrides no key", zap.String("variable", name))
+	}
+	return log, nil
 }
 
 // TellAlarms logs what became of alarms from one look to the next: one line for each that began or is over.
