@@ -18,11 +18,12 @@ for n in "${needed[@]}"; do
 done
 compgen -G '/usr/lib/*/c_icap/virus_scan.so' >/dev/null || missing+=(libc-icap-mod-virus-scan)
 
-# A store that speaks S3: built once, outside this tree; it takes about a minute on two cores.
+# A store that speaks S3: built once, outside this tree; it takes about a minute on two cores, beside the packages.
 store=github.com/versity/versitygw/cmd/versitygw@v1.8.0
+trap 'wait' EXIT
 if ! PATH=$PATH:$(go env GOPATH)/bin command -v versitygw >/dev/null; then
 	echo "building versitygw"
-	(cd / && GOBIN=$(go env GOPATH)/bin go install -ldflags '-s -w' $store) || echo "missing, and it could not be built: $store" >&2
+	(cd / && GOBIN=$(go env GOPATH)/bin go install -ldflags '-s -w' $store || echo "missing, and it could not be built: $store" >&2) &
 fi
 [ ${#missing[@]} -gt 0 ] || exit 0
 mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
@@ -31,7 +32,7 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
 	export DEBIAN_FRONTEND=noninteractive
 	# Scanners are started by the tests that need them, with signatures of their own: nothing is to fetch some, or to listen, because it was installed.
 	if [ ! -e /usr/sbin/policy-rc.d ]; then
-		trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+		trap 'rm -f /usr/sbin/policy-rc.d; wait' EXIT
 		printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
 		chmod +x /usr/sbin/policy-rc.d
 	fi
