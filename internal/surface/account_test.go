@@ -48,6 +48,7 @@ func must(t *testing.T, err error) {
 // What was sent and quarantined stands in the account of both sides, with its cost, and only the low side knows the link; beyond an envelope that stops, an item stays in the outbox, with the reason
 // beside it, until somebody raises it.
 func TestUsageIsCountedOnBothSidesAndAnEnvelopeStops(t *testing.T) {
+	t.Parallel()
 	low, high := paired(t)
 	low.edit("\ntenants:", "\nprices: {bundle: \"0.01\", link_hour: \"3.50\"}\ntenants:")
 	low.edit("    outbox:", "    envelope: {bytes: 3000, stop: true}\n    outbox:")

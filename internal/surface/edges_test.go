@@ -48,6 +48,7 @@ func TestArgumentsThatNameNothingAreRefused(t *testing.T) {
 
 // An outbox whose places were removed, or that is another directory than at the start, takes items again, or says why not.
 func TestAnOutboxThatIsMadeAnewIsUsedAgain(t *testing.T) {
+	t.Parallel()
 	low, _ := paired(t)
 	low.edit("settle: 2s", "settle: 500ms\nrescan: 1s")
 	low.start()

@@ -11,6 +11,7 @@ import (
 )
 
 func TestWhatNeverCameIsKnownAndToldAndSentAgain(t *testing.T) {
+	t.Parallel()
 	low, high := paired(t)
 	low.start()
 	low.ends(0, "", "send", "--wait", write(t, filepath.Join(low.dir, "work/lost.txt"), "lost"))
@@ -164,6 +165,7 @@ func TestAnItemThatCannotTravelStandsInFailedWithItsReason(t *testing.T) {
 
 // Threat N3 and monitoring: who hears nothing says so, also who has never heard anything in this life, and nobody but a sender that is expected is missed.
 func TestALinkThatFallsSilentIsAnAlarm(t *testing.T) {
+	t.Parallel()
 	low, high := sides(t)
 	write(t, high.config, text(t, high.config)+"silence: 5s\n")
 	alone := high.start()

@@ -164,6 +164,7 @@ func TestARouteIsStoppedAndStartedUnderLoad(t *testing.T) {
 
 // A route has people, a reason and a last day. After it nothing is let in or released, and a date that is put off frees what was held within seconds.
 func TestARouteEnds(t *testing.T) {
+	t.Parallel()
 	low, high := paired(t)
 	high.start()
 	low.start()
@@ -283,6 +284,7 @@ func TestTheLowSidesRoutesAreFollowed(t *testing.T) {
 
 // Whoever looks after the high side hears of a destination that is not there before something is to be delivered to it.
 func TestADestinationThatIsNotThereIsAnAlarm(t *testing.T) {
+	t.Parallel()
 	_, high := paired(t)
 	to := filepath.Join(high.dir, "import/default")
 	if err := os.Remove(to); err != nil {

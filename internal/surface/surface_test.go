@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -294,15 +295,23 @@ func (d *daemon) stop() {
 	d.cmd = nil
 }
 
-// port gives a UDP port of loopback that was free a moment ago.
+// ports holds what port has given.
+var ports sync.Map
+
+// port gives a UDP port of loopback that was free a moment ago, and that no other test got.
 func port(t *testing.T) string {
 	t.Helper()
-	c, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for {
+		c, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := c.LocalAddr().String()
+		c.Close()
+		if _, given := ports.LoadOrStore(at, true); !given {
+			return at
+		}
 	}
-	defer c.Close()
-	return c.LocalAddr().String()
 }
 
 // sides lays out both, not paired.
