@@ -8,7 +8,7 @@ import (
 
 // Config is `audit:` of both configurations: where checkpoints go beside the state.
 type Config struct {
-	Checkpoints []string        `yaml:"checkpoints"` // file:/PATH, syslog, stdout
+	Checkpoints []string        `yaml:"checkpoints"` // file:/PATH, syslog, syslog:/SOCKET, stdout
 	Every       config.Duration `yaml:"every"`
 }
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"log/syslog"
 	"path/filepath"
 	"strings"
 	"time"
@@ -16,27 +15,27 @@ import (
 // Copy is where checkpoints go beside the state: what stands elsewhere shows that a log was put back to an older one.
 type Copy struct {
 	Kind string // file, syslog or stdout
-	Path string // of a file
+	Path string // of a file, or of the socket of a syslog that is not the machine's own
 }
 
-// ParseCopy takes file:/absolute/path, syslog or stdout.
+// ParseCopy takes file:/absolute/path, syslog, syslog:/absolute/path or stdout.
 func ParseCopy(text string) (Copy, error) {
-	if path, ok := strings.CutPrefix(text, "file:"); ok {
+	if kind, path, ok := strings.Cut(text, ":"); ok && (kind == "file" || kind == "syslog") {
 		if !filepath.IsAbs(path) {
 			return Copy{}, fmt.Errorf("%q is not an absolute path", path)
 		}
-		return Copy{"file", filepath.Clean(path)}, nil
+		return Copy{kind, filepath.Clean(path)}, nil
 	}
 	if text == "syslog" || text == "stdout" {
 		return Copy{Kind: text}, nil
 	}
-	return Copy{}, fmt.Errorf("%q is none of file:/PATH, syslog, stdout", text)
+	return Copy{}, fmt.Errorf("%q is none of file:/PATH, syslog, syslog:/SOCKET, stdout", text)
 }
 
 // String is what ParseCopy takes.
 func (c Copy) String() string {
-	if c.Kind == "file" {
-		return "file:" + c.Path
+	if c.Path != "" {
+		return c.Kind + ":" + c.Path
 	}
 	return c.Kind
 }
@@ -50,12 +49,7 @@ func (c Copy) Put(d Disk, stdout io.Writer, public string, cp Checkpoint) error 
 	case "file":
 		return c.putFile(d, public, cp)
 	case "syslog":
-		w, err := syslog.New(syslog.LOG_NOTICE|syslog.LOG_DAEMON, "ecluse-audit")
-		if err != nil {
-			return fmt.Errorf("copy the checkpoint to syslog: %w", err)
-		}
-		_, err = io.WriteString(w, OneLine(cp))
-		if err = errors.Join(err, w.Close()); err != nil {
+		if err := toSyslog(c.Path, OneLine(cp)); err != nil {
 			return fmt.Errorf("copy the checkpoint to syslog: %w", err)
 		}
 		return nil
