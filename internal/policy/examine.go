@@ -150,15 +150,15 @@ type item struct {
 
 // content looks at one content. What it is decides where it goes; each is read once.
 func (x *Examination) content(i item, r io.Reader) error {
-	b := bufio.NewReaderSize(r, sniffed)
-	head, err := b.Peek(sniffed)
+	b := bufio.NewReaderSize(r, sought)
+	head, err := b.Peek(sought)
 	if err != nil && err != io.EOF && err != bufio.ErrBufferFull {
 		return x.broken(i, err)
 	}
 	if len(head) == 0 {
 		return nil // nothing has no type
 	}
-	k := kindOf(head)
+	k := kindOf(head[:min(len(head), sniffed)])
 	if isTar(head) && !k.is("application/x-tar") {
 		if k.String() != "application/octet-stream" && !k.text() {
 			x.find(bundle.ReasonPolicyType, i.path, "it is %s, and a tar archive as well: who opens it decides what it is", k)
@@ -169,6 +169,9 @@ func (x *Examination) content(i item, r io.Reader) error {
 	x.opaque(i, k)
 	if open := opener(k); open != nil {
 		return x.archive(i, k, open, b)
+	}
+	if at := tarBehind(head); at > 0 {
+		x.find(bundle.ReasonPolicyType, i.path, "it is %s, and a tar archive from its byte %d on: who opens it decides what it is", k, at)
 	}
 	h, err := x.reveal(b, k)
 	if h.phrase != "" {

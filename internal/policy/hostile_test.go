@@ -90,6 +90,20 @@ var hostile = []trial{
 	{"a phrase in UTF-16 without a mark", "a.txt", is(wide("it is TOP SECRET")), secret, []string{"policy-text a.txt"}},
 	{"a phrase behind a magic", "a.txt", is([]byte("MZ: TOP SECRET")), secret, []string{"policy-text a.txt"}},
 
+	// Text with something between its letters.
+	{"a phrase with tags in it", "a.html", is([]byte("<html><p>it is top sec<b></b>ret</p></html>")), secret, []string{"policy-text a.html"}},
+	{"a phrase with tags in it, of what is not called HTML", "a.txt", is([]byte("it is TOP S<i class=\"x>y\">EC</i>RET")), secret, []string{"policy-text a.txt"}},
+	{"a phrase with a comment in it", "a.xml", is([]byte("<?xml version=\"1.0\"?><a>top se<!-- a > b -->cr<!-->et<!-- --></a>")), secret, []string{"policy-text a.xml"}},
+	{"a phrase with CDATA in it", "a.xml", is([]byte("<?xml version=\"1.0\"?><a>top se<![CDATA[cr]]>et</a>")), secret, []string{"policy-text a.xml"}},
+	{"a phrase with references in it", "a.html", is([]byte("<p>&#84;op s&shy;ec&#114et &amp; more</p>")), secret, []string{"policy-text a.html"}},
+	{"a phrase with a reference at its end", "a.html", is([]byte("<p>top secre&#116")), secret, []string{"policy-text a.html"}},
+	{"a phrase in runs of a document", "a.docx", is(docx(m("word/footer.xml", "<?xml version=\"1.0\"?><w:r><w:t>TOP SE</w:t></w:r><w:r><w:t xml:space='preserve'>CRET</w:t></w:r>"))), secret, []string{"policy-text a.docx!word/footer.xml"}},
+	{"a phrase with tags in it, in UTF-16", "a.html", is(append([]byte{0xff, 0xfe}, wide("<p>TOP SE<b>CR</b>ET")...)), secret, []string{"policy-text a.html"}},
+	{"a phrase with tags in it at the edge of a window", "a.html", is([]byte("<p>" + strings.Repeat("x ", window/2-7) + "TOP SE<b>" + "CRET")), secret, []string{"policy-text a.html"}},
+	{"a phrase with a long tag in it", "a.html", is([]byte("<p>TOP SE<b " + strings.Repeat("x ", window) + ">CRET")), secret, []string{"policy-text a.html"}},
+	{"words apart", "a.html", is([]byte("<p>top</p><p>secret</p> if a < b, top sec > ret && top sec &middot; ret")), secret, nil},
+	{"a phrase that looks like a tag", "a.txt", is([]byte("<top secret>")), secret, []string{"policy-text a.txt"}},
+
 	// Macros.
 	{"a document with macros", "a.docm", is(docx(m("word/vbaProject.bin", "x"))), nil, []string{"policy-macro a.docm!word/vbaProject.bin"}},
 	{"the same, allowed", "a.docm", is(docx(m("word/vbaProject.bin", "x"))), func(r *Rules) { r.Macros = true }, nil},
@@ -137,6 +151,10 @@ var hostile = []trial{
 	{"a zip with something before it", "a.zip", is(append(zipOf(m("a", "words")), zipOf(m("x", string(elf)))...)), noPrograms, []string{"policy-broken a.zip"}},
 	{"a tar that begins like a picture", "a.gif", is(tarOf(m("GIF89a", "words"), m("x", string(elf)))), noPrograms, []string{"policy-type a.gif", "policy-type a.gif!x"}},
 	{"a tar that is not called one", "a", is(tarOf(m("d/gpkg-1", "words"), m("x", string(elf)))), noPrograms, []string{"policy-type a!x"}},
+	{"a tar behind a block of something else", "a.bin", is(append(bytes.Repeat([]byte{0xfe}, 512), tarOf(m("x", string(elf)))...)), nil, []string{"policy-type a.bin"}},
+	{"a tar behind a picture", "a.png", is(append(append([]byte(png), make([]byte, 8192-len(png))...), tarOf(m("x", "y"))...)), nil, []string{"policy-type a.png"}},
+	{"the same, compressed", "a.gz", is(gz(append(bytes.Repeat([]byte("x"), 1024), tarOf(m("x", "y"))...))), nil, []string{"policy-type a.gz!a"}},
+	{"a tar that is no block behind its beginning", "a.bin", is(append(bytes.Repeat([]byte{0xfe}, 500), tarOf(m("x", "y"))...)), nil, nil},
 	{"two tars", "a.tar", is(append(tarOf(m("a", "words")), tarOf(m("x", string(elf)))...)), noPrograms, []string{"policy-broken a.tar"}},
 	{"a tar with a zip behind it", "a.tar", is(append(tarOf(m("a", "words")), zipOf(m("x", "y"))...)), nil, []string{"policy-broken a.tar"}},
 	{"a tar that ends with a zip", "a.tar", is(tarOf(m("a", "words"), m("x.zip", string(zipOf(m("x", "y")))))), nil, nil},

@@ -67,12 +67,6 @@ func isTar(head []byte) bool {
 		return false
 	}
 	var unsigned, signed, said int64
-	for i, c := range head[:512] {
-		if i >= 148 && i < 156 {
-			c = ' '
-		}
-		unsigned, signed = unsigned+int64(c), signed+int64(int8(c))
-	}
 	field := head[148:156]
 	if field[0]&0x80 != 0 {
 		for _, c := range field[1:] {
@@ -85,7 +79,26 @@ func isTar(head []byte) bool {
 		}
 		said = n
 	}
+	for i, c := range head[:512] {
+		if i >= 148 && i < 156 {
+			c = ' '
+		}
+		unsigned, signed = unsigned+int64(c), signed+int64(int8(c))
+	}
 	return said == unsigned || said == signed
+}
+
+// sought is how far into a content the header of a tar archive is looked for: tar passes over blocks that are none of its own, and unpacks what follows.
+const sought = 16 << 10
+
+// tarBehind says where a tar archive begins behind blocks of something else; 0: nowhere.
+func tarBehind(head []byte) int {
+	for at := 512; at+512 <= len(head); at += 512 {
+		if isTar(head[at:]) {
+			return at
+		}
+	}
+	return 0
 }
 
 func (k kind) String() string { return k.names[0] }

@@ -72,6 +72,7 @@ func (x *Examination) reveal(r io.Reader, k kind) (h hidden, err error) {
 	overlap := max(2*len(vba), x.wanted.longest)
 	overlap = max(overlap, zipTail+2)
 	text := k.text()
+	seen := unmarked{wanted: &x.wanted}
 	var last tail
 	folded := make([]byte, 0, max(window, 2*overlap))
 	err = windows(r, overlap, func(at int64, piece []byte) bool {
@@ -85,8 +86,14 @@ func (x *Examination) reveal(r io.Reader, k kind) (h hidden, err error) {
 		if h.phrase == "" {
 			h.phrase = x.wanted.in(lower)
 		}
+		if h.phrase == "" && text && len(x.wanted.phrases) > 0 {
+			h.phrase = seen.add(at, piece)
+		}
 		return true
 	})
+	if h.phrase == "" && text && len(x.wanted.phrases) > 0 {
+		h.phrase = seen.end()
+	}
 	h.zip = last.endsZip(k.is("application/x-ole-storage"))
 	return h, err
 }
