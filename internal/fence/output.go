@@ -27,11 +27,16 @@ func (o *Output) Bytes() []byte { return o.b.Bytes() }
 // Over says that something was dropped.
 func (o *Output) Over() bool { return o.over }
 
-// Said is the last line of what was kept, after a colon, for the end of an error; empty where there is none.
+// Said is the last line of what was kept, after a colon, for the end of an error; empty where there is none. Of a program of Go that fell it is the line that says why: what follows is for its makers.
 func (o *Output) Said() string {
 	text := strings.TrimSpace(o.b.String())
 	if text == "" {
 		return ""
+	}
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "fatal error: ") || strings.HasPrefix(line, "panic: ") {
+			return ": " + strings.TrimSpace(line)
+		}
 	}
 	return ": " + text[strings.LastIndexByte(text, '\n')+1:]
 }

@@ -275,7 +275,7 @@ func openSevenZip(s source, each func(entry) error) error {
 	if end := 32 + le64(head[12:]) + le64(head[20:]); end != uint64(s.size) {
 		return fmt.Errorf("it ends at %d, and has %d bytes", end, s.size)
 	}
-	z, err := sevenzip.NewReader(s.at, s.size)
+	z, err := readSevenZip(s)
 	if err != nil {
 		if encrypted(err) {
 			return each(entry{name: bare(s.name), unnamed: true, encrypted: true})
@@ -300,6 +300,16 @@ func openSevenZip(s source, each func(entry) error) error {
 		}
 	}
 	return nil
+}
+
+// readSevenZip reads the directory of a 7z archive. The library falls over some that say of themselves what is not there: they cannot be looked into, whoever tries, and nothing of ours was touched.
+func readSevenZip(s source) (z *sevenzip.Reader, err error) {
+	defer func() {
+		if fell := recover(); fell != nil {
+			z, err = nil, fmt.Errorf("its directory makes no sense: %v", fell)
+		}
+	}()
+	return sevenzip.NewReader(s.at, s.size)
 }
 
 // whole reads a file of a 7z archive, and holds at its end that all of it came: the library does not.
