@@ -66,6 +66,15 @@ func Open(files Files, path string, wall func() time.Time) (*Clock, error) {
 	return c, nil
 }
 
+// AtRest gives the time of a state that nobody has open. A clock that is damaged keeps no person from saying a word: then it is the wall's, and the next start tells of it.
+func AtRest(files Files, path string, wall func() time.Time) func() time.Time {
+	c, err := Open(files, path, wall)
+	if err != nil {
+		return wall
+	}
+	return c.Now
+}
+
 // Now is the time: never before what it ever was, and later by what has passed.
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()

@@ -129,3 +129,24 @@ func TestNothingIsOldBecauseAClockJumped(t *testing.T) {
 		}
 	}
 }
+
+func TestAStateAtRestHasItsOwnTime(t *testing.T) {
+	day := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	wall := day
+	files := shelf{}
+	c, err := Open(files, "clock", func() time.Time { return wall })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Save(); err != nil {
+		t.Fatal(err)
+	}
+	wall = day.AddDate(-1, 0, 0)
+	if got := AtRest(files, "clock", func() time.Time { return wall })(); got.Before(day) {
+		t.Errorf("set back, it says %v", got)
+	}
+	files["clock"] = []byte("noon")
+	if got := AtRest(files, "clock", func() time.Time { return wall })(); !got.Equal(wall) {
+		t.Errorf("damaged, it says %v at %v", got, wall)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"ecluse/internal/audit"
+	"ecluse/internal/clock"
 	"ecluse/internal/disk"
 	"ecluse/receiver/ledger"
 )
@@ -34,7 +35,7 @@ func noteAcceptance(dir string, d *disk.Disk, by ledger.Acceptance, did []string
 	if err != nil {
 		return err
 	}
-	return audit.AtRest(auditOptions(dir, d, restClock(dir, d)), func(a *audit.Log) error {
+	return audit.AtRest(auditOptions(dir, d, clock.AtRest(d, clockPath(dir), time.Now)), func(a *audit.Log) error {
 		last, err := audit.Reader{Disk: d, Dir: audit.Dir(dir)}.Records()
 		if err != nil { // it cannot say what it told of: the next start tells another one of all that stands
 			err = a.SetAside(err.Error())

@@ -229,16 +229,7 @@ func Accept(dir string, d *disk.Disk, by ledger.Acceptance) (did []string, err e
 	return did, errors.Join(err, lock.Release())
 }
 
-// restClock is the clock of a state that nobody has open. One that is damaged keeps no person from saying a word: the next start tells of it.
-func restClock(dir string, d *disk.Disk) func() time.Time {
-	c, err := clock.Open(d, clockPath(dir), time.Now)
-	if err != nil {
-		return time.Now
-	}
-	return c.Now
-}
-
 // Say takes a person's word about a route where no daemon runs.
 func Say(dir string, d *disk.Disk, routes map[bundle.Name]route.Facts, w route.Word) (by route.Word, still string, err error) {
-	return route.Rest{Dir: dir, Disk: d, Version: stateVersion, Audit: auditOptions(dir, d, restClock(dir, d))}.Say(routes, w)
+	return route.Rest{Dir: dir, Disk: d, Version: stateVersion, Audit: auditOptions(dir, d, clock.AtRest(d, clockPath(dir), time.Now))}.Say(routes, w)
 }

@@ -54,5 +54,5 @@ func (h *House) followRoutes(ctx context.Context) {
 
 // Say takes a person's word about a route where no daemon runs.
 func Say(dir string, d *disk.Disk, routes map[bundle.Name]route.Facts, w route.Word) (by route.Word, still string, err error) {
-	return route.Rest{Dir: dir, Disk: d, Version: stateVersion, Audit: auditOptions(dir, d, time.Now)}.Say(routes, w)
+	return route.Rest{Dir: dir, Disk: d, Version: stateVersion, Audit: auditOptions(dir, d, restClock(d, dir))}.Say(routes, w)
 }

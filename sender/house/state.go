@@ -116,12 +116,10 @@ func (s *State) Close(clean bool) error {
 const clockFile = "clock"
 
 // Time is that of a state which this process has not open.
-func Time(d *disk.Disk, dir string) time.Time {
-	c, err := clock.Open(d, filepath.Join(dir, clockFile), time.Now)
-	if err != nil {
-		return time.Now()
-	}
-	return c.Now()
+func Time(d *disk.Disk, dir string) time.Time { return restClock(d, dir)() }
+
+func restClock(d *disk.Disk, dir string) func() time.Time {
+	return clock.AtRest(d, filepath.Join(dir, clockFile), time.Now)
 }
 
 // AtRest does something in an open state of which no house is joined, and closes it: what a command does where no daemon runs.
