@@ -93,7 +93,7 @@ configure() {
 
 services() {
 	[ "$start" = yes ] && [ -d /run/systemd/system ] || return 0
-	sysctl --quiet --load=/etc/sysctl.d/60-ecluse.conf
+	sysctl --quiet --load=/etc/sysctl.d/60-ecluse.conf || echo "install: /etc/sysctl.d/60-ecluse.conf is not in force: it is loaded at the next boot, or by hand" >&2
 	systemctl daemon-reload
 	systemctl enable "$name"
 }
