@@ -21,6 +21,7 @@ powercut) package=./internal/lab tests=TestSoakPowerCut ;;
 full) package=./internal/lab tests=TestSoakFull ;;
 faults) package=./internal/lab tests=TestSoakFaults ;;
 runbooks) package=./internal/lab tests=TestSoakRunbooks ;;
+units) package=./internal/lab tests=TestSoakUnits ;;
 race) package=./sender/pack tests=TestAnItemThatChanges ;;
 garbage) package=./receiver/collect tests=TestSoakGarbage ;;
 lossy) package=./receiver/collect tests=TestSoakLossy ;;
