@@ -10,7 +10,7 @@
 //	storage     from the claim until a receipt, or for keep.sent     from quarantine until keep: lets it go
 //
 // So a bundle that the low side could not send, or that the high side refused, counts in nothing but the storage and the link time that it took. Heartbeats, announcements and probes are nobody's.
-// What of a pass had left when the process was killed is nobody's either: it is sent again. The high side sees neither what was lost on its way nor the link's rate, and a share of what came
+// What passes take is noted once a minute and at their ends: of what had left when the process ended at most the last minute of the link is nobody's. The high side sees neither what was lost on its way nor the link's rate, and a share of what came
 // would charge a tenant for another one's parity: its link time is null, and the low side's statement has it.
 //
 // It promises: figures are made of what is on record and of nothing else, so that whatever crashes, they are the same; amounts of money are decimal, exact until each line is rounded to hundredths, half up,

@@ -88,7 +88,8 @@ type Dispatcher struct {
 
 	fail context.CancelCauseFunc
 
-	retry time.Duration // how long what this machine had no room for waits
+	retry  time.Duration // how long what this machine had no room for waits
+	tolled time.Duration // how often is noted what passes take
 }
 
 // signingMost bounds the bundles that wait for their signature: each holds its table of files.
@@ -99,7 +100,7 @@ func New(o Options) *Dispatcher {
 	d := &Dispatcher{
 		o: o, signing: make(chan struct{}, signingMost),
 		lanes: make(map[schedule.Lane]*lane), tasks: make(map[bundle.ID]*task), held: make([]int, len(o.Tenants)),
-		beats: newBeats(), heads: make([]heads, len(o.Tenants)), retry: retryAfter,
+		beats: newBeats(), heads: make([]heads, len(o.Tenants)), retry: retryAfter, tolled: tollEvery,
 		halted: make([]error, len(o.Tenants)), looking: make(map[bundle.ID]*task), unexamined: make(map[bundle.ID]Unexamined), lookouts: turns.New(), unlooked: examinePause,
 	}
 	for i, t := range o.Tenants {
@@ -115,6 +116,7 @@ func (d *Dispatcher) Start(ctx context.Context, fail context.CancelCauseFunc) {
 	if err := d.lowerHeads(); err != nil {
 		fail(fmt.Errorf("find what was signed and not sent: %w", err))
 	}
+	d.working.Go(d.toll)
 	if slices.ContainsFunc(d.o.Tenants, func(t Tenant) bool { return t.Rules != nil }) {
 		for range examineMost {
 			d.working.Go(d.examineAll)
@@ -134,9 +136,11 @@ type task struct {
 	repair bool           // somebody asked for it again
 	asked  []ticket.Range // chunks to send; none for all
 	out    *transmit.Out
-	took   int64      // bytes of the wire, by the pass that ended last
+	took   int64      // bytes of the wire, by the pass that ended last, that are to be noted with its end
 	offer  bool       // an offer of it has left, in this life or an earlier one
 	seen   *pack.Seal // what was looked into; nil where nobody has to
+
+	counted, owed int64 // of those of the present pass, what was counted already; and, of all passes, what was counted and not noted
 
 	known    *ledger.Record // what is noted first of a new bundle; nil for one that an earlier life has noted
 	farewell string         // the reason of an abandon that is all there is left to send

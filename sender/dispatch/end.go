@@ -62,12 +62,9 @@ func (d *Dispatcher) passDone(t *task, content int64) {
 func (d *Dispatcher) left(t *task) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	t.took = 0
-	if t.out != nil {
-		t.took = t.out.Wire()
-	}
+	d.endOut(t)
+	t.took, t.owed = t.owed, 0
 	d.beats.done(t.record.Bundle)
-	t.out = nil
 	if t.record.Sequence != nil {
 		d.heads[t.tenant].out(*t.record.Sequence)
 	}
@@ -126,7 +123,7 @@ func (d *Dispatcher) postpone(t *task, cause error) {
 	d.o.Log.Error("there is no room here for this: it is tried again", zap.Stringer("bundle", t.record.Bundle), zap.Duration("in", d.retry), zap.Error(cause))
 	d.mu.Lock()
 	d.beats.done(t.record.Bundle)
-	t.out = nil
+	d.endOut(t)
 	d.mu.Unlock()
 	d.working.Go(func() { d.later(t, d.retry) })
 }

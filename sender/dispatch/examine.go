@@ -165,7 +165,7 @@ func (d *Dispatcher) Halted(tenant int) error {
 func (d *Dispatcher) interrupted(t *task) {
 	d.mu.Lock()
 	d.beats.done(t.record.Bundle)
-	t.out = nil
+	d.endOut(t)
 	d.mu.Unlock()
 	d.o.Log.Info("interrupted: its tenant is stopped", zap.Stringer("bundle", t.record.Bundle), zap.String("state", string(ledger.Sending)))
 	d.place(t, true)

@@ -174,6 +174,7 @@ type yard struct {
 	now    func() time.Time
 	signer signer
 	retry  time.Duration
+	tolled time.Duration         // 0: as a daemon does
 	rules  map[int]*policy.Rules // by tenant
 	look   func(context.Context, examine.Job) (*examine.Report, error)
 	cut    func() // what a test wants when a life has been told to end; nil for nothing
@@ -239,6 +240,9 @@ func (y *yard) open() *life {
 		Scratch: filepath.Join(y.state, "inspect"), Examine: y.look,
 	})
 	l.retry = y.retry
+	if y.tolled > 0 {
+		l.tolled = y.tolled
+	}
 	l.unlooked = func(int) time.Duration { return y.retry }
 	ctx, fail := context.WithCancelCause(context.Background())
 	bookCtx, endBook := context.WithCancel(context.Background())
