@@ -40,14 +40,26 @@ const (
 	referenceMost = 32
 )
 
+// marks are the bytes that are not simply letters of a text.
+var marks = [256]bool{0: true, '<': true, '>': true, '&': true}
+
 // add takes a piece of a content that begins at a place, and with what was there before; it gives the phrase that was found.
 func (u *unmarked) add(at int64, piece []byte) string {
 	piece = piece[min(int64(len(piece)), max(0, u.seen-at)):]
 	u.seen += int64(len(piece))
-	for _, c := range piece {
-		if c != 0 {
-			u.next(c)
+	for len(piece) > 0 {
+		n := 0
+		for u.state == inText && n < len(piece) && !marks[piece[n]] { // most of a text
+			n++
 		}
+		u.text = append(u.text, piece[:n]...)
+		if piece = piece[n:]; len(piece) == 0 {
+			break
+		}
+		if piece[0] != 0 {
+			u.next(piece[0])
+		}
+		piece = piece[1:]
 	}
 	phrase := u.found()
 	if extra := len(u.text) - u.wanted.longest; extra > 0 {
@@ -102,7 +114,11 @@ func (u *unmarked) next(c byte) {
 		if c == ';' {
 			u.held = append(u.held, c)
 		}
-		u.text = append(u.text, strings.Map(visible, html.UnescapeString(string(u.held)))...)
+		if len(u.held) == 1 {
+			u.text = append(u.text, '&')
+		} else {
+			u.text = append(u.text, strings.Map(visible, html.UnescapeString(string(u.held)))...)
+		}
 		if c != ';' {
 			u.inText(c)
 		}
@@ -125,20 +141,25 @@ func (u *unmarked) inText(c byte) {
 // start decides what begins with an angle bracket. What no tag begins with is text.
 func (u *unmarked) start(c byte) {
 	u.held = append(u.held, c)
-	begun := string(u.held)
+	begun := ""
+	if len(u.held) > 2 || c == '!' {
+		begun = string(u.held)
+	}
 	switch {
+	case begun == "" && c != '/' && c != '?' && (c|0x20 < 'a' || c|0x20 > 'z'):
+		u.state = inText
+		u.text = append(u.text, '<')
+		u.inText(c)
+	case begun == "":
+		u.state, u.equals = inTag, false
 	case begun == commentStart:
 		u.state, u.dashes = inComment, 2 // <!--> is a whole one
 	case strings.EqualFold(begun, cdataStart):
 		u.state, u.cdata = inText, true
 	case strings.HasPrefix(commentStart, begun), len(begun) <= len(cdataStart) && strings.EqualFold(cdataStart[:len(begun)], begun):
-	case len(begun) > 2 || c == '/' || c == '?' || c|0x20 >= 'a' && c|0x20 <= 'z':
+	default:
 		u.state, u.equals = inTag, false
 		u.next(c)
-	default:
-		u.state = inText
-		u.text = append(u.text, '<')
-		u.inText(c)
 	}
 }
 
