@@ -18,7 +18,7 @@ import (
 // The keys of a row of `list --json`.
 var (
 	lowKeys  = strings.Fields("bundle tenant epoch sequence name state reason priority files bytes sent_bytes passes_done created finished")
-	highKeys = strings.Fields("bundle tenant sender epoch sequence name state verdict reason files bytes missing_bytes created received through since")
+	highKeys = strings.Fields("bundle tenant sender epoch sequence name state verdict reason files bytes missing_bytes created received through since waits")
 )
 
 // gateway is a pair of sides with two tenants: default, released by one person, and other, released by two.
