@@ -122,8 +122,8 @@ func (e *Engine) Run(ctx context.Context) error {
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	done := make(chan struct{}, 3)
-	for _, run := range []func(context.Context) error{b.run, l.run, func(ctx context.Context) error { return e.rekey(ctx, rekey) }} {
+	done := make(chan struct{}, 4)
+	for _, run := range []func(context.Context) error{b.run, l.run, func(ctx context.Context) error { return e.rekey(ctx, rekey) }, e.prepare} {
 		go func() {
 			if err := run(ctx); ctx.Err() == nil {
 				cancel(err)
@@ -135,6 +135,15 @@ func (e *Engine) Run(ctx context.Context) error {
 		<-done
 	}
 	return errors.Join(context.Cause(ctx), memory.close())
+}
+
+// prepare makes the tables of the code beside everything else: the first full block does not hold up what is behind it for 0.4 s.
+func (e *Engine) prepare(ctx context.Context) error {
+	if err := fec.NewCoder().Prepare(e.options.Plan.Code); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return ctx.Err()
 }
 
 // spareBuffers are those outside the window: one in each channel, one in the builder's hand or being filled, one of a prompt block.
