@@ -131,11 +131,15 @@ func (b *builder) overtake(ctx context.Context) (sent bool, err error) {
 	if b.expressMost() < 1 || !b.choose() {
 		return false, nil
 	}
-	first := slices.IndexFunc(b.lanes, func(l schedule.Lane) bool { return b.light.is(l.Tenant) })
-	if first < 0 {
+	tenant := -1
+	for _, l := range b.lanes {
+		if b.light.is(l.Tenant) && (tenant < 0 || b.light.owes(l.Tenant) < b.light.owes(tenant)) {
+			tenant = l.Tenant
+		}
+	}
+	if tenant < 0 {
 		return false, nil
 	}
-	tenant := b.lanes[first].Tenant
 	b.open(b.express, b.expressMost())
 	for i := b.laneOf(tenant); i >= 0; i = b.laneOf(tenant) {
 		b.scheduler.Take(b.lanes)
@@ -275,8 +279,12 @@ func (b *builder) finish() (emitted, error) {
 		var span time.Duration
 		m, span = b.plan.Prompt(k)
 		e.emission = Emission{Way: Prompt, Span: int64(span)}
-		if k <= b.expressMost() && (len(b.inside) == 0 || b.light.is(b.inside[0].tenant)) { // the gateway's own, or a light tenant's: see apart
+		switch {
+		case k > b.expressMost():
+		case len(b.inside) == 0: // the gateway's own
 			e.emission.Way = Express
+		case b.light.is(b.inside[0].tenant): // and nobody else's: see apart
+			e.emission.Way, e.emission.Owes = Express, b.light.owes(b.inside[0].tenant)
 		}
 	default:
 		m = b.plan.Partial(k)

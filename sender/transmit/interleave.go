@@ -17,6 +17,8 @@ type Emission struct {
 	Way Way
 	// Span in nanoseconds: the planner's window for a bulk block, and of others more than two bursts, over which their parity is spread.
 	Span int64
+	// Owes orders the data of express blocks: that of a tenant that owes less goes first (see light).
+	Owes float64
 }
 
 // due is when shard i of a block of k + m shards leaves, in nanoseconds after the block was added.
@@ -38,6 +40,14 @@ type flight struct {
 	next     int
 	due      int64
 	order    uint64 // of adding: breaks ties
+}
+
+// rank orders an express block among those that are due.
+func (f *flight) rank() float64 {
+	if f.next < f.block.Code.K {
+		return f.emission.Owes
+	}
+	return 0 // parity, at its time
 }
 
 // flights is a heap by due time.
@@ -87,8 +97,8 @@ func NewInterleaver(window int) *Interleaver {
 // InWindow is how many bulk blocks are in flight.
 func (il *Interleaver) InWindow() int { return len(il.queues[Bulk]) }
 
-// ahead is how many express blocks, and how many prompt ones, may wait with data unsent.
-const ahead = 2
+// ahead is how many express blocks, and how many prompt ones, may wait with data unsent. What is express is little, and is put in order here; of what is prompt the builder decides late.
+var ahead = [ways]int{Express: 8, Prompt: 2}
 
 // Admits says whether a further block may be added that leaves in a way. Bulk blocks wait for room in the window. Others wait when they come faster than the link takes them: while the
 // builder waits its next block grows fuller, until blocks are bulk again.
@@ -96,7 +106,7 @@ func (il *Interleaver) Admits(w Way) bool {
 	if w == Bulk {
 		return il.InWindow() < il.window
 	}
-	return il.unsent[w] < ahead
+	return il.unsent[w] < ahead[w]
 }
 
 // Idle says that nothing is in flight.
@@ -120,10 +130,11 @@ func (il *Interleaver) Add(now int64, b *Coded, e Emission) {
 func (il *Interleaver) Next(now int64) (b *Coded, index int, last, ok bool) {
 	for w := range il.queues {
 		queue := &il.queues[w]
-		if len(*queue) == 0 || (*queue)[0].due > now {
+		at := queue.first(Way(w), now)
+		if at < 0 {
 			continue
 		}
-		f := (*queue)[0]
+		f := (*queue)[at]
 		index = f.next
 		f.next++
 		k, m := f.block.Code.K, f.block.Code.M
@@ -131,14 +142,28 @@ func (il *Interleaver) Next(now int64) (b *Coded, index int, last, ok bool) {
 			il.unsent[w]--
 		}
 		if f.next == k+m {
-			heap.Pop(queue)
+			heap.Remove(queue, at)
 			return f.block, index, true, true
 		}
 		f.due = f.start + f.emission.due(f.next, k, m)
-		heap.Fix(queue, 0)
+		heap.Fix(queue, at)
 		return f.block, index, false, true
 	}
 	return nil, 0, false, false
+}
+
+// first is where that block stands of which the next shard leaves, or -1 while nothing is due. Of express blocks, which are few, all are looked at.
+func (f flights) first(w Way, now int64) int {
+	if len(f) == 0 || f[0].due > now {
+		return -1
+	}
+	best := 0
+	for at := 1; w == Express && at < len(f); at++ {
+		if x := f[at]; x.due <= now && (x.rank() < f[best].rank() || x.rank() == f[best].rank() && f.Less(at, best)) {
+			best = at
+		}
+	}
+	return best
 }
 
 // Due returns when the next shard leaves; ok is false when nothing is in flight.

@@ -1,6 +1,7 @@
 package transmit
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -94,11 +95,11 @@ func TestAFullLinkTakesBlocksInTurn(t *testing.T) {
 // However long a prompt block is, an express one goes between its shards; and those that wait do not keep it out.
 func TestExpressBlocksGoBeforePromptOnes(t *testing.T) {
 	il := NewInterleaver(4)
-	for n := range uint32(ahead) {
+	for n := range uint32(ahead[Prompt]) {
 		il.Add(0, coded(n, 100, 10), Emission{Way: Prompt, Span: 300})
 	}
 	if il.Admits(Prompt) || !il.Admits(Express) {
-		t.Fatalf("with %d prompt blocks unsent: a further one is admitted: %v, an express one: %v", ahead, il.Admits(Prompt), il.Admits(Express))
+		t.Fatalf("with %d prompt blocks unsent: a further one is admitted: %v, an express one: %v", ahead[Prompt], il.Admits(Prompt), il.Admits(Express))
 	}
 	for i := range 50 {
 		if b, index, _, _ := il.Next(1); b.Number != 0 || index != i {
@@ -116,6 +117,23 @@ func TestExpressBlocksGoBeforePromptOnes(t *testing.T) {
 	}
 	if b, index, _, _ := il.Next(102); b.Number != 9 || index != 3 {
 		t.Errorf("shard %d of block %d left when parity of the express block was due", index, b.Number)
+	}
+}
+
+// Of express blocks that of a tenant that owes less goes first, whichever was there before; parity goes at its time.
+func TestExpressBlocksGoByWhatIsOwed(t *testing.T) {
+	il := NewInterleaver(4)
+	il.Add(0, coded(1, 5, 1), Emission{Way: Express, Span: 50, Owes: 10})
+	il.Add(0, coded(2, 5, 1), Emission{Way: Express, Span: 50, Owes: 20})
+	il.Add(1, coded(3, 2, 1), Emission{Way: Express, Span: 9, Owes: 0})
+	var order []uint32
+	for now := int64(1); !il.Idle(); now++ {
+		if b, _, _, ok := il.Next(now); ok {
+			order = append(order, b.Number)
+		}
+	}
+	if want := []uint32{3, 3, 1, 1, 1, 1, 1, 2, 2, 3, 2, 2, 2, 1, 2}; !slices.Equal(order, want) {
+		t.Errorf("shards left of the blocks %v, want %v", order, want)
 	}
 }
 

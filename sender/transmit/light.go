@@ -40,6 +40,16 @@ func (l *light) is(tenant int) bool {
 	return d == nil || !d.heavy
 }
 
+// owes is what a tenant has not paid yet, bytes of the wire.
+func (l *light) owes(tenant int) float64 {
+	d := l.debts[tenant]
+	if d == nil {
+		return 0
+	}
+	l.pay(tenant, d)
+	return d.bytes
+}
+
 // sent books what a tenant has taken of the wire. Who had more than fits an express block has more than a little: else what it sends next overtook that.
 func (l *light) sent(tenant int, bytes float64, express bool) {
 	d := l.debts[tenant]

@@ -103,6 +103,9 @@ func TestWhoIsLight(t *testing.T) {
 	is(true, "who owes less than its share of a block")
 	l.sent(1, 0.02*block, true)
 	is(false, "who owes more")
+	if got := l.owes(1); got != 0.51*block {
+		t.Errorf("it owes %v, want %v", got, 0.51*block)
+	}
 	now += blockTime
 	l.look(waiting)
 	is(false, "who has less to pay, and not nothing")
