@@ -133,4 +133,3 @@ func TestASyslogThatTakesNothingHoldsUpNothing(t *testing.T) {
 		})
 	}
 }
-
