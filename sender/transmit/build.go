@@ -55,7 +55,7 @@ type emitted struct {
 	emission Emission
 }
 
-// run builds blocks until ctx ends. Only the wait for the link's window blocks it, and heartbeats go on meanwhile.
+// run builds blocks until ctx ends. It waits for the link's window and for buffers, and heartbeats go on meanwhile; and for the link to take an express block, which takes it no longer than a few of them.
 func (b *builder) run(ctx context.Context) error {
 	beats := time.NewTicker(heartbeatEvery)
 	defer beats.Stop()
@@ -64,6 +64,9 @@ func (b *builder) run(ctx context.Context) error {
 	}
 	for {
 		b.alive()
+		if err := b.beatIfDue(ctx, beats.C); err != nil {
+			return err
+		}
 		ready := b.choose()
 		if !ready {
 			select {
@@ -148,6 +151,10 @@ func (b *builder) overtake(ctx context.Context) (sent bool, err error) {
 		}
 		b.choose()
 	}
+	if b.inside[0].used == 0 { // a record that no express block holds
+		b.light.tooLarge(tenant)
+		return false, nil
+	}
 	e, err := b.finish()
 	if err != nil {
 		return false, err
@@ -183,6 +190,9 @@ func (b *builder) fill(i int) (full bool) {
 // until waits for the link: until it takes a block, or is done with the buffer of another; the channel that is not waited for is nil. Meanwhile heartbeats overtake, and light tenants.
 func (b *builder) until(ctx context.Context, beats <-chan time.Time, takes chan<- emitted, e emitted, free <-chan *buffer) (*buffer, error) {
 	for {
+		if err := b.beatIfDue(ctx, beats); err != nil {
+			return nil, err
+		}
 		select {
 		case takes <- e:
 			return nil, nil
@@ -212,13 +222,36 @@ func (b *builder) until(ctx context.Context, beats <-chan time.Time, takes chan<
 	}
 }
 
-// give gives an express block to the link, which takes it within the time of a few.
-func (b *builder) give(ctx context.Context, e emitted) error {
+// beatIfDue sends a heartbeat whose time has come: also where nothing is ever waited for, because the link is faster than the builder.
+func (b *builder) beatIfDue(ctx context.Context, beats <-chan time.Time) error {
 	select {
-	case b.blocks[e.emission.Way] <- e:
+	case <-beats:
+		b.alive()
+		return b.heartbeat(ctx)
+	default:
 		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+	}
+}
+
+// give gives an express block to the link, which takes it within the time of a few; or when the system takes datagrams again. Whoever only waits for the link is alive: that speaks for itself.
+func (b *builder) give(ctx context.Context, e emitted) error {
+	to := b.blocks[e.emission.Way]
+	select {
+	case to <- e:
+		return nil
+	default:
+	}
+	waits := time.NewTicker(heartbeatEvery)
+	defer waits.Stop()
+	for {
+		select {
+		case to <- e:
+			return nil
+		case <-waits.C:
+			b.alive()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 }
 
@@ -280,10 +313,9 @@ func (b *builder) finish() (emitted, error) {
 		m, span = b.plan.Prompt(k)
 		e.emission = Emission{Way: Prompt, Span: int64(span)}
 		switch {
-		case k > b.expressMost():
 		case len(b.inside) == 0: // the gateway's own
 			e.emission.Way = Express
-		case b.light.is(b.inside[0].tenant): // and nobody else's: see apart
+		case k <= b.expressMost() && len(b.inside) == 1 && b.light.is(b.inside[0].tenant):
 			e.emission.Way, e.emission.Owes = Express, b.light.owes(b.inside[0].tenant)
 		}
 	default:
@@ -293,11 +325,14 @@ func (b *builder) finish() (emitted, error) {
 	b.parts.book(!bulk)
 	wire := (k + m) * (packet.Overhead + shard + b.wire)
 	b.parts.charge(int64(wire))
-	for _, p := range b.inside {
-		b.light.sent(p.tenant, float64(wire)*float64(p.used)/float64(b.block.Used()), e.emission.Way == Express)
-	}
 	session, number := b.sessions.block()
 	c := &Coded{Session: session, Number: number, Code: fec.Code{K: k, M: m, Shard: shard}, parts: b.parts.parts, bulk: bulk}
+	for _, p := range b.inside {
+		b.light.sent(p.tenant, float64(wire)*float64(p.used)/float64(b.block.Used()), e.emission.Way == Express)
+		if bulk {
+			c.counted = append(c.counted, b.light.window(p.tenant))
+		}
+	}
 	c.Data = b.block.Seal(number, k*shard)
 	b.memory(c)
 	if err := b.coder.Encode(c.Code, c.dataShards(), c.Parity); err != nil {
@@ -374,4 +409,4 @@ func (b *builder) heartbeat(ctx context.Context) error {
 }
 
 // beatShards is the size of a heartbeat's block: small enough to be sent promptly on any link.
-func (b *builder) beatShards() int { return min(b.expressMost(), 64) }
+func (b *builder) beatShards() int { return min(b.plan.PromptMax(), b.plan.K, 64) }

@@ -15,7 +15,8 @@ type Coded struct {
 	Parity  [][]byte // m shards, behind them
 	area    []byte   // headroom, Data and Parity
 	parts   []part
-	bulk    bool // it takes its turn in the window
+	bulk    bool            // it takes its turn in the window
+	counted []*atomic.Int64 // of the tenants that have something in it, while it does: see light
 	free    func()
 }
 
@@ -35,6 +36,9 @@ func (c *Coded) left() {
 		}
 		p.out.wire.Add(p.wire)
 		p.out.settle(p.content)
+	}
+	for _, n := range c.counted {
+		n.Add(-1)
 	}
 	if c.free != nil {
 		c.free()

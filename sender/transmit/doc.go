@@ -9,6 +9,6 @@
 //	                                  record.Block,                          packet.Sealer,
 //	                                  fec.Coder                              udp.Pacer, udp.Sender
 //
-// Two goroutines do it, each owning what it touches: the builder owns the accounts, the block under construction and the block numbers; the link
+// Two goroutines do it, beside which sessions are renewed and tables are made, each owning what it touches: the builder owns the accounts, the block under construction and the block numbers; the link
 // owns the interleaver, the packet numbers and the socket. Blocks pass from one to the other over a channel for each way of leaving (express, prompt, bulk), and come back as buffers.
 package transmit

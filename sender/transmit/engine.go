@@ -33,7 +33,7 @@ type Options struct {
 	Loss       float64
 	Burst      time.Duration
 	IPOverhead int // bytes of IP and UDP headers a packet
-	// Alive is told which of the two goroutines is alive, for the watchdog.
+	// Alive is told which of builder and link is alive, for the watchdog.
 	Alive func(who string)
 	// Failed is told each time that the system will not take datagrams; it may end the engine by returning an error. Else they are offered again.
 	Failed func(error) error
@@ -137,7 +137,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	return errors.Join(context.Cause(ctx), memory.close())
 }
 
-// prepare makes the tables of the code beside everything else: the first full block does not hold up what is behind it for 0.4 s.
+// prepare makes the tables of the code beside everything else: else the first full block holds up what is behind it (see fec.Coder.Prepare).
 func (e *Engine) prepare(ctx context.Context) error {
 	if err := fec.NewCoder().Prepare(e.options.Plan.Code); err != nil {
 		return err
@@ -146,7 +146,7 @@ func (e *Engine) prepare(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// spareBuffers are those outside the window: one in each channel, one in the builder's hand or being filled, one of a prompt block.
+// spareBuffers are those outside the window: one in the channel for prompt blocks and one in that for bulk, one in the builder's hand or being filled, one of a prompt block.
 const spareBuffers = 4
 
 func (e *Engine) builder(memory *pool, blocks [ways]chan emitted) (*builder, error) {
@@ -159,7 +159,7 @@ func (e *Engine) builder(memory *pool, blocks [ways]chan emitted) (*builder, err
 		plan: o.Plan, scheduler: s, feeds: e.feeds, pool: memory, coder: fec.NewCoder(), beat: o.Beat, sessions: &e.sessions, wire: o.IPOverhead,
 		blocks: blocks, light: newLight(o.Plan, packet.Overhead+o.Plan.Shard+o.IPOverhead, s.Share, o.Pacer.Now), alive: func() { o.Alive("builder") },
 	}
-	b.express = &buffer{make([]byte, headroom+b.expressMost()*o.Plan.Shard)}
+	b.express = &buffer{make([]byte, headroom+max(b.expressMost(), b.beatShards())*o.Plan.Shard)}
 	return b, nil
 }
 

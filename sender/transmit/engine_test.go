@@ -171,6 +171,13 @@ func plan(t *testing.T, facts fec.Facts) *fec.Plan {
 	return p
 }
 
+func options(f Socket, p *fec.Plan, pacer Pacer, beat Beat) Options {
+	return Options{
+		Plan: p, Tenants: []schedule.Weight{{Tenant: "a", Weight: 1}, {Tenant: "b", Weight: 1}}, Socket: f, Pacer: pacer, Batch: 16,
+		Secrets: &secrets{}, Epoch: bundle.Epoch{1}, Beat: beat, Loss: p.Facts.Loss, Burst: p.Facts.Burst, IPOverhead: fec.OverheadIPv4,
+	}
+}
+
 func start(t *testing.T, f Socket, p *fec.Plan, beat Beat) *Engine {
 	t.Helper()
 	return startPaced(t, f, p, freePacer{time.Now()}, beat)
@@ -181,10 +188,7 @@ func startPaced(t *testing.T, f Socket, p *fec.Plan, pacer Pacer, beat Beat) *En
 	if beat == nil {
 		beat = func() []Appender { return nil }
 	}
-	e := New(Options{
-		Plan: p, Tenants: []schedule.Weight{{Tenant: "a", Weight: 1}, {Tenant: "b", Weight: 1}}, Socket: f, Pacer: pacer, Batch: 16,
-		Secrets: &secrets{}, Epoch: bundle.Epoch{1}, Beat: beat, Loss: p.Facts.Loss, Burst: p.Facts.Burst, IPOverhead: fec.OverheadIPv4,
-	})
+	e := New(options(f, p, pacer, beat))
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- e.Run(ctx) }()
@@ -286,6 +290,34 @@ func TestHeartbeatsGoOnBesideAFullLink(t *testing.T) {
 	}
 	if len(beats) < 2 {
 		t.Errorf("%d heartbeats in 2.5 s", len(beats))
+	}
+}
+
+// A link that is faster than what fills it has the builder wait for nothing, and a heartbeat that is due goes out all the same.
+func TestAHeartbeatIsDueAlsoWhereNothingIsWaitedFor(t *testing.T) {
+	n := 0
+	e := New(options(newFar(t), plan(t, fec.Facts{Rate: 10e9, MTU: 9000}), freePacer{time.Now()}, func() []Appender { n++; return nil }))
+	memory, err := newPool(1, headroom+(e.options.Plan.K+e.options.Plan.M)*e.options.Plan.Shard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := memory.close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	b, err := e.builder(memory, [ways]chan emitted{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	beats := make(chan time.Time, 1)
+	for due := range 3 {
+		beats <- time.Now()
+		buf, err := b.until(t.Context(), beats, nil, emitted{}, memory.free)
+		if err != nil || buf == nil || n != due+1 {
+			t.Fatalf("%d heartbeats of %d, and %v", n, due+1, err)
+		}
+		memory.put(buf)
 	}
 }
 

@@ -17,7 +17,7 @@ type Emission struct {
 	Way Way
 	// Span in nanoseconds: the planner's window for a bulk block, and of others more than two bursts, over which their parity is spread.
 	Span int64
-	// Owes orders the data of express blocks: that of a tenant that owes less goes first (see light).
+	// Owes, in bytes, orders the data of express blocks: that of a tenant that owes less goes first (see light).
 	Owes float64
 }
 
@@ -42,23 +42,41 @@ type flight struct {
 	order    uint64 // of adding: breaks ties
 }
 
-// rank orders an express block among those that are due.
-func (f *flight) rank() float64 {
-	if f.next < f.block.Code.K {
-		return f.emission.Owes
+// The queues of flights, that goes first which is served first. The data of express blocks is always due, and stands by what is owed; everything else stands by its time.
+const (
+	expressParity = iota
+	expressData
+	promptShards
+	bulkShards
+	queues
+)
+
+// queue is where a flight stands.
+func (f *flight) queue() int {
+	switch {
+	case f.emission.Way == Bulk:
+		return bulkShards
+	case f.emission.Way == Prompt:
+		return promptShards
+	case f.next < f.block.Code.K:
+		return expressData
 	}
-	return 0 // parity, at its time
+	return expressParity
 }
 
-// flights is a heap by due time.
+// flights is a heap of one queue.
 type flights []*flight
 
 func (f flights) Len() int { return len(f) }
 func (f flights) Less(i, j int) bool {
-	if f[i].due != f[j].due {
-		return f[i].due < f[j].due
+	x, y := f[i], f[j]
+	switch {
+	case x.queue() == expressData && x.emission.Owes != y.emission.Owes:
+		return x.emission.Owes < y.emission.Owes
+	case x.queue() != expressData && x.due != y.due:
+		return x.due < y.due
 	}
-	return f[i].order < f[j].order
+	return x.order < y.order
 }
 func (f flights) Swap(i, j int) { f[i], f[j] = f[j], f[i] }
 func (f *flights) Push(x any)   { *f = append(*f, x.(*flight)) }
@@ -84,7 +102,7 @@ func (f *flights) Pop() any {
 // It is pure; the link's goroutine owns it.
 type Interleaver struct {
 	window int
-	queues [ways]flights
+	queues [queues]flights
 	unsent [ways]int // blocks with data still to leave
 	order  uint64
 }
@@ -95,7 +113,7 @@ func NewInterleaver(window int) *Interleaver {
 }
 
 // InWindow is how many bulk blocks are in flight.
-func (il *Interleaver) InWindow() int { return len(il.queues[Bulk]) }
+func (il *Interleaver) InWindow() int { return len(il.queues[bulkShards]) }
 
 // ahead is how many express blocks, and how many prompt ones, may wait with data unsent. What is express is little, and is put in order here; of what is prompt the builder decides late.
 var ahead = [ways]int{Express: 8, Prompt: 2}
@@ -123,47 +141,39 @@ func (il *Interleaver) Idle() bool {
 func (il *Interleaver) Add(now int64, b *Coded, e Emission) {
 	il.order++
 	il.unsent[e.Way]++
-	heap.Push(&il.queues[e.Way], &flight{block: b, emission: e, start: now, due: now + e.due(0, b.Code.K, b.Code.M), order: il.order})
+	f := &flight{block: b, emission: e, start: now, due: now + e.due(0, b.Code.K, b.Code.M), order: il.order}
+	heap.Push(&il.queues[f.queue()], f)
 }
 
 // Next returns the shard that leaves now, and whether it is the last of its block; ok is false while nothing is due.
 func (il *Interleaver) Next(now int64) (b *Coded, index int, last, ok bool) {
-	for w := range il.queues {
-		queue := &il.queues[w]
-		at := queue.first(Way(w), now)
-		if at < 0 {
+	for q := range il.queues {
+		queue := &il.queues[q]
+		if len(*queue) == 0 || (*queue)[0].due > now {
 			continue
 		}
-		f := (*queue)[at]
+		f := (*queue)[0]
 		index = f.next
-		f.next++
 		k, m := f.block.Code.K, f.block.Code.M
-		if f.next == k {
-			il.unsent[w]--
+		if index+1 == k {
+			il.unsent[f.emission.Way]--
 		}
-		if f.next == k+m {
-			heap.Remove(queue, at)
+		if last = index+1 == k+m; last || index+1 == k { // it leaves the queue, or the data does
+			heap.Pop(queue)
+		}
+		f.next++
+		if last {
 			return f.block, index, true, true
 		}
 		f.due = f.start + f.emission.due(f.next, k, m)
-		heap.Fix(queue, at)
+		if f.next == k {
+			heap.Push(&il.queues[f.queue()], f)
+		} else {
+			heap.Fix(queue, 0)
+		}
 		return f.block, index, false, true
 	}
 	return nil, 0, false, false
-}
-
-// first is where that block stands of which the next shard leaves, or -1 while nothing is due. Of express blocks, which are few, all are looked at.
-func (f flights) first(w Way, now int64) int {
-	if len(f) == 0 || f[0].due > now {
-		return -1
-	}
-	best := 0
-	for at := 1; w == Express && at < len(f); at++ {
-		if x := f[at]; x.due <= now && (x.rank() < f[best].rank() || x.rank() == f[best].rank() && f.Less(at, best)) {
-			best = at
-		}
-	}
-	return best
 }
 
 // Due returns when the next shard leaves; ok is false when nothing is in flight.

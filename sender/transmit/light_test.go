@@ -129,6 +129,19 @@ func TestWhoIsLight(t *testing.T) {
 	l.look(idle)
 	is(true, "who sent a hundred blocks a window ago")
 
+	bulk := l.window(1)
+	l.sent(1, 0.1*block, false)
+	now += 10 * p.WindowTime
+	l.look(idle)
+	is(false, "who has something in the window, however late that is")
+	bulk.Add(-1)
+	l.look(idle)
+	is(true, "when that has left")
+
+	l.tooLarge(1)
+	is(false, "who has a record that no express block holds")
+	l.look(idle)
+
 	for range 100 { // two that fill the link in turn
 		now += 2 * blockTime
 		l.sent(1, block, true)

@@ -52,9 +52,20 @@ func TestWhatTheSystemDoesNotTakeWaitsAndIsNotCalledSent(t *testing.T) {
 			}
 		}
 		told := 0
+		var life sync.Mutex
+		last, silent := map[string]time.Time{}, time.Duration(0)
 		e := New(Options{
 			Plan: p, Tenants: []schedule.Weight{{Tenant: "a", Weight: 1}}, Socket: d, Pacer: freePacer{time.Now()}, Batch: 16, Secrets: &secrets{}, Epoch: bundle.Epoch{1},
-			Beat: func() []Appender { return nil }, Loss: 0.01, Burst: time.Millisecond, Failed: func(error) error { told++; return nil },
+			Beat: func() []Appender { return []Appender{&record.Heartbeat{Clock: 1, Epoch: bundle.Epoch{1}}} },
+			Alive: func(who string) {
+				life.Lock()
+				defer life.Unlock()
+				if at, known := last[who]; known {
+					silent = max(silent, time.Since(at))
+				}
+				last[who] = time.Now()
+			},
+			Loss: 0.01, Burst: time.Millisecond, Failed: func(error) error { told++; return nil },
 		})
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
@@ -72,6 +83,9 @@ func TestWhatTheSystemDoesNotTakeWaitsAndIsNotCalledSent(t *testing.T) {
 		at := <-out
 		if took := at.Sub(began); took < 30*time.Second || took > 40*time.Second {
 			t.Errorf("it is called sent after %v", took)
+		}
+		if len(last) != 2 || silent > 2*time.Second { // the watchdog ends what is silent for longer
+			t.Errorf("of %v one was silent for %v", last, silent)
 		}
 		if got != len(frame) {
 			t.Errorf("%d bytes came of %d", got, len(frame))
