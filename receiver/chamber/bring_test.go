@@ -309,7 +309,11 @@ func TestWhoAsksForADeliveryIsToldByEachDestination(t *testing.T) {
 			t.Errorf("%s said %q, reason %s", all[n].Destination, all[n], reason)
 		}
 	}
-	waits := h.Waits(i.id())
+	var waits []Wait
+	eventually(t, "it waits for the next attempt at each", func() bool {
+		waits = h.Waits(i.id())
+		return !slices.ContainsFunc(waits, func(w Wait) bool { return w.Next == nil })
+	})
 	if len(waits) != 4 || waits[0].Destination != p.at("missing") || waits[3].Destination != "two" || waits[3].Error == nil || waits[3].Next == nil {
 		t.Errorf("it waits for %+v", waits)
 	}
