@@ -80,6 +80,7 @@ func TestAnInspectorThatHangsIsAbsentUntilOneItemFindsItThere(t *testing.T) {
 		time.Sleep(time.Minute) // one tries it, the others are turned back, and the pause grows
 		for range 20 {
 			failed.Go(func() {
+				var absent *AbsentError
 				if err := ask("x"); !errors.As(err, &absent) {
 					t.Errorf("%v", err)
 				}
