@@ -33,7 +33,7 @@ type daemon struct {
 	alive  sync.Map // goroutine -> *atomic.Int64, nanoseconds of the monotonic clock since start
 	errors atomic.Uint64
 	alarms alarm.List        // that stood at the last look: like stamp watch's alone
-	stamp  cli.Stamp         // of the configuration, as it was read
+	stamp  cli.Stamp         // of the configuration, from before it was read
 	papers map[string]string // digests of what the process cannot read when it is confined; never changes
 	audits cli.AuditWatch
 
@@ -58,12 +58,17 @@ func runDaemon(ctx context.Context, c Config, log *zap.Logger) (err error) {
 	if err != nil {
 		return life.End(err)
 	}
-	d := &daemon{c: c, name: r.name, log: log, since: time.Now(), stamp: cli.StampOf(c.Path), notice: make(map[string]time.Time), deaf: make(map[string]deafness)}
+	d := newDaemon(c, r.name, log)
 	d.auditStarted(s)
 	err = d.run(ctx, life.Fatal, s, r)
 	err = life.End(err)
 	cli.AuditEnded(s.Audit, err)
 	return errors.Join(err, s.Close(err == nil))
+}
+
+// newDaemon is one that has no house yet.
+func newDaemon(c Config, name bundle.Name, log *zap.Logger) *daemon {
+	return &daemon{c: c, name: name, log: log, since: time.Now(), stamp: c.Stamp, notice: make(map[string]time.Time), deaf: make(map[string]deafness)}
 }
 
 func (d *daemon) run(ctx context.Context, fatal context.CancelCauseFunc, s *house.State, r *ring) error {
