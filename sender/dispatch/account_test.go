@@ -1,9 +1,13 @@
 package dispatch
 
 import (
+	"errors"
 	"os"
 	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -87,6 +91,54 @@ func TestACrashTakesNothingAwayThatWasNoted(t *testing.T) {
 	r := l.reach(item.ID, ledger.Sent)
 	if whole := l.wire(item) - before; r.PassesDone != 1 || whole < 20<<20 || whole > 30<<20 {
 		t.Errorf("the pass after it took %d bytes", whole)
+	}
+}
+
+// A note by the minute that the disk has no room for, while its pass ends: what it was to say is noted with the end.
+func TestANoteThatFailsWhileItsPassEndsIsMadeWithTheEnd(t *testing.T) {
+	y := build(t)
+	y.tolled = time.Hour
+	l := y.start()
+	item := l.send("item", map[string][]byte{"a": noise(7, 20<<20)})
+	l.reach(item.ID, ledger.Sent)
+	before := l.wire(item)
+	l.socket.hold(true)
+	must(t, l.Resend(t.Context(), item.ID, nil)) // a pass that needs no signature asks nothing of the ledger before its end
+	eventually(t, "a part of it is out", func() bool {
+		l.socket.hold(false)
+		time.Sleep(time.Millisecond)
+		l.socket.hold(true)
+		n, _ := l.Progress(item.ID)
+		return n > 4<<20
+	})
+	reached, let := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	y.disk.set(func(act, path string) (err error) {
+		if act == "put" && strings.Contains(path, item.ID.String()) {
+			once.Do(func() {
+				close(reached)
+				<-let
+				err = &os.PathError{Op: act, Path: path, Err: syscall.ENOSPC}
+			})
+		}
+		return err
+	})
+	paid := make(chan error, 1)
+	l.mu.Lock()
+	task := l.tasks[item.ID]
+	l.mu.Unlock()
+	go func() { paid <- l.pay(task) }()
+	<-reached
+	l.socket.hold(false)
+	eventually(t, "all of it is out", func() bool { n, underWay := l.Progress(item.ID); return n >= 20<<20 || !underWay })
+	time.Sleep(100 * time.Millisecond) // for its end, which does not wait for the disk
+	close(let)
+	if err := <-paid; !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("the note failed by %v", err)
+	}
+	eventually(t, "it is sent again", func() bool { return l.book(item.ID).PassesDone == 2 })
+	if n := l.wire(item) - before; n < 20<<20 {
+		t.Errorf("%d bytes of the wire are noted of a pass of %d", n, 20<<20)
 	}
 }
 

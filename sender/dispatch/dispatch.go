@@ -140,7 +140,8 @@ type task struct {
 	offer  bool       // an offer of it has left, in this life or an earlier one
 	seen   *pack.Seal // what was looked into; nil where nobody has to
 
-	counted, owed int64 // of those of the present pass, what was counted already; and, of all passes, what was counted and not noted
+	paying        sync.Mutex // held while what it owes is being noted: taken before the dispatcher's
+	counted, owed int64      // of those of the present pass, what was counted already; and, of all passes, what was counted and not noted
 
 	known    *ledger.Record // what is noted first of a new bundle; nil for one that an earlier life has noted
 	farewell string         // the reason of an abandon that is all there is left to send

@@ -58,8 +58,10 @@ func (d *Dispatcher) passDone(t *task, content int64) {
 }
 
 // left ends a pass: nothing of it is repeated, its sequence no longer keeps heartbeats from naming it and what follows, and what it has taken of the wire is to be noted. What of one that was given up is in
-// flight still, or in the feed, is nobody's.
+// flight still, or in the feed, is nobody's. It waits for a note that is being made: where the ledger does not take that, what it was to say is owed again, and noted with the pass's end.
 func (d *Dispatcher) left(t *task) {
+	t.paying.Lock()
+	defer t.paying.Unlock()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.endOut(t)

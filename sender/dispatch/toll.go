@@ -40,6 +40,8 @@ func (d *Dispatcher) toll() {
 
 // pay notes what a pass that is under way has taken and is not noted. Where the ledger does not take it, it is owed still.
 func (d *Dispatcher) pay(t *task) error {
+	t.paying.Lock()
+	defer t.paying.Unlock()
 	d.mu.Lock()
 	d.owe(t)
 	owed := t.owed
