@@ -33,7 +33,7 @@ func (d *daemon) status(ctx context.Context) (*watch.Status, error) {
 		return nil, err
 	}
 	s.Waiting, s.Bytes = d.Dispatch.Waiting()
-	s.Audit = d.audits.Growth(d.c.State, nothingKept, d.Now())
+	s.Audit = d.audits.Growth(d.c.State, nothingKept, d.Clock.Now())
 	s.Alarms = watch.Alarms(s, d.facts())
 	return s, nil
 }

@@ -44,7 +44,7 @@ type State struct {
 	Ledger *ledger.Ledger
 	Audit  *audit.Log
 	Now    func() time.Time // the machine's clock
-	Clock  *clock.Clock     // by which routes end: it never goes back
+	Clock  *clock.Clock     // by which routes end and the audit log is written: it never goes back
 
 	opened time.Time
 	lock   *instance.Lock
@@ -89,7 +89,7 @@ func (s *State) open(ctx context.Context) (err error) {
 	if s.Ledger, err = ledger.Open(ctx, s.Dir, s.Disk, s.Epoch, s.Now); err != nil {
 		return err
 	}
-	s.Audit, err = audit.OpenFor(s.Ledger, auditOptions(s.Dir, s.Disk, s.Now), func(string) {}) // there is no log yet; the alarm tells
+	s.Audit, err = audit.OpenFor(s.Ledger, auditOptions(s.Dir, s.Disk, s.Clock.Now), func(string) {}) // there is no log yet; the alarm tells
 	if err != nil {
 		return errors.Join(err, s.Ledger.Close(false))
 	}
