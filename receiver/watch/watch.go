@@ -193,7 +193,7 @@ func Alarms(s *Status, f Facts) alarm.List {
 		add("trust", string(t), "who may sign content of tenant %s cannot be read, and what asks for signatures is held: %s", t, f.Unsigned[t])
 	}
 	if f.Ahead > aheadMost {
-		add("clock", "", "the machine's clock is %v behind what it was: keys are judged by the later time (set it right; doctor looks at what keeps it)", f.Ahead.Round(time.Second))
+		add("clock", "", "the machine's clock is %v behind what it was: keys are judged and routes end by the later time (set it right, doctor looks at what keeps it; where the later one was wrong, stop the daemon, remove the file clock in its state, and start it)", f.Ahead.Round(time.Second))
 	}
 	return alarms
 }

@@ -1,12 +1,16 @@
 package house
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"ecluse/internal/audit"
+	"ecluse/internal/config"
 	"ecluse/internal/disk"
 	"ecluse/internal/route"
+	"ecluse/protocol/bundle"
 )
 
 // A machine's clock that is set back turns no entry of the audit log back, whether a daemon runs or not.
@@ -51,4 +55,41 @@ func TestAClockThatIsSetBackTurnsNoEntryBack(t *testing.T) {
 		}
 		last = e.At.Truncate(time.Second)
 	}
+}
+
+// A machine's clock that was far ahead for a moment closes a route over restarts, until its file is removed, as the alarm says, with the daemon stopped.
+func TestATimeThatWasWrongIsTakenAway(t *testing.T) {
+	dir, d := t.TempDir(), disk.New()
+	if _, err := Draw(d, dir); err != nil {
+		t.Fatal(err)
+	}
+	last, err := config.ParseDate("2031-12-31")
+	if err != nil {
+		t.Fatal(err)
+	}
+	routes := route.Of(nil, nil, map[bundle.Name]route.Facts{"cssf": {Expires: last}})
+	right := last.End().AddDate(-2, 0, 0)
+	wall := right
+	life := func(what string, want bundle.Reason, meanwhile func()) {
+		t.Helper()
+		s, err := OpenBy(t.Context(), d, dir, func() time.Time { return wall })
+		if err != nil {
+			t.Fatal(err)
+		}
+		meanwhile()
+		if got, _ := bundle.ReasonOf(routes.Closed("cssf", s.Clock.Now())); got != want {
+			t.Errorf("%s it is closed for %q, want %q", what, got, want)
+		}
+		wall = right
+		if err := s.Close(true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	life("before", "", func() {})
+	life("ten years ahead", bundle.ReasonRouteExpired, func() { wall = right.AddDate(10, 0, 0) })
+	life("right again", bundle.ReasonRouteExpired, func() {})
+	if err := os.Remove(filepath.Join(dir, clockFile)); err != nil {
+		t.Fatal(err)
+	}
+	life("its file removed", "", func() {})
 }

@@ -121,7 +121,7 @@ func Alarms(s *Status, f Facts) alarm.List {
 		add("configuration", "", "the configuration was edited and cannot be read, the former routes stand: %s", f.Unread)
 	}
 	if f.Ahead > aheadMost {
-		add("clock", "", "the machine's clock is %v behind what it was: routes end by the later time (set it right; where that one was wrong, stop the daemon and remove clock in its state)", f.Ahead.Round(time.Second))
+		add("clock", "", "the machine's clock is %v behind what it was: routes end by the later time (set it right; where the later one was wrong, stop the daemon, remove the file clock in its state, and start it)", f.Ahead.Round(time.Second))
 	}
 	for _, e := range f.Envelopes {
 		if text := e.Alarm(); text != "" {
