@@ -23,7 +23,7 @@ type Rules struct {
 }
 
 // Engine is raised when contents are judged otherwise by the same rules: what an older one let pass is looked at again.
-const Engine = 2
+const Engine = 3
 
 // Lists are what alone is allowed, where that is not empty, and what is denied all the same.
 type Lists struct{ Allow, Deny []string }

@@ -5,7 +5,9 @@ import (
 	"encoding/binary"
 	"io"
 	"strings"
+	"unicode"
 	"unicode/utf16"
+	"unicode/utf8"
 )
 
 const (
@@ -72,27 +74,36 @@ func (x *Examination) reveal(r io.Reader, k kind) (h hidden, err error) {
 	overlap := max(2*len(vba), x.wanted.longest)
 	overlap = max(overlap, zipTail+2)
 	text := k.text()
-	seen := unmarked{wanted: &x.wanted}
+	var views []*unmarked
+	if text && len(x.wanted.phrases) > 0 {
+		views = unmarkedAll(&x.wanted)
+	}
 	var last tail
 	folded := make([]byte, 0, max(window, 2*overlap))
 	err = windows(r, overlap, func(at int64, piece []byte) bool {
 		last.add(at, piece)
-		lower := fold(folded[:0], piece)
+		lower := folded[:0]
 		if text {
-			lower = bytes.ToLower(piece) // letters of all languages, ten times as slow
+			lower = lowered(lower, piece)
+		} else {
+			lower = fold(lower, piece)
 		}
 		h.secret = h.secret || bytes.Contains(lower, encryptedPackage)
 		h.macros = h.macros || bytes.Contains(lower, vba)
 		if h.phrase == "" {
 			h.phrase = x.wanted.in(lower)
 		}
-		if h.phrase == "" && text && len(x.wanted.phrases) > 0 {
-			h.phrase = seen.add(at, piece)
+		for _, v := range views {
+			if h.phrase == "" {
+				h.phrase = v.add(at, piece)
+			}
 		}
 		return true
 	})
-	if h.phrase == "" && text && len(x.wanted.phrases) > 0 {
-		h.phrase = seen.end()
+	for _, v := range views {
+		if h.phrase == "" {
+			h.phrase = v.end()
+		}
 	}
 	h.zip = last.endsZip(k.is("application/x-ole-storage"))
 	return h, err
@@ -105,6 +116,25 @@ func fold(to, b []byte) []byte {
 			c += 'a' - 'A'
 		}
 		to = append(to, c)
+	}
+	return to
+}
+
+// lowered makes the capitals of all languages small: what bytes.ToLower does, in a third of the time.
+func lowered(to, b []byte) []byte {
+	for len(b) > 0 {
+		c, n := b[0], 1
+		switch {
+		case c >= utf8.RuneSelf:
+			var r rune
+			r, n = utf8.DecodeRune(b)
+			to = utf8.AppendRune(to, unicode.ToLower(r))
+		case 'A' <= c && c <= 'Z':
+			to = append(to, c+'a'-'A')
+		default:
+			to = append(to, c)
+		}
+		b = b[n:]
 	}
 	return to
 }
