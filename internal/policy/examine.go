@@ -170,10 +170,10 @@ func (x *Examination) content(i item, r io.Reader) error {
 	if open := opener(k); open != nil {
 		return x.archive(i, k, open, b)
 	}
-	if at := tarBehind(head); at > 0 {
-		x.find(bundle.ReasonPolicyType, i.path, "it is %s, and a tar archive from its byte %d on: who opens it decides what it is", k, at)
-	}
 	h, err := x.reveal(b, k)
+	if h.tar > 0 {
+		x.tarBehind(i, k, h.tar)
+	}
 	if h.phrase != "" {
 		x.find(bundle.ReasonPolicyText, i.path, "it holds the phrase %q", h.phrase)
 	}
@@ -187,6 +187,10 @@ func (x *Examination) content(i item, r io.Reader) error {
 		x.find(bundle.ReasonPolicyType, i.path, "it is %s, and a zip archive as well: who opens it decides what it is", k)
 	}
 	return x.broken(i, err)
+}
+
+func (x *Examination) tarBehind(i item, k kind, at int64) {
+	x.find(bundle.ReasonPolicyType, i.path, "it is %s, and a tar archive from its byte %d on: who opens it decides what it is", k, at)
 }
 
 // opaque finds what nobody here can look into.
@@ -240,6 +244,19 @@ func (x *Examination) archive(i item, k kind, open openFunc, r io.Reader) error 
 	}
 	if at != nil && !k.is("application/zip") && !k.is("application/x-tar") && tailOf(at, size).endsZip(false) {
 		x.find(bundle.ReasonPolicyType, i.path, "it is %s, and a zip archive as well: who opens it decides what it is", k)
+	}
+	if at != nil && random(k) { // what is only compressed tar decompresses, or refuses
+		var t tars
+		err := windows(io.NewSectionReader(at, 0, size), headerSize, func(from int64, piece []byte) bool {
+			t.add(from, piece)
+			return t.found == 0
+		})
+		if err != nil {
+			return x.broken(i, err)
+		}
+		if t.found > 0 {
+			x.tarBehind(i, k, t.found)
+		}
 	}
 	document := k.document()
 	links := make(map[string]bool)

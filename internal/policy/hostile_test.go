@@ -2,9 +2,13 @@ package policy
 
 import (
 	"archive/tar"
+	"archive/zip"
 	"bytes"
+	"encoding/binary"
+	"fmt"
 	"io/fs"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -169,6 +173,13 @@ var hostile = []trial{
 	{"a tar behind a block of something else", "a.bin", is(append(bytes.Repeat([]byte{0xfe}, 512), tarOf(m("x", string(elf)))...)), nil, []string{"policy-type a.bin"}},
 	{"a tar behind a picture", "a.png", is(append(append([]byte(png), make([]byte, 8192-len(png))...), tarOf(m("x", "y"))...)), nil, []string{"policy-type a.png"}},
 	{"the same, compressed", "a.gz", is(gz(append(bytes.Repeat([]byte("x"), 1024), tarOf(m("x", "y"))...))), nil, []string{"policy-type a.gz!a"}},
+	{"a tar behind a picture of megabytes", "a.png", is(append(append([]byte(png), make([]byte, 3<<20-len(png))...), tarOf(m("x", "y"))...)), nil, []string{"policy-type a.png"}},
+	{"a tar behind text, at the edge of a window", "a.txt", is(append(bytes.Repeat([]byte("x"), window-window%headerSize), tarOf(m("x", "y"))...)), secret, []string{"policy-type a.txt"}},
+	{"a tar in an image of a disk", "a.img", is(append(bytes.Repeat([]byte{0xfe, 1}, 1<<19), tarOf(m("x", "y"))...)), nil, nil},
+	{"a tar in a zip that no entry tells of", "a.zip", is(commented(append(make([]byte, 1<<15), tarOf(m("x", "y"))...))), nil, []string{"policy-type a.zip"}},
+	{"a tar behind a picture, with a sum that ends early", "a.png", is(append(append([]byte(png), make([]byte, 8192-len(png))...), resummed(tarOf(m("x", "y")), "%06o\x00x")...)), nil, []string{"policy-type a.png"}},
+	{"a tar behind a picture, with a sum in base 64", "a.png", is(append(append([]byte(png), make([]byte, 8192-len(png))...), resummed(tarOf(m("x", "y")), "+")...)), nil, []string{"policy-type a.png"}},
+	{"numbers in columns, one of which is a sum by chance", "a.txt", is(append(bytes.Repeat([]byte(" 9 "), sought/3*512), columns()...)), nil, nil},
 	{"a tar that is no block behind its beginning", "a.bin", is(append(bytes.Repeat([]byte{0xfe}, 500), tarOf(m("x", "y"))...)), nil, nil},
 	{"two tars", "a.tar", is(append(tarOf(m("a", "words")), tarOf(m("x", string(elf)))...)), noPrograms, []string{"policy-broken a.tar"}},
 	{"a tar with a zip behind it", "a.tar", is(append(tarOf(m("a", "words")), zipOf(m("x", "y"))...)), nil, []string{"policy-broken a.tar"}},
@@ -203,6 +214,51 @@ var hostile = []trial{
 	{"a link in a zip", "a.zip", is(zipOf(member{name: "l", content: "../../x", mode: fs.ModeSymlink})), nil, []string{"policy-path a.zip!l"}},
 	{"a device", "a.tar", is(tarOf(member{name: "sda", kind: tar.TypeBlock})), nil, []string{"policy-path a.tar!sda"}},
 	{"a pipe", "a.tar", is(tarOf(member{name: "p", kind: tar.TypeFifo})), nil, []string{"policy-path a.tar!p"}},
+}
+
+// resummed is a tar archive whose first header says its sum in another form; "+" is base 64.
+func resummed(b []byte, format string) []byte {
+	sum, err := strconv.ParseInt(strings.Trim(string(b[148:156]), " \x00"), 8, 64)
+	if err != nil {
+		panic(err)
+	}
+	if format != "+" {
+		copy(b[148:156], fmt.Sprintf(format, sum))
+		return b
+	}
+	const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+	copy(b[148:156], []byte{'+', 'A', 'A', 'A', 'A', digits[sum>>12&63], digits[sum>>6&63], digits[sum&63]})
+	return b
+}
+
+// commented is a zip archive with something in its entry's extra field that stands at blocks of its own.
+func commented(more []byte) []byte {
+	var out bytes.Buffer
+	w := zip.NewWriter(&out)
+	h := &zip.FileHeader{Name: "x", Method: zip.Store}
+	pad := headerSize - 30 - len(h.Name) - 4
+	h.Extra = append([]byte{0xfe, 0xca, 0, 0}, append(make([]byte, pad), more...)...)
+	binary.LittleEndian.PutUint16(h.Extra[2:], uint16(len(h.Extra)-4))
+	if _, err := w.CreateHeader(h); err != nil {
+		panic(err)
+	}
+	if err := w.Close(); err != nil {
+		panic(err)
+	}
+	return out.Bytes()
+}
+
+// columns is a block of text that has a tar header's sum, and none of its other numbers.
+func columns() []byte {
+	b := bytes.Repeat([]byte("    9999"), headerSize/8)
+	sum := int64(8 * ' ')
+	for i, c := range b {
+		if i < 148 || i >= 156 {
+			sum += int64(c)
+		}
+	}
+	copy(b[148:156], fmt.Sprintf("%7o\n", sum)[:7]+" ")
+	return b
 }
 
 func shortened(b []byte, n int) []byte { return b[:len(b)-n] }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/gabriel-vasile/mimetype"
@@ -61,44 +60,91 @@ var closed = []string{
 // tarKind is what is a tar archive by the sum of its first header, whatever else it looks like: readers go by that.
 var tarKind = kind{names: []string{"application/x-tar", "application/octet-stream"}}
 
-// isTar says whether a header's sum holds, octal or in base 256, over unsigned or signed bytes.
+// headerSize is the size of a tar archive's header, and of its blocks.
+const headerSize = 512
+
+// isTar says whether a header's sum holds, over unsigned or signed bytes.
 func isTar(head []byte) bool {
-	if len(head) < 512 {
+	if len(head) < headerSize {
 		return false
 	}
-	var unsigned, signed, said int64
-	field := head[148:156]
-	if field[0]&0x80 != 0 {
-		for _, c := range field[1:] {
-			said = said<<8 | int64(c)
-		}
-	} else {
-		n, err := strconv.ParseInt(strings.Trim(string(field), " \x00"), 8, 64)
-		if err != nil {
-			return false
-		}
-		said = n
+	said, ok := number(head[148:156])
+	if !ok || said > headerSize*255 {
+		return false
 	}
-	for i, c := range head[:512] {
-		if i >= 148 && i < 156 {
-			c = ' '
+	unsigned, signed := int64(8*' '), int64(8*' ') // that stand in the sum's own place
+	for i, c := range head[:headerSize] {
+		if i < 148 || i >= 156 {
+			unsigned, signed = unsigned+int64(c), signed+int64(int8(c))
 		}
-		unsigned, signed = unsigned+int64(c), signed+int64(int8(c))
 	}
 	return said == unsigned || said == signed
 }
 
-// sought is how far into a content the header of a tar archive is looked for: tar passes over blocks that are none of its own, and unpacks what follows.
-const sought = 16 << 10
+// number is one of a header, octal, in base 256, or in base 64 as old programs wrote it; false where it is none.
+func number(field []byte) (n int64, ok bool) {
+	if field[0]&0x80 != 0 {
+		for _, c := range field[1:] {
+			n = min(n, 1<<48)<<8 | int64(c)
+		}
+		return n, true
+	}
+	field = bytes.Trim(field, " \x00")
+	if i := bytes.IndexByte(field, 0); i >= 0 {
+		field = field[:i]
+	}
+	digits, bits := "01234567", 3
+	if bytes.HasPrefix(field, []byte("+")) {
+		digits, bits, field = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", 6, field[1:]
+	}
+	for _, c := range field {
+		digit := strings.IndexByte(digits, c)
+		if digit < 0 {
+			return 0, false
+		}
+		n = min(n, 1<<48)<<bits | int64(digit)
+	}
+	return n, len(field) > 0
+}
 
-// tarBehind says where a tar archive begins behind blocks of something else; 0: nowhere.
-func tarBehind(head []byte) int {
-	for at := 512; at+512 <= len(head); at += 512 {
-		if isTar(head[at:]) {
-			return at
+// wholeHeader says whether all numbers of a header are some, or blank.
+func wholeHeader(head []byte) bool {
+	for _, at := range [][2]int{{100, 108}, {108, 116}, {116, 124}, {124, 136}, {136, 148}} {
+		field := head[at[0]:at[1]]
+		if _, ok := number(field); !ok && len(bytes.Trim(field, " \x00")) > 0 {
+			return false
 		}
 	}
-	return 0
+	return true
+}
+
+// sought is how far into a content the header of a tar archive is looked for whatever the content is: tar passes over blocks that are none of its own, and unpacks what follows.
+const sought = 16 << 10
+
+// tars looks for a tar archive behind blocks of something else. Further in than sought its header has to be whole: among millions of blocks of numbers in columns one has the right sum by chance.
+type tars struct {
+	most  int64 // how far in one is looked for; 0: to the end
+	next  int64 // the block that is looked at next
+	found int64 // where one begins; 0: nowhere
+}
+
+// add takes a piece of a content that begins at a place; it begins with the last bytes of the one before, a block of them at least.
+func (t *tars) add(at int64, piece []byte) {
+	t.next = max(t.next, headerSize)
+	end := at + int64(len(piece))
+	if t.most > 0 {
+		end = min(end, t.most)
+	}
+	for ; t.found == 0 && t.next+headerSize <= end; t.next += headerSize {
+		if block := piece[t.next-at:]; isTar(block) && (t.next < sought || wholeHeader(block)) {
+			t.found = t.next
+		}
+	}
+}
+
+// holdsTars says whether a kind is known to hold tar archives as they are, at places like theirs: images of disks, and old documents. What is no known kind may be one of these.
+func (k kind) holdsTars() bool {
+	return k.String() == "application/octet-stream" || k.is("application/x-ole-storage") || slices.ContainsFunc(closed, k.is)
 }
 
 func (k kind) String() string { return k.names[0] }

@@ -66,13 +66,18 @@ func fill(r io.Reader, b []byte) (n int, err error) {
 // hidden is what a content turned out to hold beside what it is.
 type hidden struct {
 	macros, zip, secret bool
+	tar                 int64  // where an archive begins; 0: nowhere
 	phrase              string // of those that must not occur; "" is none
 }
 
 // reveal reads a content that is no archive to its end.
 func (x *Examination) reveal(r io.Reader, k kind) (h hidden, err error) {
 	overlap := max(2*len(vba), x.wanted.longest)
-	overlap = max(overlap, zipTail+2)
+	overlap = max(overlap, zipTail+2, headerSize)
+	var behind tars
+	if k.holdsTars() {
+		behind.most = sought
+	}
 	text := k.text()
 	var views []*unmarked
 	if text && len(x.wanted.phrases) > 0 {
@@ -82,6 +87,7 @@ func (x *Examination) reveal(r io.Reader, k kind) (h hidden, err error) {
 	folded := make([]byte, 0, max(window, 2*overlap))
 	err = windows(r, overlap, func(at int64, piece []byte) bool {
 		last.add(at, piece)
+		behind.add(at, piece)
 		lower := folded[:0]
 		if text {
 			lower = lowered(lower, piece)
@@ -105,6 +111,7 @@ func (x *Examination) reveal(r io.Reader, k kind) (h hidden, err error) {
 			h.phrase = v.end()
 		}
 	}
+	h.tar = behind.found
 	h.zip = last.endsZip(k.is("application/x-ole-storage"))
 	return h, err
 }
