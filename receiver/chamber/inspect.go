@@ -235,13 +235,20 @@ func (c *Chamber) inspectAll() {
 
 // notLookedAt holds a bundle that could not be inspected, and has it tried again.
 func (c *Chamber) notLookedAt(tenant bundle.Name, id bundle.ID, cause error) {
-	c.posted(c.change(id, func(r *ledger.Record) error {
+	err := c.change(id, func(r *ledger.Record) error {
 		if !uninspected(r) {
 			return errOver
 		}
+		before := r.Same()
 		verdict(r, ledger.Pending, bundle.ReasonInspector, cause.Error())
+		if before(r) { // an outage is told once, however often it is tried again
+			return errTold
+		}
 		return nil
-	}))
+	})
+	if !errors.Is(err, errTold) {
+		c.posted(err)
+	}
 	wait := c.lookouts.Later(tenant, id, c.pause)
 	c.o.Log.Error("not inspected, and held", zap.Stringer("bundle", id), zap.Error(cause), zap.Duration("again_in", wait))
 }

@@ -106,6 +106,45 @@ func TestEveryInspectorHasToSayClean(t *testing.T) {
 	}
 }
 
+// An inspector that is not there for long fills neither the log nor the disk: each cause is told once.
+func TestAnInspectorThatStaysAwayIsToldOnce(t *testing.T) {
+	t.Parallel()
+	p, first, second := scanned(t, release.ModeOne)
+	p.audited = true
+	first.set("1", "", errors.New("connection refused"))
+	h := p.prepare(t)
+	h.pause = func(int) time.Duration { return time.Millisecond }
+	h.run()
+	i := p.lows[0].pack(t, "cssf", small("x"))
+	h.take(i, ledger.Quarantined)
+	eventually(t, "it is tried again and again", func() bool { return first.times() > 20 })
+	said := h.judgedAs(i, ledger.Pending, bundle.ReasonInspector).Changed
+	tries := first.times()
+	eventually(t, "it is tried again and again", func() bool { return first.times() > tries+20 })
+	if now := h.record(i).Changed; !now.Equal(said) {
+		t.Errorf("its record was written again at %v", now)
+	}
+	first.set("1", "", errors.New("connection reset"))
+	eventually(t, "the other cause is told", func() bool { return strings.Contains(h.record(i).Detail, "reset") })
+	tries = first.times()
+	eventually(t, "it is tried again and again", func() bool { return first.times() > tries+20 })
+	first.set("1", "", nil)
+	eventually(t, "both have looked", func() bool { return len(h.record(i).Inspections) == 2 && second.times() == 1 })
+	must(t, h.end(true))
+	told := 0
+	for _, e := range p.entries(t) {
+		if e.Event == "noted" || e.Reason == string(bundle.ReasonInspector) {
+			told++
+		}
+	}
+	if told != 2 {
+		t.Errorf("two causes are told %d times", told)
+	}
+	for _, e := range h.logs.FilterMessage("write down what became of a bundle").All() {
+		t.Error(e.ContextMap())
+	}
+}
+
 func TestTheFirstThatFlagsIsEnough(t *testing.T) {
 	t.Parallel()
 	p, first, second := scanned(t, release.ModeAutomatic)

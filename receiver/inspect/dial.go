@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -27,6 +28,27 @@ func Dial(ctx context.Context, network, address string) (net.Conn, error) {
 type conn struct {
 	net.Conn
 	stop func() bool
+}
+
+// Read implements net.Conn.
+func (c *conn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	return n, withoutSource(err)
+}
+
+// Write implements net.Conn.
+func (c *conn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	return n, withoutSource(err)
+}
+
+// withoutSource takes our own port out of an error, which is another one each time: what is said again is to be the same.
+func withoutSource(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		op.Source = nil // it is ours: one is made for each error
+	}
+	return err
 }
 
 func (c *conn) Close() error {

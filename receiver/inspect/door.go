@@ -33,14 +33,14 @@ func NewDoor(most int, pause func(failures int) time.Duration) *Door {
 	return &Door{places: make(chan struct{}, most), pause: pause}
 }
 
-// AbsentError says that an inspector was not asked, as it did not answer others.
+// AbsentError says that an inspector was not asked, as it did not answer others. Its text goes on record, so it says nothing that differs from one attempt to the next.
 type AbsentError struct {
 	Again time.Duration // until somebody tries it
 	Err   error
 }
 
 func (e *AbsentError) Error() string {
-	return fmt.Sprintf("it does not answer, and is tried again in %v: %v", e.Again.Round(time.Second), e.Err)
+	return fmt.Sprintf("it does not answer: %v", e.Err)
 }
 
 func (e *AbsentError) Unwrap() error { return e.Err }

@@ -91,6 +91,12 @@ func TestAnInspectorThatHangsIsAbsentUntilOneItemFindsItThere(t *testing.T) {
 			t.Errorf("%v; it was tried %d times", err, s.tried.Load())
 		}
 
+		first := ask("x").Error()
+		time.Sleep(time.Second)
+		if later := ask("x").Error(); later != first {
+			t.Errorf("it says %q, and then %q: each would be put on record", first, later)
+		}
+
 		s.hangs("")
 		time.Sleep(2 * time.Minute)
 		for range 20 {
