@@ -44,7 +44,7 @@ func (c *Chamber) Offered(s assemble.Source, o *record.Offer, received time.Time
 	if refused == nil {
 		c.admitted(o.Bundle)
 	}
-	c.offered(s, o, received, refused)
+	c.offered(s, o, received, refused, c.coming(o.Bundle))
 	return refused
 }
 
@@ -56,7 +56,7 @@ func (c *Chamber) Wanted(id bundle.ID, s assemble.Source, o *record.Offer, recei
 		return false
 	}
 	refused := c.permit(s.Sender, o.Tenant)
-	c.offered(s, o, received, refused)
+	c.offered(s, o, received, refused, true)
 	if refused != nil {
 		return false
 	}
@@ -85,9 +85,15 @@ func (c *Chamber) surplus(s assemble.Source, id bundle.ID) (bool, error) {
 	return false, err
 }
 
-// offered notes what an offer says, and why it is refused if it is.
-func (c *Chamber) offered(s assemble.Source, o *record.Offer, received time.Time, refused error) {
-	if refused != nil && !c.worthNoting(s.Sender, o.Tenant, o.Bundle, refused) {
+// coming says whether a bundle was admitted before, and is not whole.
+func (c *Chamber) coming(id bundle.ID) bool {
+	r, err := c.o.Ledger.Get(id)
+	return err == nil && (r.State == ledger.Receiving || r.State == ledger.Damaged)
+}
+
+// offered notes what an offer says, and why it is refused if it is. A refusal that ends what was admitted has its record whatever there is of others like it: the log has told how it began.
+func (c *Chamber) offered(s assemble.Source, o *record.Offer, received time.Time, refused error, ends bool) {
+	if refused != nil && !c.worthNoting(s.Sender, o.Tenant, o.Bundle, refused, ends) {
 		return
 	}
 	sender, epoch, tenant, name := s.Sender, o.Epoch, o.Tenant, o.Name

@@ -103,3 +103,52 @@ func TestAFloodOfRefusedOffersIsCounted(t *testing.T) {
 	p.advance(time.Hour)
 	h.take(i, ledger.Refused) // in another hour each is told of again
 }
+
+// What was admitted is told of to its end, also where so many like it are refused that they are counted: its sender has lost its tenant over a restart, or while it had sent a part of it.
+func TestTheEndOfWhatWasAdmittedIsNeverOnlyCounted(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]func(t *testing.T, p *plan, h *house, i *item) *house{
+		"over a restart": func(t *testing.T, p *plan, h *house, i *item) *house {
+			must(t, h.end(true))
+			p.allowed = map[bundle.Name][]bundle.Name{}
+			h = p.prepare(t)
+			h.countRefusals()
+			h.run()
+			t.Cleanup(func() { h.end(true) })
+			return h
+		},
+		"in one life": func(t *testing.T, p *plan, h *house, i *item) *house {
+			h.countRefusals()
+			h.trust.Set(h.trust.Signers(), nil)
+			if err := h.Offered(i.source(), &i.offer, began); !isRejection(err) {
+				t.Errorf("it is refused with %v", err)
+			}
+			return h
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPlan(t, release.ModeOne)
+			p.audited = true
+			h := p.open(t)
+			i := p.lows[0].pack(t, "cssf", small("x"))
+			h.receive(i.from, i.records(true, false, i.chunks[0])...)
+			h.staged(i, chunkSize)
+			h.becomes(i, ledger.Receiving)
+			h = row(t, p, h, i)
+			h.becomes(i, ledger.Refused)
+			h.is(i, ledger.Refused, bundle.ReasonTenantNotAllowed)
+			must(t, h.end(true))
+			if told, _ := counted(t, p.entries(t)); told != 1 {
+				t.Errorf("%d entries tell of its end", told)
+			}
+			p.agrees(t)
+		})
+	}
+}
+
+// countRefusals has the log count what is refused of the tenant cssf from now on.
+func (h *house) countRefusals() {
+	for !h.ledger.Fold("low", "cssf", bundle.ReasonTenantNotAllowed) {
+	}
+}

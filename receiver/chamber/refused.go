@@ -49,21 +49,21 @@ func (c *Chamber) loadRefusals(ctx context.Context) error {
 	return nil
 }
 
-// worthNoting says whether a refusal is news. One that repeats what is on record is not; a new one may take the place of the oldest.
-func (c *Chamber) worthNoting(sender, tenant bundle.Name, id bundle.ID, refused error) bool {
+// worthNoting says whether a refusal is news. One that repeats what is on record is not; a new one may take the place of the oldest. What ends an admitted bundle is never only counted.
+func (c *Chamber) worthNoting(sender, tenant bundle.Name, id bundle.ID, refused error, ends bool) bool {
 	reason, _ := bundle.ReasonOf(refused)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f := &c.refusals
 	before, known := f.reasons[id]
-	if known && before == reason {
+	if known && before == reason && !ends {
 		return false
 	}
 	f.reasons[id] = reason
 	if _, configured := c.o.Tenants[tenant]; !configured {
 		tenant = ""
 	}
-	if c.o.Ledger.Fold(sender, tenant, reason) {
+	if !ends && c.o.Ledger.Fold(sender, tenant, reason) {
 		f.removed[sender]++
 		if !known {
 			f.fold(sender, id)

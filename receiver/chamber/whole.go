@@ -106,7 +106,7 @@ func (c *Chamber) again(b *assemble.Staged, attempt int, cause error) {
 // offeredOnce notes the offer of a bundle whose record was not taken when it came.
 func (c *Chamber) offeredOnce(b *assemble.Staged) {
 	if _, err := c.o.Ledger.Get(b.ID); errors.Is(err, ledger.ErrNotFound) {
-		c.offered(b.Source, b.Offer, time.Unix(b.Received, 0), nil)
+		c.offered(b.Source, b.Offer, time.Unix(b.Received, 0), nil, false)
 	}
 }
 
