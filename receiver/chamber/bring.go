@@ -131,24 +131,73 @@ func (c *Chamber) noteBegun(id bundle.ID, to, begun string) error {
 // abandonMost is how long a destination may take to take back what it has begun.
 const abandonMost = 10 * time.Second
 
-// abandonBegun has a destination take back what it has begun of a bundle that will not go there. It says whether nothing of it is left.
-func (c *Chamber) abandonBegun(o *outlet, id bundle.ID) bool {
-	to, can := o.to.(remote.Resumer)
-	r, err := c.o.Ledger.Get(id) // what was noted since counts too
-	if !can || err != nil {
-		return true
+// recall has what is begun at destinations of a bundle that has ended taken back, by those who may be at them. Where nobody is, the next start does it.
+func (c *Chamber) recall(r *ledger.Record) {
+	if c.resting || !r.Left() {
+		return
 	}
+	for _, o := range c.remotes[r.Tenant] {
+		if owes(o, r) {
+			o.add(r.Bundle)
+		}
+	}
+}
+
+// recallAll does it for what earlier lives have left.
+func (c *Chamber) recallAll(ctx context.Context) error {
+	ids, err := c.o.Ledger.Left(ctx)
+	for _, id := range ids {
+		r, err := c.o.Ledger.Get(id)
+		if err != nil {
+			c.o.Log.Error("what was begun at a destination cannot be taken back", zap.Stringer("bundle", id), zap.Error(err))
+			continue
+		}
+		c.recall(r)
+	}
+	return err
+}
+
+// owes says whether a destination has something of a bundle to take back, and can.
+func owes(o *outlet, r *ledger.Record) bool {
+	_, can := o.to.(remote.Resumer)
 	d := delivery(r, o.to.Name())
-	if d == nil || d.Begun == "" || d.Done != nil {
+	return can && d != nil && d.Left()
+}
+
+// owed says whether a destination that is configured has still something of a bundle. One that is not will never be asked.
+func (c *Chamber) owed(r *ledger.Record) bool {
+	return r.Left() && slices.ContainsFunc(c.remotes[r.Tenant], func(o *outlet) bool { return owes(o, r) })
+}
+
+// abandonBegun has a destination take back what it has begun of a bundle that will not go there. It says whether nothing of it is left, and notes that.
+func (c *Chamber) abandonBegun(o *outlet, id bundle.ID) bool {
+	r, err := c.o.Ledger.Get(id) // what was noted since counts too
+	if errors.Is(err, ledger.ErrNotFound) {
 		return true
 	}
+	if err != nil {
+		c.o.Log.Warn("it is not known what was begun at a destination", zap.Stringer("bundle", id), zap.String("at", o.to.Name()), zap.Error(err))
+		return false
+	}
+	if !owes(o, r) {
+		return true
+	}
+	d, to := delivery(r, o.to.Name()), o.to.(remote.Resumer)
 	ctx, cancel := context.WithTimeout(c.ctx, abandonMost)
 	defer cancel()
 	if err := to.Abandon(ctx, d.Begun); err != nil {
 		c.o.Log.Warn("what was begun at a destination could not be taken back", zap.Stringer("bundle", id), zap.String("at", d.Destination), zap.Error(err))
 		return false
 	}
-	return true
+	err = c.change(id, func(have *ledger.Record) error {
+		if e := delivery(have, d.Destination); e == nil || e.Begun != d.Begun {
+			return errOver
+		}
+		entry(have, d.Destination).Begun = ""
+		return nil
+	})
+	c.posted(err)
+	return err == nil || errors.Is(err, errOver)
 }
 
 // unbrought books an attempt that failed.
@@ -161,7 +210,7 @@ func (c *Chamber) unbrought(o *outlet, r *ledger.Record, to string, err error, f
 	case c.ctx.Err() != nil:
 		o.over(id, c.ctx.Err()) // it stays approved, and the next life goes on
 	case errors.Is(err, errOver):
-		o.over(id, refused("bundle %s is no longer approved", id))
+		c.dropAt(o, r, refused("bundle %s is no longer approved", id))
 	default:
 		away = remote.IsAway(err)
 		faults := []fault{{to, err}}

@@ -163,6 +163,9 @@ func (c *Chamber) Start(ctx context.Context) error {
 		c.o.Log.Error("clear what was looked into", zap.Error(err))
 	}
 	c.openOutlets()
+	if err := c.recallAll(ctx); err != nil {
+		return err
+	}
 	c.spawn(c.keepAll)
 	for range len(c.o.Tenants) + 1 { // of each tenant one bundle is under way, and of those that are gone one: who waits for an inspector takes nobody else's turn
 		c.spawn(c.inspectAll)

@@ -134,6 +134,7 @@ func (c *Chamber) Decide(ctx context.Context, id bundle.ID, d ledger.Decision) (
 		if c.resting { // else the outlet does, which may be at it
 			c.discard(&decided)
 		}
+		c.recall(&decided)
 		c.keepUntil(&decided, c.o.Now())
 	}
 	return &decided, nil
@@ -209,6 +210,7 @@ func (c *Chamber) fails(id bundle.ID, why error) (*ledger.Record, error) {
 	}
 	c.o.Log.Error("what is in quarantine does not stand a check any more", zap.Stringer("bundle", id), zap.String("state", string(after.State)), zap.Error(why))
 	if after.State == ledger.Refused {
+		c.recall(&after)
 		c.keepUntil(&after, c.o.Now())
 	}
 	return &after, nil

@@ -196,6 +196,9 @@ func (c *Chamber) forget(ids []bundle.ID) (failed error) {
 	var cleared []bundle.ID
 	for _, id := range ids {
 		r, err := c.o.Ledger.Get(id)
+		if err == nil && c.owed(r) { // nobody else knows what is to be taken back there
+			continue
+		}
 		if err == nil {
 			err = deliver.Purge(c.o.Disk, Dir(c.o.State, r.Tenant, id))
 		}

@@ -90,7 +90,7 @@ func (l *Ledger) stage(r *request) error {
 		}
 		now := l.now().UTC()
 		after.Bundle = r.id
-		if last == nil || last.State != Imported && !after.retries(last) { // what is said of that later does not have it kept for longer
+		if last == nil || last.State != Imported && !after.retries(last) && !(last.State.Ended() && after.tookBack(last)) { // what is said of that later does not have it kept for longer
 			after.Changed = now
 		}
 		after.count(l.closed.Countable(now))

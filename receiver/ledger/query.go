@@ -144,6 +144,11 @@ func (l *Ledger) FlaggedAway(ctx context.Context) ([]bundle.ID, error) {
 	return append(approved, imported...), err
 }
 
+// Left returns the bundles that have ended and of which something is left at a destination.
+func (l *Ledger) Left(ctx context.Context) ([]bundle.ID, error) {
+	return l.ids(ctx, `SELECT bundle FROM bundles WHERE begun = 1 ORDER BY changed, bundle`)
+}
+
 // Older returns some of the bundles in a state that changed last before a time, the oldest first.
 func (l *Ledger) Older(ctx context.Context, s State, before time.Time) ([]bundle.ID, error) {
 	return l.ids(ctx, `SELECT bundle FROM bundles WHERE state = ? AND changed < ? ORDER BY changed LIMIT 1000`, string(s), before.UnixNano())

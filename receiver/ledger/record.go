@@ -131,6 +131,28 @@ type Delivery struct {
 // May says that a bundle may stand at a destination, or does.
 func (d *Delivery) May() bool { return d.Done != nil || d.Name != "" || d.Retry }
 
+// Left says that something of a bundle that went nowhere else may be at the destination, and is to be taken back.
+func (d *Delivery) Left() bool { return d.Begun != "" && d.Done == nil }
+
+// Left says that a bundle has ended and was not delivered, and that something of it is left at a destination.
+func (r *Record) Left() bool {
+	return r.State.Ended() && r.State != Imported && slices.ContainsFunc(r.Deliveries, func(d Delivery) bool { return d.Left() })
+}
+
+// tookBack says that all that has changed since another one is that something that was begun is there no more.
+func (r *Record) tookBack(since *Record) bool {
+	if since == nil || len(r.Deliveries) != len(since.Deliveries) {
+		return false
+	}
+	was, differs := since.clone(), false
+	for i := range r.Deliveries {
+		if r.Deliveries[i].Begun == "" && was.Deliveries[i].Begun != "" {
+			was.Deliveries[i].Begun, differs = "", true
+		}
+	}
+	return differs && reflect.DeepEqual(r.clone(), was)
+}
+
 // retries says that all that has changed of a record since another one is that attempts began or ended of which the log tells nothing.
 func (r *Record) retries(since *Record) bool {
 	if since == nil || len(r.Deliveries) != len(since.Deliveries) {

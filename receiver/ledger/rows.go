@@ -17,12 +17,12 @@ import (
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
 
-const upsert = `INSERT INTO bundles (bundle, tenant, sender, epoch, sequence, name, state, verdict, reason, files, bytes, missing_bytes, created, received, changed, digest, previous, held, quarantined, ended)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+const upsert = `INSERT INTO bundles (bundle, tenant, sender, epoch, sequence, name, state, verdict, reason, files, bytes, missing_bytes, created, received, changed, digest, previous, held, quarantined, ended, begun)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (bundle) DO UPDATE SET tenant = excluded.tenant, sender = excluded.sender, epoch = excluded.epoch, sequence = excluded.sequence, name = excluded.name,
 state = excluded.state, verdict = excluded.verdict, reason = excluded.reason, files = excluded.files, bytes = excluded.bytes, missing_bytes = excluded.missing_bytes,
 created = excluded.created, received = excluded.received, changed = excluded.changed, digest = excluded.digest, previous = excluded.previous, held = excluded.held,
-quarantined = excluded.quarantined, ended = excluded.ended`
+quarantined = excluded.quarantined, ended = excluded.ended, begun = excluded.begun`
 
 // show writes records to the catalog in one transaction, as the group of a number; 0 changes no number.
 func (l *Ledger) show(ctx context.Context, records map[bundle.ID]*Record, commit uint64) error {
@@ -64,7 +64,7 @@ func row(r *Record) []any {
 	}
 	return []any{
 		r.Bundle.String(), string(r.Tenant), string(r.Sender), r.Epoch.String(), sequence, r.Name, string(r.State), (*string)(r.Verdict), r.Reason,
-		r.Files, r.Bytes, r.MissingBytes, nanos(r.Created), nanos(r.Received), r.Changed.UnixNano(), digest, previous, r.Held(), nanos(r.Quarantined), nanos(r.Over),
+		r.Files, r.Bytes, r.MissingBytes, nanos(r.Created), nanos(r.Received), r.Changed.UnixNano(), digest, previous, r.Held(), nanos(r.Quarantined), nanos(r.Over), r.Left(),
 	}
 }
 

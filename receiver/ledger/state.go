@@ -83,12 +83,12 @@ func (r *Record) ForWantOfRoom() bool {
 // while it comes in.
 func (r *Record) Settled() bool { return r.State.Stored() && !r.ForWantOfRoom() }
 
-// follow is State.follow for records, and lets back what was refused for want of room.
+// follow is State.follow for records, and lets back what was refused for want of room. What was rejected can have been begun somewhere, and have it taken back.
 func (r *Record) follow(after *Record) error {
 	switch {
 	case r == nil:
 		return State("").follow(after.State)
-	case r.ForWantOfRoom() && after.State == Receiving:
+	case r.ForWantOfRoom() && after.State == Receiving, r.State.Ended() && after.tookBack(r):
 		return nil
 	}
 	return r.State.follow(after.State)

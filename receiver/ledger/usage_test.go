@@ -169,7 +169,7 @@ func TestRecordsOfOldCountFromWhatTheyKnow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = db.Exec(`DROP INDEX bundles_by_quarantine; DROP INDEX bundles_by_end; ALTER TABLE bundles DROP COLUMN quarantined; ALTER TABLE bundles DROP COLUMN ended; ALTER TABLE absent DROP COLUMN told; DELETE FROM goose_db_version WHERE version_id >= 3`)
+	_, err = db.Exec(`DROP INDEX bundles_by_quarantine; DROP INDEX bundles_by_end; ALTER TABLE bundles DROP COLUMN quarantined; ALTER TABLE bundles DROP COLUMN ended; ALTER TABLE absent DROP COLUMN told; DROP INDEX bundles_by_begun; ALTER TABLE bundles DROP COLUMN begun; DELETE FROM goose_db_version WHERE version_id >= 3`)
 	if err != nil {
 		t.Fatal(err)
 	}
