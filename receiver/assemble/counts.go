@@ -19,6 +19,17 @@ func (a *Assembler) Counts() Counts {
 	return Counts{Refused: maps.Clone(a.counts), Dropped: a.dropped}
 }
 
+// Arrived is how many chunks of a bundle that was offered are on the disk; known is false of one that is not coming.
+func (a *Assembler) Arrived(id bundle.ID) (chunks int, known bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	in := a.bundles[id]
+	if in == nil || in.offer == nil {
+		return 0, false
+	}
+	return int(in.have.count), true
+}
+
 // Progress returns about how many bytes of each bundle that is coming in are here: whole chunks.
 func (a *Assembler) Progress() map[bundle.ID]int64 {
 	a.mu.Lock()

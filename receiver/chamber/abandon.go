@@ -1,6 +1,7 @@
 package chamber
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -27,8 +28,33 @@ func (c *Chamber) Abandoned(s assemble.Source, a *record.Abandon) {
 		c.ignore(bundle.ReasonAbandonSignature)
 		return
 	}
+	select {
+	case c.abandoning <- struct{}{}:
+	default: // its sender repeats it
+		return
+	}
 	id, reason, detail := a.Bundle, bundle.ReasonAbandonedSender, a.Reason
-	c.spawn(func() { c.abandon(id, reason, detail, ledger.Receiving, ledger.Damaged) })
+	if !c.spawn(func() {
+		defer func() { <-c.abandoning }()
+		if !c.foldAbandon(id, r.Tenant, reason) {
+			c.abandon(id, reason, detail, ledger.Receiving, ledger.Damaged)
+		}
+	}) {
+		<-c.abandoning
+	}
+}
+
+// foldAbandon forgets a bundle that its sender has abandoned before anything of it came, where there are so many of them that they are counted.
+func (c *Chamber) foldAbandon(id bundle.ID, tenant bundle.Name, why bundle.Reason) bool {
+	if arrived, known := c.o.Assembler.Arrived(id); !known || arrived > 0 {
+		return false
+	}
+	folded, err := c.o.Ledger.FoldAway(context.WithoutCancel(c.ctx), id, ledger.Abandoned, why)
+	c.posted(err)
+	if folded {
+		c.clearStaged(id, tenant)
+	}
+	return folded
 }
 
 func (c *Chamber) verifyAbandon(s assemble.Source, a *record.Abandon) error {

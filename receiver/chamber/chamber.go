@@ -68,16 +68,17 @@ type Options struct {
 
 // Chamber is the room. It implements assemble.Owner.
 type Chamber struct {
-	o       Options
-	ctx     context.Context
-	resting bool                             // see Rest
-	pause   func(failures int) time.Duration // before something that failed is tried again
-	verify  *turns.Gate                      // for whole bundles, to be verified
-	asked   chan struct{}                    // a token for each that is verified because somebody asked
-	looking chan struct{}                    // a token for each inspection that somebody asked for
-	dying   sync.Once                        // see fatal
-	settled chan struct{}                    // closed by the first Recheck: what an earlier life left has been taken up
-	settle  sync.Once
+	o          Options
+	ctx        context.Context
+	resting    bool                             // see Rest
+	pause      func(failures int) time.Duration // before something that failed is tried again
+	verify     *turns.Gate                      // for whole bundles, to be verified
+	asked      chan struct{}                    // a token for each that is verified because somebody asked
+	looking    chan struct{}                    // a token for each inspection that somebody asked for
+	abandoning chan struct{}                    // a token for each abandon that is being put on record
+	dying      sync.Once                        // see fatal
+	settled    chan struct{}                    // closed by the first Recheck: what an earlier life left has been taken up
+	settle     sync.Once
 
 	gate    sync.Mutex // held while working grows, so that Wait misses nobody
 	working sync.WaitGroup
@@ -112,6 +113,8 @@ const (
 	verifyMost = 2
 	askedMost  = 1
 	lookMost   = 1 // inspections that people ask for
+
+	abandonsMost = 256 // that are being put on record: they share syncs, and what finds no place is repeated
 )
 
 const (
@@ -122,7 +125,7 @@ const (
 // New makes a Chamber.
 func New(o Options) *Chamber {
 	c := &Chamber{
-		o: o, verify: turns.NewGate(verifyMost+1, verifyMost), asked: make(chan struct{}, askedMost), looking: make(chan struct{}, lookMost), lookouts: turns.New(), reserved: make(map[bundle.ID]reservation), heart: make(map[bundle.Name]Heart),
+		o: o, verify: turns.NewGate(verifyMost+1, verifyMost), asked: make(chan struct{}, askedMost), looking: make(chan struct{}, lookMost), abandoning: make(chan struct{}, abandonsMost), lookouts: turns.New(), reserved: make(map[bundle.ID]reservation), heart: make(map[bundle.Name]Heart),
 		verified: make(map[bundle.ID]freshness), byRename: make(map[string]bool), due: make(map[bundle.ID]due), refusals: newRefusals(), settled: make(chan struct{}), outlets: make(map[bundle.Name]*outlet), remotes: make(map[bundle.Name][]*outlet),
 		unseen: make(map[bundle.ID]bool), doors: make(map[string]*inspect.Door), chains: make(map[bundle.Name][]*inspect.Asked),
 		pause: func(failures int) time.Duration { return min(retryMost, retryFirst<<min(failures-1, 10)) },
@@ -222,14 +225,16 @@ func (c *Chamber) begin() bool {
 	return true
 }
 
-// spawn runs f beside, unless the Chamber ends.
-func (c *Chamber) spawn(f func()) {
-	if c.begin() {
-		go func() {
-			defer c.working.Done()
-			f()
-		}()
+// spawn runs f beside, unless the Chamber ends: then it is false.
+func (c *Chamber) spawn(f func()) bool {
+	if !c.begin() {
+		return false
 	}
+	go func() {
+		defer c.working.Done()
+		f()
+	}()
+	return true
 }
 
 // within does what cannot be interrupted, and waits for it no longer than the Chamber lasts: a hundred gibibytes take a minute to hash, and the daemon has seconds to

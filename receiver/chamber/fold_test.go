@@ -2,6 +2,7 @@ package chamber
 
 import (
 	"encoding/json"
+	"errors"
 	"io/fs"
 	"path/filepath"
 	"testing"
@@ -23,14 +24,14 @@ func (p *plan) entries(t *testing.T) []audit.Entry {
 	return list
 }
 
-// counted are the refusals of which a log tells one by one, and those that it counts.
-func counted(t *testing.T, list []audit.Entry) (told, more int) {
+// counted are the refusals, or what else a log counts, of which it tells one by one, and those that it counts.
+func counted(t *testing.T, list []audit.Entry, event string) (told, more int) {
 	t.Helper()
 	for _, e := range list {
 		switch e.Event {
-		case "refused":
+		case event:
 			told++
-		case "refused-more":
+		case event + "-more":
 			var data struct{ Count int }
 			must(t, json.Unmarshal(e.Data, &data))
 			more += data.Count
@@ -87,7 +88,7 @@ func TestAFloodOfRefusedOffersIsCounted(t *testing.T) {
 		}
 	}
 	must(t, h.end(true))
-	told, more := counted(t, p.entries(t))
+	told, more := counted(t, p.entries(t), "refused")
 	if told+more != flood || told > 1000 || told < 100 {
 		t.Errorf("%d are told of and %d counted, of %d", told, more, flood)
 	}
@@ -139,7 +140,7 @@ func TestTheEndOfWhatWasAdmittedIsNeverOnlyCounted(t *testing.T) {
 			h.becomes(i, ledger.Refused)
 			h.is(i, ledger.Refused, bundle.ReasonTenantNotAllowed)
 			must(t, h.end(true))
-			if told, _ := counted(t, p.entries(t)); told != 1 {
+			if told, _ := counted(t, p.entries(t), "refused"); told != 1 {
 				t.Errorf("%d entries tell of its end", told)
 			}
 			p.agrees(t)
@@ -149,6 +150,67 @@ func TestTheEndOfWhatWasAdmittedIsNeverOnlyCounted(t *testing.T) {
 
 // countRefusals has the log count what is refused of the tenant cssf from now on.
 func (h *house) countRefusals() {
-	for !h.ledger.Fold("low", "cssf", bundle.ReasonTenantNotAllowed) {
+	for !h.ledger.Fold(ledger.Refused, "low", "cssf", bundle.ReasonTenantNotAllowed) {
 	}
+}
+
+// A sender that offers and abandons without end fills no disk either: each was an entry, and a record file for as long as rows are kept. Of what has come something each has its record.
+func TestAFloodOfAbandonsOfNothingIsCounted(t *testing.T) {
+	t.Parallel()
+	p := newPlan(t, release.ModeAutomatic)
+	p.audited = true
+	h := p.open(t)
+	l := p.lows[0]
+	const flood = 300
+	var last *item
+	for n := range flood {
+		i := l.pack(t, "cssf", map[string]string{"x": "x"})
+		h.receive(l, i.records(true, n%2 == 0)...)
+		h.becomes(i, ledger.Receiving)
+		h.receive(l, i.abandon(t, l), i.abandon(t, l))
+		eventually(t, "it is gone", func() bool {
+			r, err := h.ledger.Get(i.id())
+			return (errors.Is(err, ledger.ErrNotFound) || err == nil && r.State == ledger.Abandoned) && h.reservations() == 0
+		})
+		h.unstaged(i)
+		last = i
+	}
+	begun := l.pack(t, "cssf", small("x"))
+	h.receive(l, begun.records(true, false, begun.chunks[0])...)
+	h.staged(begun, chunkSize)
+	h.becomes(begun, ledger.Receiving)
+	h.receive(l, begun.abandon(t, l))
+	h.becomes(begun, ledger.Abandoned)
+	if _, err := h.ledger.Get(last.id()); !errors.Is(err, ledger.ErrNotFound) {
+		t.Errorf("it has a record: %v", err)
+	}
+	if n, err := h.ledger.Counts(t.Context()); err != nil || n[ledger.Receiving] != 0 {
+		t.Errorf("the catalog has %v, %v", n, err)
+	}
+	must(t, h.end(true))
+	if told, more := counted(t, p.entries(t), "abandoned"); told > 202 || told+more != flood+1 {
+		t.Errorf("%d are told of and %d counted, of %d", told, more, flood+1)
+	}
+	p.agrees(t)
+}
+
+// Of a flood of abandons a bounded number is under way at once: what finds no place is repeated by its sender.
+func TestAbandonsUnderWayAreBounded(t *testing.T) {
+	t.Parallel()
+	p := newPlan(t, release.ModeOne)
+	h := p.open(t)
+	l := p.lows[0]
+	i := l.pack(t, "cssf", small("x"))
+	h.receive(l, i.records(true, false, i.chunks[0])...)
+	h.becomes(i, ledger.Receiving)
+	for range abandonsMost {
+		h.abandoning <- struct{}{}
+	}
+	h.receive(l, i.abandon(t, l))
+	time.Sleep(20 * time.Millisecond)
+	h.is(i, ledger.Receiving, "")
+	<-h.abandoning
+	h.receive(l, i.abandon(t, l))
+	h.becomes(i, ledger.Abandoned)
+	eventually(t, "its place is free", func() bool { return len(h.abandoning) == abandonsMost-1 })
 }

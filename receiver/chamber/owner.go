@@ -51,6 +51,9 @@ func (c *Chamber) Damaged(id bundle.ID, m assemble.Missing) {
 func (c *Chamber) Receiving(id bundle.ID) {
 	c.rests(id, time.Time{})
 	c.o.Ledger.Post(id, func(r *ledger.Record) error {
+		if r.State == "" { // it was abandoned, and is only counted
+			return errOver
+		}
 		r.State, r.Reason, r.Detail = ledger.Receiving, nil, ""
 		return nil
 	}, c.posted)

@@ -13,7 +13,7 @@ import (
 
 // What is refused at its offer leaves a record: a file, a row, and an entry in the audit log that stays for ever. A sender can offer without end, so of each sender the newest are kept,
 // and what is beyond is counted; and where the audit log counts instead of telling (Ledger.Fold) there is no record at all. Nothing is lost by that: of a bundle that nobody remembers the
-// next offer is judged anew.
+// next offer is judged anew. So it is with what its sender abandons before anything of it has come.
 const (
 	refusalsMost  = 1000 // of one sender
 	refusalsShare = 100  // are removed at once, the oldest, with the syncs of one
@@ -63,7 +63,7 @@ func (c *Chamber) worthNoting(sender, tenant bundle.Name, id bundle.ID, refused 
 	if _, configured := c.o.Tenants[tenant]; !configured {
 		tenant = ""
 	}
-	if !ends && c.o.Ledger.Fold(sender, tenant, reason) {
+	if !ends && c.o.Ledger.Fold(ledger.Refused, sender, tenant, reason) {
 		f.removed[sender]++
 		if !known {
 			f.fold(sender, id)

@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
@@ -134,17 +133,21 @@ func (l *Ledger) cutShown(tx *sql.Tx, records map[bundle.ID]*Record) error {
 		if before == nil || before.Sequence == nil || *before.Sequence == *r.Sequence {
 			continue
 		}
-		left := *before.Sequence
-		var head uint64
-		err := tx.QueryRow(`SELECT sequence FROM heads WHERE sender = ? AND tenant = ? AND epoch = ?`, string(p.Sender), string(p.Tenant), p.Epoch.String()).Scan(&head)
-		if err == nil && left <= head {
-			err = recount(tx, p, left, left, l.asOfNow)
-		}
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		if err := l.leave(tx, p, *before.Sequence); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// leave gives back a sequence that a record has left, unless another one has it.
+func (l *Ledger) leave(tx *sql.Tx, p Chain, left uint64) error {
+	var head uint64
+	err := tx.QueryRow(`SELECT sequence FROM heads WHERE sender = ? AND tenant = ? AND epoch = ?`, string(p.Sender), string(p.Tenant), p.Epoch.String()).Scan(&head)
+	if err == nil && left <= head {
+		err = recount(tx, p, left, left, l.asOfNow)
+	}
+	return ignoring(err, sql.ErrNoRows)
 }
 
 func (l *Ledger) asOfNow(r *Absence) { r.Since = l.now().UTC() }

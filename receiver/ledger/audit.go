@@ -382,12 +382,6 @@ func (l *Ledger) writtenOf(failed map[bundle.ID]error) (ids []bundle.ID) {
 	return ids
 }
 
-// Fold says whether one more refusal of an offer is like so many before it that it is counted in the audit log, and is to have no record: that would have an entry. tenant is empty where
-// none of that name is configured: there are as many of those as a sender likes.
-func (l *Ledger) Fold(sender, tenant bundle.Name, reason bundle.Reason) bool {
-	return l.audit != nil && l.audit.Fold(audit.Kind{Event: string(Refused), Sender: string(sender), Tenant: string(tenant), Reason: string(reason)})
-}
-
 // settleEvery is how often in seconds a checkpoint is made while there is something new. What lies behind the newest is what a start has to settle.
 const settleEvery = 10
 
