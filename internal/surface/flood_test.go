@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	floodSamples = 30                     // of one tenant, in each phase
+	floodSamples = 30                     // of one tenant, in each phase: their p99 is the slowest of them
 	floodEvery   = 150 * time.Millisecond // one of them: that tenant takes a third of the link, less than its share
 	floodItem    = 256 << 10              // bytes of each item, of both tenants
 	floodAhead   = 40                     // items of the other that wait on the low side, always
@@ -25,6 +25,9 @@ func TestAFloodOfOneTenantLeavesTheOthersInTime(t *testing.T) {
 	for len(ratios) < floodRounds || len(ratios) < floodRounds+2 && middle() > 2 {
 		idle := f.p99(func() {})
 		busy := f.p99(f.more)
+		if f.ahead() == 0 {
+			t.Fatalf("after a phase nothing of the flood waits: %d items were none", f.dropped)
+		}
 		ratios = append(ratios, float64(busy)/float64(idle))
 		t.Logf("p99 %v idle, %v beside a flood of %d items so far", idle, busy, f.dropped)
 		f.drain()
@@ -87,7 +90,7 @@ func (f *flood) one() time.Duration {
 	}
 }
 
-// p99 is how long the slowest of a hundred items takes, and meanwhile is called before each.
+// p99 is how long the slowest of a phase's items takes, and meanwhile is called before each.
 func (f *flood) p99(meanwhile func()) time.Duration {
 	var all []time.Duration
 	for range floodSamples {
@@ -106,8 +109,11 @@ func (f *flood) ahead() int {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	sending, _ := os.ReadDir(filepath.Join(f.waiting, ".ecluse/sending"))
-	return len(entries) + len(sending)
+	sending, err := os.ReadDir(filepath.Join(f.waiting, ".ecluse/sending"))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return len(entries) - 1 + len(sending) // without .ecluse itself
 }
 
 // more has the flood go on.
@@ -120,7 +126,9 @@ func (f *flood) more() {
 
 // drain lets what is left of the flood go.
 func (f *flood) drain() {
-	for begun := time.Now(); f.ahead() > 1 && time.Since(begun) < 60*time.Second; {
-		time.Sleep(50 * time.Millisecond)
+	for begun := time.Now(); f.ahead() > 0; time.Sleep(50 * time.Millisecond) {
+		if time.Since(begun) > 60*time.Second {
+			f.t.Fatalf("%d items of the flood wait still", f.ahead())
+		}
 	}
 }
