@@ -6,18 +6,19 @@ import "testing"
 func TestWhoMayClaimAnother(t *testing.T) {
 	const tenants = 4
 	for _, row := range []struct {
+		name    string
 		of, all int
 		may     bool
 	}{
-		{0, 0, true},
-		{claimedMost - 1, claimedMost - 1, true},       // alone it may have all
-		{claimedMost, claimedMost, false},              //
-		{0, claimedMost, true},                         // who has none does not wait for it
-		{claimedMost/8 - 1, claimedMost * 5 / 4, true}, //
-		{claimedMost / 8, claimedMost * 5 / 4, false},  // nor is it more than a share
+		{"the first of all", 0, 0, true},
+		{"one that is alone, up to all", claimedMost - 1, claimedMost - 1, true},
+		{"one that is alone, and no more", claimedMost, claimedMost, false},
+		{"one that has none, where another has all", 0, claimedMost, true},
+		{"one beside another, up to its share", claimedMost/8 - 1, claimedMost * 5 / 4, true},
+		{"one beside another, and no more", claimedMost / 8, claimedMost * 5 / 4, false},
 	} {
 		if got := mayClaim(row.of, row.all, tenants); got != row.may {
-			t.Errorf("with %d of %d claimed: %v, want %v", row.of, row.all, got, row.may)
+			t.Errorf("%s, with %d of %d claimed: %v, want %v", row.name, row.of, row.all, got, row.may)
 		}
 	}
 	held := [tenants]int{claimedMost}
