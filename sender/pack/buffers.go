@@ -24,10 +24,12 @@ const DefaultMemory = 48 << 20
 // wait for each other's. Its methods may be called from several goroutines.
 //
 // The last quarter of the memory is not for bulk, and the last eighth for urgent bundles alone: a link that is slow to take a bulk chunk does not
-// keep an urgent one from being read. Nor does it keep the first chunk of another tenant: of several, one that holds something already leaves room for it.
+// keep an urgent one from being read. Nor does it keep the first chunk of another tenant: of several,
+// one that holds something already leaves room for one chunk of the largest size, for whichever of the others comes first. So it is from 22 MiB of memory on; of less, a bulk chunk may
+// find no room beside another. It is no share of each tenant's: the third waits until one of two gives something back.
 type Buffers struct {
 	limit    int64
-	first    int64         // what is kept for tenants that hold nothing, bytes: a chunk of the largest size, which takes at least 20 MiB of memory
+	first    int64         // what those that hold something leave, bytes: room for a chunk of the largest size; 0 where there is one tenant
 	encoders chan *encoder // as many as there are processors; nil is one that is not made yet
 	level    zstd.EncoderLevel
 
@@ -60,6 +62,7 @@ type waiter struct {
 }
 
 // NewBuffers makes Buffers of at most so many bytes, not counting the compressors, of which each takes about 1 MiB, and for the time of a copy a quarter of a chunk. A level of 0 is zstd's fastest.
+// Where there are several tenants, those that hold something leave room for one that does not; one alone may have all.
 func NewBuffers(memory int64, level zstd.EncoderLevel, tenants int) *Buffers {
 	if level == 0 {
 		level = zstd.SpeedFastest

@@ -169,6 +169,41 @@ func TestATenantThatHoldsNothingIsNotKeptWaiting(t *testing.T) {
 	must(t, <-waits)
 }
 
+// From 22 MiB on a first chunk has room beside what another tenant took, of each class; what is kept is one for all, so the third waits.
+func TestOneFirstChunkOfTheOthersHasRoom(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		memory int64
+		class  bundle.Class
+		served int // tenants that have a chunk, of three, when the first has all that it gets
+	}{
+		{"urgent", 22 << 20, bundle.Urgent, 2},
+		{"normal", 22 << 20, bundle.Normal, 2},
+		{"bulk", 22 << 20, bundle.Bulk, 2},
+		{"bulk in less memory", 21 << 20, bundle.Bulk, 1},
+		{"bulk in all memory that is usual", DefaultMemory, bundle.Bulk, 2},
+	} {
+		b := NewBuffers(row.memory, 0, 3)
+		take := func(tenant int) bool {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+			defer cancel()
+			_, _, err := b.of(tenant).take(ctx, row.class, bundle.ChunkSizeMax)
+			return err == nil
+		}
+		served := 0
+		for tenant := range 3 {
+			if take(tenant) {
+				served++
+			}
+			for tenant == 0 && take(tenant) {
+			}
+		}
+		if served != row.served {
+			t.Errorf("%s, in %d MiB: %d tenants are served, want %d", row.name, row.memory>>20, served, row.served)
+		}
+	}
+}
+
 func TestWhoGaveUpHoldsUpNobody(t *testing.T) {
 	b := NewBuffers(MinMemory, 0, 1)
 	release := fill(t, b, bundle.Normal, bundle.ChunkSizeMax)

@@ -19,7 +19,7 @@ import (
 type Options struct {
 	ChunkSize int // bytes: a power of two, 4,096 to 4 MiB; 0 is 4 MiB
 	Buffers   *Buffers
-	Tenant    int          // of whom: each has its share of the memory
+	Tenant    int          // of whom: those that hold memory keep some free for one that holds none
 	Class     bundle.Class // how pressing its need of memory is; 0 is Normal
 
 	// Patience is how long a first pass waits, for all its files together, until nobody has one open for writing; 0: it fails at once. Between fork and exec a child holds all open files of its
