@@ -13,7 +13,7 @@ import (
 	"ecluse/sender/house"
 )
 
-// auditStarted tells the log that this life has begun, and by what it goes. It reads files that are out of reach when the process is confined.
+// auditStarted tells the log that this life has begun, and by what it goes. Of the keys it looks at the files once: this life goes by what they held at its start.
 func (d *daemon) auditStarted(s *house.State) {
 	d.papers = map[string]string{"identity": cli.FileDigest(strings.TrimSuffix(d.c.Identity, ".pub") + ".pub"), "receiver": cli.FileDigest(d.c.Receiver)}
 	s.Audit.Tell(audit.Entry{Event: "started", Text: version})

@@ -34,7 +34,7 @@ type daemon struct {
 	errors atomic.Uint64
 	alarms alarm.List        // that stood at the last look: like stamp watch's alone
 	stamp  cli.Stamp         // of the configuration, from before it was read
-	papers map[string]string // digests of what the process cannot read when it is confined; never changes
+	papers map[string]string // digests of the keys by which this life goes, whatever stands in their files later; never changes
 	audits cli.AuditWatch
 
 	mu     sync.Mutex
