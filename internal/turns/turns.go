@@ -3,9 +3,9 @@
 //
 //	Add --> waiting, by tenant and rank --> Take --> Over, or Later --> waiting again
 //
-// A Gate is the same for what is short and waits where it stands.
+// A Gate has tenants take turns too, for what is short and waits where it stands; of a tenant it lets in as many at once as it is made for.
 //
-// It promises that a bundle waits, is under way or is to be tried again once at a time; that of a tenant one is under way; and that among those of a tenant the lowest rank goes first,
+// A Queue promises that a bundle waits, is under way or is to be tried again once at a time; that of a tenant one is under way; and that among those of a tenant the lowest rank goes first,
 // and of one rank the oldest. It decides nothing about a bundle.
 package turns
 
