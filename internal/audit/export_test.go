@@ -77,7 +77,7 @@ func TestTheGrowthIsThatOfTheLastThirtyDays(t *testing.T) {
 	if g.Bytes < 16<<20 || g.Bytes > 18<<20 || *g.Lasts < 4000 || *g.Lasts > 4500 {
 		t.Errorf("%v", &g)
 	}
-	// Then nothing comes for three weeks, and little after: what was before counts no more.
+	// Then nothing comes for 29 days, and then one entry: all but the last day of what was before counts no more.
 	o := l.o
 	must(t, l.Close())
 	o.Now = func() time.Time { return now.Add(29 * 24 * time.Hour) }
