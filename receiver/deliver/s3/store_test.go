@@ -130,78 +130,63 @@ func TestACutConnectionCostsAnAttemptAndNothingElse(t *testing.T) {
 	}
 }
 
+const (
+	someParts = 41<<20 + 7 // bytes of an object that goes in parts
+	onePart   = 5 << 20
+)
+
 // Of an object in parts only what does not stand there is sent again, by another process too: after a cut connection, and after the store itself was killed. A part that is not what is to stand there is.
 func TestAnUploadIsGoneOnWith(t *testing.T) {
-	const part, all = 5 << 20, 41<<20 + 7
-	for name, ends := range map[string]func(g *gateway, l *peers.Line){
-		"a cut connection":       func(_ *gateway, l *peers.Line) { l.Cut(0) },
-		"a store that is killed": func(g *gateway, _ *peers.Line) { g.Kill() },
-		"the daemon's end":       nil,
-		"a part that is another": func(_ *gateway, l *peers.Line) { l.Cut(0) },
-		"parts that are gone":    func(_ *gateway, l *peers.Line) { l.Cut(0) },
+	cut := func(_ *gateway, l *peers.Line, _ func()) { l.Cut(0) }
+	nothing := func(*gateway) {}
+	stays := func(_ *gateway, _, _ string, stood int64) int64 { return stood }
+	for _, row := range []struct {
+		name      string
+		ends      func(g *gateway, l *peers.Line, stop func()) // the first attempt
+		away      bool                                         // what the attempt says of it
+		mends     func(g *gateway)
+		meanwhile func(g *gateway, key, id string, stood int64) (stands int64) // bytes that are right
+	}{
+		{"a cut connection", cut, true, nothing, stays},
+		{"a store that is killed", func(g *gateway, _ *peers.Line, _ func()) { g.Kill() }, true, func(g *gateway) { g.Start() }, stays},
+		{"the daemon's end", func(_ *gateway, _ *peers.Line, stop func()) { stop() }, false, nothing, stays},
+		{"a part that is another", cut, true, nothing, func(g *gateway, key, id string, _ int64) int64 {
+			g.putPart(key, id, 1, random(onePart))
+			return g.stood(key, id) - onePart
+		}},
+		{"parts that are gone", cut, true, nothing, func(g *gateway, key, id string, _ int64) int64 {
+			peers.Must(g.t, g.watch.AbortMultipartUpload(g.t.Context(), "import", key, id))
+			return 0
+		}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(row.name, func(t *testing.T) {
 			g := start(t)
-			files := map[string]string{"db/a": "alpha", "db/big": random(all), "db/next": random(part + 1)}
+			files := map[string]string{"db/a": "alpha", "db/big": random(someParts), "db/next": random(onePart + 1)}
 			j := remotetest.Job(t, 1, files)
-			noted := ""
-			j.Note = func(text string) error { noted = text; return nil }
+			j.Note = func(text string) error { j.Begun = text; return nil }
 			l := peers.NewLine(t, g.Address)
-			l.Throttle(64 << 20)
-			ctx, cancel := context.WithCancel(t.Context())
-			defer cancel()
-			done := make(chan error, 1)
-			go func() { _, err := g.through(l, nil).Deliver(ctx, j); done <- err }()
-			for l.Passed() < all*6/10 {
-				time.Sleep(time.Millisecond)
-			}
-			if ends == nil {
-				cancel()
-			} else {
-				ends(g, l)
-			}
-			if err := <-done; err == nil || ends != nil && !remote.IsAway(err) {
+			if err := g.deliverUntil(l, j, row.ends); err == nil || row.away && !remote.IsAway(err) {
 				t.Fatal(err)
 			}
-			if name == "a store that is killed" {
-				g.Start()
-			}
+			row.mends(g)
 			l.Mend()
-			l.Throttle(0)
-			id, key := parseBegun(noted)
+			id, key := parseBegun(j.Begun)
 			if key != "cssf/db/big" || g.begun() != 1 {
-				t.Fatalf("%q is noted, and %d uploads stand there", noted, g.begun())
+				t.Fatalf("%q is noted, and %d uploads stand there", j.Begun, g.begun())
 			}
-			switch name {
-			case "a part that is another":
-				other := random(part)
-				sum := sha256.Sum256([]byte(other))
-				_, err := g.watch.PutObjectPart(t.Context(), "import", key, id, 1, strings.NewReader(other), part, minio.PutObjectPartOptions{
-					Sha256Hex: hex.EncodeToString(sum[:]), CustomHeader: http.Header{"X-Amz-Checksum-Sha256": {base64.StdEncoding.EncodeToString(sum[:])}}, DisableContentSha256: true,
-				})
-				peers.Must(t, err)
-			case "parts that are gone":
-				peers.Must(t, g.watch.AbortMultipartUpload(t.Context(), "import", key, id))
-			}
-			stood := int64(0)
-			if parts, err := g.watch.ListObjectParts(t.Context(), "import", key, id, 0, 0); err == nil {
-				for _, p := range parts.ObjectParts {
-					if name != "a part that is another" || p.PartNumber > 1 {
-						stood += p.Size
-					}
-				}
-			}
-			if stood < part && name != "parts that are gone" {
+			stood := g.stood(key, id)
+			if stood < onePart {
 				t.Fatalf("only %d bytes stand there", stood)
 			}
+			stood = row.meanwhile(g, key, id, stood)
 			before := l.Passed()
-			j.Again, j.Begun = true, noted
+			j.Again = true
 			_, err := g.through(l, nil).Deliver(t.Context(), j)
 			peers.Must(t, err)
 			sent := l.Passed() - before
-			t.Logf("%d of %d bytes stood there, and %d were sent", stood, all, sent)
-			if most := all + part + 1 - stood + 1<<20; sent > most {
-				t.Errorf("%d bytes were sent, and %d of %d stood there", sent, stood, all)
+			t.Logf("%d of %d bytes stood there, and %d were sent", stood, someParts, sent)
+			if most := someParts + onePart + 1 - stood + 1<<20; sent > most {
+				t.Errorf("%d bytes were sent, and %d of %d stood there", sent, stood, someParts)
 			}
 			g.holds(g.want(j, files))
 			if n := g.begun(); n > 0 {
@@ -214,6 +199,40 @@ func TestAnUploadIsGoneOnWith(t *testing.T) {
 			}
 		})
 	}
+}
+
+// deliverUntil is an attempt that is ended when more than half of an object of someParts has passed.
+func (g *gateway) deliverUntil(l *peers.Line, j remote.Job, ends func(*gateway, *peers.Line, func())) error {
+	ctx, stop := context.WithCancel(g.t.Context())
+	defer stop()
+	l.Throttle(64 << 20)
+	defer l.Throttle(0)
+	done := make(chan error, 1)
+	go func() { _, err := g.through(l, nil).Deliver(ctx, j); done <- err }()
+	for l.Passed() < someParts*6/10 {
+		time.Sleep(time.Millisecond)
+	}
+	ends(g, l, stop)
+	return <-done
+}
+
+// stood is how many bytes of an upload the store has.
+func (g *gateway) stood(key, id string) (n int64) {
+	parts, err := g.watch.ListObjectParts(g.t.Context(), "import", key, id, 0, 0)
+	peers.Must(g.t, err)
+	for _, p := range parts.ObjectParts {
+		n += p.Size
+	}
+	return n
+}
+
+// putPart makes a part of an upload another one, which the store takes: its checksum is right.
+func (g *gateway) putPart(key, id string, number int, content string) {
+	sum := sha256.Sum256([]byte(content))
+	_, err := g.watch.PutObjectPart(g.t.Context(), "import", key, id, number, strings.NewReader(content), int64(len(content)), minio.PutObjectPartOptions{
+		Sha256Hex: hex.EncodeToString(sum[:]), CustomHeader: http.Header{"X-Amz-Checksum-Sha256": {base64.StdEncoding.EncodeToString(sum[:])}}, DisableContentSha256: true,
+	})
+	peers.Must(g.t, err)
 }
 
 // What was begun by a bundle is no part of another one: it is taken back, and so it is when it will not be delivered.
