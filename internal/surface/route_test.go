@@ -84,22 +84,42 @@ func (s *side) stops(reason string, args ...string) {
 func TestARouteIsStoppedAndStartedUnderLoad(t *testing.T) {
 	low, high := paired(t)
 	high.edit("    release: one", "    release: automatic")
-	receiver, sender := high.start(), low.start()
-	drop := func(n int) string {
-		name := fmt.Sprintf("item-%d", n)
-		if err := os.Rename(write(t, filepath.Join(low.dir, "work", name), strings.Repeat(name, 100)), filepath.Join(low.dir, "outbox/default", name)); err != nil {
-			t.Fatal(err)
-		}
-		return name
+	r := &loaded{low: low, high: high, receiver: high.start(), sender: low.start()}
+	r.load(30)
+	r.stopHigh()
+	r.stopLow()
+	if out := low.try("policy", "show").out; !strings.Contains(out, "route          open") {
+		t.Errorf("it shows\n%s", out)
 	}
-	imported := func() int { return len(below(t, filepath.Join(high.dir, "import/default"))) }
-	var all []string
-	load := func(n int) {
-		for range n {
-			all = append(all, drop(len(all)))
+}
+
+// loaded is a route, the daemons at its ends, and what was dropped into it.
+type loaded struct {
+	low, high        *side
+	sender, receiver *daemon
+	dropped          int
+}
+
+// load drops some more.
+func (r *loaded) load(n int) {
+	for range n {
+		name := fmt.Sprintf("item-%d", r.dropped)
+		if err := os.Rename(write(r.low.t, filepath.Join(r.low.dir, "work", name), strings.Repeat(name, 100)), filepath.Join(r.low.dir, "outbox/default", name)); err != nil {
+			r.low.t.Fatal(err)
 		}
+		r.dropped++
 	}
-	load(30)
+}
+
+// imported is how many have arrived.
+func (r *loaded) imported() int {
+	return len(below(r.high.t, filepath.Join(r.high.dir, "import/default")))
+}
+
+// stopHigh stops it on the high side while content comes, over a kill: what comes is refused, and goes in when it is sent again.
+func (r *loaded) stopHigh() {
+	low, high, t := r.low, r.high, r.high.t
+	t.Helper()
 	high.ends(2, "needs a reason", "policy", "stop", "--tenant", "default")
 	high.ends(2, "--tenant TENANT, or --all", "policy", "stop", "--reason", "x")
 	high.ends(3, "no tenant is called", "policy", "stop", "--tenant", "other", "--reason", "x")
@@ -108,58 +128,63 @@ func TestARouteIsStoppedAndStartedUnderLoad(t *testing.T) {
 		t.Errorf("the log says of what was refused that it was done: %q", events)
 	}
 	high.stops("ticket 4711", "--tenant", "default")
-	stopped := imported()
-	load(30)
-	receiver.kill()
-	receiver = high.start()
+	stopped := r.imported()
+	r.load(30)
+	r.receiver.kill()
+	r.receiver = high.start()
 	high.ends(1, "ticket 4711", "status")
 	high.within(15*time.Second, "what comes is refused", func() bool { // what is sent before it hears the session is lost
-		load(1)
+		r.load(1)
 		time.Sleep(200 * time.Millisecond)
 		return len(high.list("--state", "refused")) > 0
 	})
-	if now := imported(); now > stopped+1 { // the one that had its name on record when the stop came
+	if now := r.imported(); now > stopped+1 { // the one that had its name on record when the stop came
 		t.Errorf("%d were imported while it was stopped", now-stopped)
 	}
-	for _, r := range high.list() {
-		if s := r.text("state"); s == "refused" && r.text("reason") != "route-stopped" || s == "quarantined" && r.text("reason") != "route-stopped" {
-			t.Errorf("%s", r)
+	for _, b := range high.list() {
+		if s := b.text("state"); s == "refused" && b.text("reason") != "route-stopped" || s == "quarantined" && b.text("reason") != "route-stopped" {
+			t.Errorf("%s", b)
 		}
 	}
 	high.ends(0, "started by", "policy", "start", "--tenant", "default")
-	low.within(15*time.Second, "all is sent", func() bool { return len(low.list("--state", "sent")) == len(all) })
-	high.within(30*time.Second, "all is imported", func() bool {
-		if imported() == len(all) {
-			return true
-		}
-		for _, r := range low.list() { // of what was refused a receiver asks anew after some seconds
-			if _, err := os.Lstat(filepath.Join(high.dir, "import/default", r.text("name"))); err != nil && r.text("state") == "sent" {
-				low.ends(0, "", "resend", r.text("bundle"))
-			}
-		}
-		time.Sleep(2 * time.Second)
-		return false
-	})
+	low.within(15*time.Second, "all is sent", func() bool { return len(low.list("--state", "sent")) == r.dropped })
+	high.within(30*time.Second, "all is imported", r.resent)
+}
 
+// resent says that all is imported; what is not is sent again.
+func (r *loaded) resent() bool {
+	if r.imported() == r.dropped {
+		return true
+	}
+	for _, b := range r.low.list() { // of what was refused a receiver asks anew after some seconds
+		if _, err := os.Lstat(filepath.Join(r.high.dir, "import/default", b.text("name"))); err != nil && b.text("state") == "sent" {
+			r.low.ends(0, "", "resend", b.text("bundle"))
+		}
+	}
+	time.Sleep(2 * time.Second)
+	return false
+}
+
+// stopLow stops it on the low side, over a kill: what is dropped waits, and goes when it is over.
+func (r *loaded) stopLow() {
+	low, high, t := r.low, r.high, r.low.t
+	t.Helper()
 	low.stops("the diode is being replaced", "--all")
 	low.ends(4, "route-stopped", "send", write(t, filepath.Join(low.dir, "work/more"), "more"))
-	before := len(all)
-	load(20)
-	sender.kill()
+	before := r.dropped
+	r.load(20)
+	r.sender.kill()
 	low.ends(1, "the diode is being replaced", "status") // with no daemon
 	low.ends(3, "policy start --all lifts that", "policy", "start", "--tenant", "default")
-	sender = low.start()
+	r.sender = low.start()
 	time.Sleep(1500 * time.Millisecond)
-	if n := imported(); n != before {
+	if n := r.imported(); n != before {
 		t.Errorf("%d came while the low side was stopped", n-before)
 	}
-	sender.kill()
+	r.sender.kill()
 	low.ends(0, "started by", "policy", "start", "--all", "--reason", "it is replaced")
-	sender = low.start()
-	high.within(20*time.Second, "all is imported", func() bool { return imported() == len(all) })
-	if out := low.try("policy", "show").out; !strings.Contains(out, "route          open") {
-		t.Errorf("it shows\n%s", out)
-	}
+	r.sender = low.start()
+	high.within(20*time.Second, "all is imported", func() bool { return r.imported() == r.dropped })
 }
 
 // A route has people, a reason and a last day. After it nothing is let in or released, and a date that is put off frees what was held within seconds.
