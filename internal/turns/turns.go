@@ -3,7 +3,7 @@
 //
 //	Add --> waiting, by tenant and rank --> Take --> Over, or Later --> waiting again
 //
-// A Gate has tenants take turns too, for what is short and waits where it stands; of a tenant it lets in as many at once as it is made for.
+// A Gate has tenants take turns too, for what waits where it stands; of a tenant it lets in as many at once as it is made for.
 //
 // A Queue promises that a bundle waits, is under way or is to be tried again once at a time; that of a tenant one is under way; and that among those of a tenant the lowest rank goes first,
 // and of one rank the oldest. It decides nothing about a bundle.

@@ -73,11 +73,13 @@ type Chamber struct {
 	resting    bool                             // see Rest
 	pause      func(failures int) time.Duration // before something that failed is tried again
 	verify     *turns.Gate                      // for whole bundles, to be verified
-	asked      chan struct{}                    // a token for each that is verified because somebody asked
-	looking    chan struct{}                    // a token for each inspection that somebody asked for
-	abandoning chan struct{}                    // a token for each abandon that is being put on record
-	dying      sync.Once                        // see fatal
-	settled    chan struct{}                    // closed by the first Recheck: what an earlier life left has been taken up
+	heavy      *turns.Gate                      // before it, for those of more than heavyAt bytes: they leave a place to the others
+	heavyAt    uint64
+	asked      chan struct{} // a token for each that is verified because somebody asked
+	looking    chan struct{} // a token for each inspection that somebody asked for
+	abandoning chan struct{} // a token for each abandon that is being put on record
+	dying      sync.Once     // see fatal
+	settled    chan struct{} // closed by the first Recheck: what an earlier life left has been taken up
 	settle     sync.Once
 
 	gate    sync.Mutex // held while working grows, so that Wait misses nobody
@@ -110,9 +112,10 @@ type Chamber struct {
 // verifyMost bounds the bundles of a tenant that are verified at once because they are whole, with a place more for those of others; askedMost those because somebody asked: each may hold a table of a million
 // files. People wait for no more than their own kind, and what comes in does not wait for people.
 const (
-	verifyMost = 2
-	askedMost  = 1
-	lookMost   = 1 // inspections that people ask for
+	verifyMost  = 2
+	verifyHeavy = 256 << 20 // bytes above which a bundle leaves one place to others: any disk reads so much in seconds
+	askedMost   = 1
+	lookMost    = 1 // inspections that people ask for
 
 	abandonsMost = 256 // that are being put on record: they share syncs, and what finds no place is repeated
 )
@@ -125,7 +128,7 @@ const (
 // New makes a Chamber.
 func New(o Options) *Chamber {
 	c := &Chamber{
-		o: o, verify: turns.NewGate(verifyMost+1, verifyMost), asked: make(chan struct{}, askedMost), looking: make(chan struct{}, lookMost), abandoning: make(chan struct{}, abandonsMost), lookouts: turns.New(), reserved: make(map[bundle.ID]reservation), heart: make(map[bundle.Name]Heart),
+		o: o, verify: turns.NewGate(verifyMost+1, verifyMost), heavy: turns.NewGate(verifyMost, verifyMost), heavyAt: verifyHeavy, asked: make(chan struct{}, askedMost), looking: make(chan struct{}, lookMost), abandoning: make(chan struct{}, abandonsMost), lookouts: turns.New(), reserved: make(map[bundle.ID]reservation), heart: make(map[bundle.Name]Heart),
 		verified: make(map[bundle.ID]freshness), byRename: make(map[string]bool), due: make(map[bundle.ID]due), refusals: newRefusals(), settled: make(chan struct{}), outlets: make(map[bundle.Name]*outlet), remotes: make(map[bundle.Name][]*outlet),
 		unseen: make(map[bundle.ID]bool), doors: make(map[string]*inspect.Door), chains: make(map[bundle.Name][]*inspect.Asked),
 		pause: func(failures int) time.Duration { return min(retryMost, retryFirst<<min(failures-1, 10)) },

@@ -26,7 +26,7 @@ import (
 const ByPolicy = "policy"
 
 const (
-	inspectMost = 2               // bundles that one inspector looks at at once
+	inspectMost = 2               // bundles that one inspector looks at at once: see inspect.Door
 	policyTime  = 5 * time.Minute // see inspect.TimeFor
 )
 
@@ -287,16 +287,16 @@ func (c *Chamber) before(a *inspect.Asked) {
 }
 
 // asTurn asks an inspector through its door.
-func (c *Chamber) asTurn(ctx context.Context, a *inspect.Asked, item inspect.Item) (*ledger.Inspection, error) {
-	return c.doors[a.Name].Ask(ctx, a, item, c.o.Now)
+func (c *Chamber) asTurn(ctx context.Context, tenant bundle.Name, a *inspect.Asked, item inspect.Item) (*ledger.Inspection, error) {
+	return c.doors[a.Name].Ask(ctx, tenant, a, item, c.o.Now)
 }
 
 // asPerson asks one for somebody who waits for the answer, whatever else it has to do: of these there is one at once.
-func (c *Chamber) asPerson(ctx context.Context, a *inspect.Asked, item inspect.Item) (*ledger.Inspection, error) {
+func (c *Chamber) asPerson(ctx context.Context, _ bundle.Name, a *inspect.Asked, item inspect.Item) (*ledger.Inspection, error) {
 	return a.Ask(ctx, item, c.o.Now)
 }
 
-type askFunc func(ctx context.Context, a *inspect.Asked, item inspect.Item) (*ledger.Inspection, error)
+type askFunc func(ctx context.Context, tenant bundle.Name, a *inspect.Asked, item inspect.Item) (*ledger.Inspection, error)
 
 // dueFunc says whether somebody is to be asked who has said n of a bundle, which may be nothing.
 type dueFunc func(a *inspect.Asked, n *ledger.Inspection) (bool, error)
@@ -332,7 +332,7 @@ func (c *Chamber) ask(ctx context.Context, r *ledger.Record, how askFunc, due du
 			return said, fmt.Errorf("%s: %w", a.Name, err)
 		}
 		if ask {
-			if n, err = how(ctx, a, item); err != nil {
+			if n, err = how(ctx, r.Tenant, a, item); err != nil {
 				return said, err
 			}
 			said = append(said, *n)

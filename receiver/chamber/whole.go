@@ -119,6 +119,13 @@ func (c *Chamber) expect(sender, tenant bundle.Name, received time.Time) quarant
 
 // prove verifies everything but the bundle's place in the chain, and puts it together in its staging directory.
 func (c *Chamber) prove(b *assemble.Staged) (*quarantine.Signed, string, error) {
+	if b.Offer.Bytes > c.heavyAt {
+		leave, err := c.heavy.Enter(c.ctx, b.Offer.Tenant)
+		if err != nil {
+			return nil, "", err
+		}
+		defer leave()
+	}
 	leave, err := c.verify.Enter(c.ctx, b.Offer.Tenant)
 	if err != nil {
 		return nil, "", err

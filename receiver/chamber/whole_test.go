@@ -8,6 +8,28 @@ import (
 	"ecluse/receiver/release"
 )
 
+func TestASmallBundleIsVerifiedBesideLargeOnes(t *testing.T) {
+	t.Parallel()
+	p := newPlan(t, release.ModeOne)
+	h := p.open(t)
+	large, little := p.lows[0].pack(t, "cssf", small("large")), p.lows[0].pack(t, "cssf", map[string]string{"little": "x"})
+	h.heavyAt = large.offer.Bytes - 1
+	var leave []func()
+	for _, tenant := range []bundle.Name{"x", "y"} { // whose bundles take hours
+		out, err := h.heavy.Enter(t.Context(), tenant)
+		must(t, err)
+		leave = append(leave, out)
+	}
+	h.receive(large.from, large.whole()...)
+	h.take(little, ledger.Quarantined)
+	if r := h.record(large); r.State != ledger.Receiving {
+		t.Errorf("a large one is %s while others have all places of such", r.State)
+	}
+	leave[0]()
+	h.becomes(large, ledger.Quarantined)
+	leave[1]()
+}
+
 func TestAGoodBundleIsQuarantined(t *testing.T) {
 	t.Parallel()
 	p := newPlan(t, release.ModeOne)

@@ -7,19 +7,23 @@ import (
 	"sync"
 	"time"
 
+	"ecluse/internal/turns"
+	"ecluse/protocol/bundle"
 	"ecluse/receiver/ledger"
 )
 
-// Door stands before one inspector, whichever tenants require it. A bounded number of items is before it at once, so that one that hangs holds up who needs it and nobody else. Where an item has taken all of
-// its time the inspector is tried as before any item: one that does not find the test virus either is absent, and who comes then is told so at once. It is tried again after a pause that grows, by one of them.
+// Door stands before one inspector, whichever tenants require it. A bounded number of items is before it at once, one of a tenant, so that one that hangs holds up who needs it and nobody else. Where an item has
+// taken all of its time the inspector is tried as before any item: one that does not find the test virus either is absent, and who comes then is told so at once. It is tried again after a pause that grows, by
+// one of them.
 //
 //	item --> a place --> asked --> its time is over --> tried --> it answers: that item alone failed
-//	                                                         \--> absent, for a while: the others are turned back
+//	     heavy: one of fewer first                           \--> absent, for a while: the others are turned back
 //
-// So what hangs over one item only is absent for nobody: who has sent that holds up a place, and no other tenant.
+// Tenants take turns for places, and one place no heavy item takes: light ones wait for light ones alone, at most five minutes and a half for each tenant that is before theirs, where the inspector has its usual
+// time. Heavy ones of several tenants wait for each other. What hangs over one item only is absent for nobody.
 type Door struct {
-	places chan struct{}
-	pause  func(failures int) time.Duration
+	places, heavy *turns.Gate
+	pause         func(failures int) time.Duration
 
 	mu       sync.Mutex
 	absent   error // why it was not there; nil: it was
@@ -28,9 +32,9 @@ type Door struct {
 	trial    chan struct{} // closed when it is known whether it is there; nil: nobody tries it
 }
 
-// NewDoor makes one that lets so many items through at once. pause says how long an inspector that failed so often in a row is left alone.
+// NewDoor makes one that lets so many items through at once, two at least if light ones are to pass heavy ones. pause says how long an inspector that failed so often in a row is left alone.
 func NewDoor(most int, pause func(failures int) time.Duration) *Door {
-	return &Door{places: make(chan struct{}, most), pause: pause}
+	return &Door{places: turns.NewGate(most, 1), heavy: turns.NewGate(max(1, most-1), 1), pause: pause}
 }
 
 // AbsentError says that an inspector was not asked, as it did not answer others. Its text goes on record, so it says nothing that differs from one attempt to the next.
@@ -48,13 +52,17 @@ func (e *AbsentError) Unwrap() error { return e.Err }
 // probeMost is what an inspector has to show that it is there. A scanner that reads new signatures may take some of it.
 const probeMost = time.Minute
 
-// Ask has an inspector look at an item, when there is a place.
-func (d *Door) Ask(ctx context.Context, a *Asked, item Item, now func() time.Time) (*ledger.Inspection, error) {
-	select {
-	case d.places <- struct{}{}:
-		defer func() { <-d.places }()
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+// lightMost is how much longer than any item one may be looked at that is light: 256 MiB, or 25,000 files. Above that bytes and files are most of the time that an item may take: see TimeFor.
+const lightMost = 25 * time.Second
+
+// Ask has an inspector look at a tenant's item, when there is a place.
+func (d *Door) Ask(ctx context.Context, tenant bundle.Name, a *Asked, item Item, now func() time.Time) (*ledger.Inspection, error) {
+	for _, gate := range d.way(item) {
+		leave, err := gate.Enter(ctx, tenant)
+		if err != nil {
+			return nil, context.Cause(ctx)
+		}
+		defer leave()
 	}
 	if err := d.enter(ctx, a); err != nil {
 		return nil, fmt.Errorf("%s: %w", a.Name, err)
@@ -65,6 +73,14 @@ func (d *Door) Ask(ctx context.Context, a *Asked, item Item, now func() time.Tim
 		d.doubt(ctx, a)
 	}
 	return n, err
+}
+
+// way are the gates on an item's way.
+func (d *Door) way(item Item) []*turns.Gate {
+	if TimeFor(0, item.Bytes, item.Count) > lightMost {
+		return []*turns.Gate{d.heavy, d.places}
+	}
+	return []*turns.Gate{d.places}
 }
 
 // enter says why an inspector is not to be asked. Of those who come when its pause is over one tries it, and the others wait for that.

@@ -3,12 +3,15 @@ package inspect
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"ecluse/protocol/bundle"
 )
 
 // sleeper hangs over the items named, or over everything.
@@ -48,10 +51,67 @@ func (s *sleeper) Look(ctx context.Context, item Item) (*Answer, error) {
 func atDoor(s *sleeper) (ask func(item string) error) {
 	d := NewDoor(2, func(failures int) time.Duration { return time.Duration(failures) * time.Minute })
 	a := &Asked{Step: Step{Name: "own"}, Timeout: 30 * time.Second, Inspector: s}
+	var tenants atomic.Int32
 	return func(item string) error {
-		_, err := d.Ask(context.Background(), a, Item{Name: item}, time.Now)
+		tenant := bundle.Name(fmt.Sprintf("t%d", tenants.Add(1)))
+		_, err := d.Ask(context.Background(), tenant, a, Item{Name: item}, time.Now)
 		return err
 	}
+}
+
+// Else two tenants with a large item each would hold up everybody for hours.
+func TestLightItemsPassHeavyOnes(t *testing.T) {
+	for name, heavy := range map[string]Item{"bytes": {Name: "slow", Bytes: 10 << 30}, "files": {Name: "slow", Count: 1_000_000}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := new(sleeper)
+				s.hangs("slow")
+				d := NewDoor(2, func(int) time.Duration { return time.Minute })
+				a := &Asked{Step: Step{Name: "own"}, Timeout: 5 * time.Minute, Inspector: s}
+				began := time.Now()
+				took := func(tenant bundle.Name, item Item) time.Duration {
+					_, _ = d.Ask(context.Background(), tenant, a, item, time.Now)
+					return time.Since(began)
+				}
+				of := make(chan time.Duration, 2)
+				for _, tenant := range []bundle.Name{"a", "b"} {
+					go func() { of <- took(tenant, heavy) }()
+				}
+				synctest.Wait()
+				if n := s.asked.Load(); n != 1 {
+					t.Errorf("%d heavy items are before it", n)
+				}
+				small := Item{Name: "small", Bytes: 256 << 20}
+				for range 100 {
+					if after := took("third", small); after > 0 {
+						t.Fatalf("a light one waits %v", after)
+					}
+				}
+				one := TimeFor(a.Timeout, heavy.Bytes, heavy.Count)
+				if first, second := <-of, <-of; first != one || second != 2*one {
+					t.Errorf("heavy ones took until %v and %v, want one after the other", first, second)
+				}
+			})
+		})
+	}
+}
+
+func TestATenantHasOnePlaceBeforeAnInspector(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := new(sleeper)
+		s.hangs("slow")
+		d := NewDoor(2, func(int) time.Duration { return time.Minute })
+		a := &Asked{Step: Step{Name: "own"}, Timeout: time.Minute, Inspector: s}
+		for range 3 {
+			go func() { _, _ = d.Ask(context.Background(), "flood", a, Item{Name: "slow"}, time.Now) }()
+		}
+		synctest.Wait()
+		began := time.Now()
+		if _, err := d.Ask(context.Background(), "quiet", a, Item{Name: "good"}, time.Now); err != nil || time.Since(began) > 0 {
+			t.Errorf("%v, after %v", err, time.Since(began))
+		}
+		time.Sleep(time.Hour)
+	})
 }
 
 func TestAnInspectorThatHangsIsAbsentUntilOneItemFindsItThere(t *testing.T) {

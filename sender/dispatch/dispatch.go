@@ -84,6 +84,8 @@ type Dispatcher struct {
 	looking    map[bundle.ID]*task
 	unexamined map[bundle.ID]Unexamined
 	lookouts   *turns.Queue
+	places     *turns.Gate                      // for items that are looked at
+	heavy      *turns.Gate                      // before it, for those above examineHeavy: they leave a place to the others
 	unlooked   func(failures int) time.Duration // how long what could not be looked into waits
 
 	fail context.CancelCauseFunc
@@ -102,6 +104,7 @@ func New(o Options) *Dispatcher {
 		lanes: make(map[schedule.Lane]*lane), tasks: make(map[bundle.ID]*task), held: make([]int, len(o.Tenants)),
 		beats: newBeats(), heads: make([]heads, len(o.Tenants)), retry: retryAfter, tolled: tollEvery,
 		halted: make([]error, len(o.Tenants)), looking: make(map[bundle.ID]*task), unexamined: make(map[bundle.ID]Unexamined), lookouts: turns.New(), unlooked: examinePause,
+		places: turns.NewGate(examineMost, 1), heavy: turns.NewGate(examineMost-1, 1),
 	}
 	for i, t := range o.Tenants {
 		end := o.Ledger.Head(t.Name)
@@ -117,8 +120,8 @@ func (d *Dispatcher) Start(ctx context.Context, fail context.CancelCauseFunc) {
 		fail(fmt.Errorf("find what was signed and not sent: %w", err))
 	}
 	d.working.Go(d.toll)
-	if slices.ContainsFunc(d.o.Tenants, func(t Tenant) bool { return t.Rules != nil }) {
-		for range examineMost {
+	for _, t := range d.o.Tenants {
+		if t.Rules != nil {
 			d.working.Go(d.examineAll)
 		}
 	}

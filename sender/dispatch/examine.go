@@ -22,7 +22,8 @@ import (
 // changed since is not sent again: nothing is looked at twice.
 
 const (
-	examineMost  = 2 // items that are looked at at once, never two of a tenant
+	examineMost  = 2         // items that are looked at at once, never two of a tenant
+	examineHeavy = 256 << 20 // bytes above which an item leaves one place to others: from there on its size is most of the time that it takes, see examine.Patience
 	examineFirst = 5 * time.Second
 	examineLast  = 5 * time.Minute
 )
@@ -43,7 +44,7 @@ func (d *Dispatcher) examined(t *task) {
 	d.lookouts.Add(t.record.Tenant, t.record.Bundle, int(t.item.Class))
 }
 
-// examineAll looks at one item after another until everything ends.
+// examineAll looks at one item after another until everything ends. There is one for each tenant, as who waits for a place takes nobody else's turn.
 func (d *Dispatcher) examineAll() {
 	for {
 		tenant, id, ok := d.lookouts.Take(d.ctx)
@@ -81,6 +82,11 @@ func (d *Dispatcher) examineAll() {
 // examine holds an item against its tenant's rules. found says why it is not to be sent; an error, that nothing is known of it.
 func (d *Dispatcher) examine(t *task) (found, err error) {
 	tenant := &d.o.Tenants[t.tenant]
+	leave, err := d.places.Enter(d.ctx, tenant.Name)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	w, err := pack.Walk(d.o.Disk, t.path, tenant.Names)
 	if err != nil {
 		if passing(err) {
@@ -90,6 +96,18 @@ func (d *Dispatcher) examine(t *task) (found, err error) {
 	}
 	seal, bytes := w.Seal(), w.Table.Total()
 	w = nil // a table of a million files
+	if bytes > examineHeavy {
+		leave()
+		out, err := d.heavy.Enter(d.ctx, tenant.Name)
+		if err != nil {
+			return nil, err
+		}
+		defer out()
+		if leave, err = d.places.Enter(d.ctx, tenant.Name); err != nil {
+			return nil, err
+		}
+		defer leave()
+	}
 	if err := d.o.Disk.MkdirAll(d.o.Scratch); err != nil {
 		return nil, err
 	}

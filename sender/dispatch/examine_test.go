@@ -14,6 +14,7 @@ import (
 	"ecluse/internal/policy"
 	"ecluse/protocol/bundle"
 	"ecluse/sender/ledger"
+	"ecluse/sender/outbox"
 )
 
 // ruled has the first of some tenants hold content against rules, by an answer.
@@ -106,6 +107,54 @@ func TestNothingIsSentUnexamined(t *testing.T) {
 	y.whole(item, content, 1)
 	if u := l.Unexamined(); len(u) > 0 {
 		t.Errorf("it is out, and told: %v", u)
+	}
+}
+
+// Else two tenants with a large item each would keep everybody's from leaving for hours.
+func TestASmallItemIsLookedIntoBesideLargeOnes(t *testing.T) {
+	y := build(t, "small", "large", "larger")
+	y.rules = make(map[int]*policy.Rules)
+	asked, answer := make(chan string, 10), make(chan struct{})
+	y.look = func(ctx context.Context, j examine.Job) (*examine.Report, error) {
+		asked <- j.Item
+		if j.Item == "small" {
+			return lets(ctx, j)
+		}
+		select {
+		case <-answer:
+			return refuses(ctx, j)
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	for tenant := range y.tenants {
+		y.rules[tenant] = &policy.Rules{Archives: policy.DefaultArchives}
+	}
+	l := y.start()
+	var large []outbox.Item
+	for _, tenant := range []int{1, 2} {
+		name := string(y.tenants[tenant])
+		y.drop(tenant, name, content)
+		must(t, os.Truncate(filepath.Join(y.boxes[tenant].Dir(), name, "a"), examineHeavy+1))
+		item := y.claim(tenant, bundle.Normal, name, nil)
+		must(t, l.Submit(item))
+		large = append(large, item)
+	}
+	first := <-asked
+	for range 3 {
+		small := l.send("small", content)
+		if next := <-asked; next != "small" {
+			t.Fatalf("%s is looked into beside %s", next, first)
+		}
+		l.reach(small.ID, ledger.Sent)
+	}
+	answer <- struct{}{}
+	if next := <-asked; next == first {
+		t.Errorf("%s is looked into twice", next)
+	}
+	answer <- struct{}{}
+	for _, item := range large {
+		l.reach(item.ID, ledger.Failed)
 	}
 }
 
