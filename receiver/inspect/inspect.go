@@ -24,7 +24,7 @@ type Item struct {
 
 	Received time.Time // when the first of it came: keys are judged by then
 
-	Ours bool // nobody counts the names that its file has: it may have another for a while
+	Ours bool // nobody but us has its file, which may have another name for a while: a delivery meanwhile copies it, as it does with whatever has two
 
 	Scratch string // a directory for what inspectors work with
 	Room    int64  // bytes that one may put there

@@ -83,7 +83,7 @@ type shown struct {
 }
 
 // show gives a file another name for a while, in a directory of its own beside the scratch directory: the path of one in quarantine says whose it is, which bundle, and where the state stands in it. A second
-// name costs nothing, and cannot be written through: the fence lets that directory be read. Where the file system gives none, as between two of them, and for a directory, the path is the real one.
+// name costs nothing but a copy where the file is delivered meanwhile, and cannot be written through: the fence lets that directory be read. Where the file system gives none, as between two of them, and for a directory, the path is the real one.
 func show(item inspect.Item) (shown, error) {
 	path := filepath.Join(item.Dir, item.Name)
 	info, err := os.Lstat(path)
