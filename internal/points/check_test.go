@@ -27,7 +27,7 @@ func (w *world) check() {
 	}
 	l, h := w.low.house.Load(), w.high.house.Load()
 	if l == nil || h == nil {
-		w.fail("I9: a side is down at the end")
+		w.fail("a side is down at the end")
 		return
 	}
 	w.marks(h)
@@ -60,7 +60,7 @@ func (w *world) check() {
 		}
 	}
 	for p := range missing {
-		w.fail("I9: sequence %d of %s is missing on the high side", p.sequence, p.tenant)
+		w.fail("sequence %d of %s is missing on the high side", p.sequence, p.tenant)
 	}
 	for id, r := range highs {
 		if incomplete(r) && (takenBack[id] || r.Sequence == nil && w.powerCut("low")) { // or its record on the low side was not durable either
@@ -95,7 +95,7 @@ func (w *world) match(lows []lowledger.Record) (mine map[*item]*lowledger.Record
 			case !surely && r.State == lowledger.Failed && r.Sequence == nil && w.powerCut("low") && !exists(w.lowPlace(r)):
 				takenBack[r.Bundle] = true
 			case !surely:
-				w.fail("I2: %s/%s, %s on the low side, is one bundle too many", r.Tenant, r.Name, r.State)
+				w.fail("%s/%s, %s on the low side, is one bundle too many", r.Tenant, r.Name, r.State)
 			}
 		}
 	}
@@ -151,7 +151,7 @@ func (w *world) account(it *item, low *lowledger.Record, high *ledger.Record, im
 		case it.fate != fails && it.fate != changes && !(w.trial.Side == "low" && w.hadError()):
 			w.fail("%s failed although the low side's disk gave no error: %s", name, text(low.Reason))
 		case high != nil && !incomplete(high): // whoever dies before the farewell does not say it
-			w.fail("I3: %s failed on the low side and is %s on the high side", name, state)
+			w.fail("%s failed on the low side and is %s on the high side", name, state)
 		}
 		return
 	}
@@ -161,9 +161,9 @@ func (w *world) account(it *item, low *lowledger.Record, high *ledger.Record, im
 		w.fail("%s is %s, though it cannot travel", name, low.State)
 	case it.fate == forgone, it.fate == changes:
 	case high == nil:
-		w.fail("I9: %s was sent, and the high side knows nothing of it", name)
+		w.fail("%s was sent, and the high side knows nothing of it", name)
 	case state != want[it.fate]:
-		w.fail("I3, I9: %s ended as %s (%s: %s)", name, state, reason, high.Detail)
+		w.fail("%s ended as %s (%s: %s)", name, state, reason, high.Detail)
 	}
 }
 
@@ -204,7 +204,7 @@ func (w *world) placed(it *item, r *lowledger.Record, high *ledger.Record) {
 		}
 	case lowledger.Sent:
 	default:
-		w.fail("I3: %s is %s on the low side at the end", name, r.State)
+		w.fail("%s is %s on the low side at the end", name, r.State)
 		return
 	}
 	if d := it.differs(at); d != "" {
@@ -224,7 +224,7 @@ func (w *world) delivered(it *item, state ledger.State, imported int) {
 		return // the other one has replaced it
 	}
 	if imported != want {
-		w.fail("I2: %s/%s is %s, and stands at %d of %d destinations", it.tenant, it.name, state, imported, want)
+		w.fail("%s/%s is %s, and stands at %d of %d destinations", it.tenant, it.name, state, imported, want)
 	}
 }
 
@@ -242,7 +242,7 @@ func (w *world) sequences(list []lowledger.Record) {
 		}
 		p := place{r.Tenant, *r.Sequence}
 		if other, ok := seen[p]; ok {
-			w.fail("I5: %s and %s both have sequence %d of %s", other, r.Bundle, p.sequence, p.tenant)
+			w.fail("%s and %s both have sequence %d of %s", other, r.Bundle, p.sequence, p.tenant)
 		}
 		seen[p] = r.Bundle
 	}
@@ -277,11 +277,11 @@ func (w *world) highRecords() (all map[bundle.ID]*ledger.Record, missing map[pla
 			r, err = h.Ledger.Get(id) // the fault may have struck just here
 		}
 		if err != nil {
-			w.fail("I3: %s is on the list as %s and has no record: %v", id, row.State, err)
+			w.fail("%s is on the list as %s and has no record: %v", id, row.State, err)
 			continue
 		}
 		if r.State != row.State {
-			w.fail("I3: %s is %s on the list and %s on record", id, row.State, r.State)
+			w.fail("%s is %s on the list and %s on record", id, row.State, r.State)
 		}
 		all[id] = r
 	}
@@ -315,9 +315,9 @@ func (w *world) lookAtImports(end bool) (have map[*item]int) {
 			it, why := w.identify(to, e.Name())
 			switch {
 			case it == nil:
-				w.fail("I1, I4: %s/%s is nothing that was dropped for this tenant: %s", to.dir, e.Name(), why)
+				w.fail("%s/%s is nothing that was dropped for this tenant: %s", to.dir, e.Name(), why)
 			case here[it]:
-				w.fail("I2: %s/%s was delivered twice", to.dir, e.Name())
+				w.fail("%s/%s was delivered twice", to.dir, e.Name())
 			default:
 				here[it] = true
 			}
@@ -351,7 +351,7 @@ func (w *world) identify(to destination, name string) (it *item, why string) {
 func (w *world) purged() {
 	l, h := w.low.house.Load(), w.high.house.Load()
 	if l == nil || h == nil {
-		w.fail("I9: a side is down at the end")
+		w.fail("a side is down at the end")
 		return
 	}
 	w.marks(h)

@@ -64,7 +64,7 @@ func (l *link) send(b []byte) {
 	if len(b) >= 10 && b[0] == 0x12 { // a data packet: tag and number, whatever the salt (P-4)
 		key := [10]byte(b)
 		if l.seen[key] {
-			l.w.fail("I5: packet number used twice under one key: %x", key)
+			l.w.fail("packet number used twice under one key: %x", key)
 		}
 		l.seen[key] = true
 	}

@@ -89,7 +89,7 @@ func run(t *testing.T, c trial) (out outcome) {
 		left = open(dir)
 	}
 	if len(left) > 0 {
-		out.Faults = append(out.Faults, fmt.Sprintf("I6: %d files are still open: %v", len(left), left))
+		out.Faults = append(out.Faults, fmt.Sprintf("%d files are still open: %v", len(left), left))
 	}
 	out.Took = time.Since(began)
 	return out
@@ -154,7 +154,7 @@ var failuresShown = flag.Int("points.failures", 5, "how many failing cases are t
 // fromFlag lets a count be made in parts.
 var fromFlag = flag.Int("points.from", 0, "begin with this case of a single blow: a part says which is the next")
 
-// Threats S1, S2, S4, S7, R1, R3, R4, R5, Q2 and F8: wherever a side is struck, everything that was dropped is accounted for in the end.
+// Wherever a side is struck, everything that was dropped is accounted for in the end.
 func TestPoints(t *testing.T) {
 	if *trialFlag != "" {
 		text := *trialFlag

@@ -355,7 +355,7 @@ func (w *world) rest() {
 		}
 	}
 	w.stuck = true
-	w.fail("I9: not at rest after %v: %s", most, why)
+	w.fail("not at rest after %v: %s", most, why)
 }
 
 // busy says what is still going on, or nothing.
@@ -394,7 +394,7 @@ func (w *world) repair(ctx context.Context) (did bool) {
 	w.tickets(ctx)
 	l, h := w.low.house.Load(), w.high.house.Load()
 	if l == nil || h == nil {
-		w.fail("I9: a side is down although all faults have ended")
+		w.fail("a side is down although all faults have ended")
 		return false
 	}
 	list, err := l.Ledger.List(ctx, lowledger.Query{})

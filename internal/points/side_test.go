@@ -137,11 +137,11 @@ func (w *world) isCopy(path string) bool {
 	return slices.ContainsFunc(destinations, func(to destination) bool { return path == w.at(to) || strings.HasPrefix(path, w.at(to)+"/") })
 }
 
-// syncLost holds the process to its end: whatever a failed sync was to cover may be lost, and nothing may be built on it (R5).
+// syncLost holds the process to its end: whatever a failed sync was to cover may be lost, and nothing may be built on it.
 func (s *side) syncLost(p *probe, class string) {
 	time.AfterFunc(endsWithin, func() {
 		if s.present() == p && p.alive() {
-			s.w.fail("R5: %s goes on although a sync has failed: %s", s.name, class)
+			s.w.fail("%s goes on although a sync has failed: %s", s.name, class)
 		}
 	})
 }

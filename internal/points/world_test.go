@@ -274,7 +274,7 @@ func (w *world) marks(h *highhouse.House) {
 	var lower []string
 	hold := func(what string, n uint64) {
 		if n < w.highest[what] {
-			lower = append(lower, fmt.Sprintf("I5: %s was %d and is %d", what, w.highest[what], n))
+			lower = append(lower, fmt.Sprintf("%s was %d and is %d", what, w.highest[what], n))
 		}
 		w.highest[what] = max(w.highest[what], n)
 	}
@@ -289,7 +289,7 @@ func (w *world) marks(h *highhouse.House) {
 		w.fail("%s", text)
 	}
 	for _, d := range a.Doubts {
-		w.fail("I5: the receiver doubts its own state, though nobody put an older one back: %s", d.Text)
+		w.fail("the receiver doubts its own state, though nobody put an older one back: %s", d.Text)
 	}
 }
 

@@ -14,10 +14,10 @@ var bugs = []struct {
 	tag, what, sign string
 	from            uint64 // the first seed that is tried: a little before one that has shown it, since to come there takes the time that finding it does not
 }{
-	{"bug_skiphash", "the SHA-256 of content is not looked at", `I1: import/\S+ ".*" has \d+ bytes that are not the \d+ that were dropped`, 150},
-	{"bug_replay", "packets are taken again and again", `I5: \d+ packets were accepted of \d+ different ones`, 1},
-	{"bug_fsync", "a delivery has its name before its content is durable", `I1: import/\S+ ".*" has \d+ bytes that are not the \d+ that were dropped`, 45},
-	{"bug_shortblock", "a block is taken for complete with a shard too few", `I1: \d+ blocks were taken for complete and did not hold`, 1},
+	{"bug_skiphash", "the SHA-256 of content is not looked at", `import/\S+ ".*" has \d+ bytes that are not the \d+ that were dropped`, 150},
+	{"bug_replay", "packets are taken again and again", `\d+ packets were accepted of \d+ different ones`, 1},
+	{"bug_fsync", "a delivery has its name before its content is durable", `import/\S+ ".*" has \d+ bytes that are not the \d+ that were dropped`, 45},
+	{"bug_shortblock", "a block is taken for complete with a shard too few", `\d+ blocks were taken for complete and did not hold`, 1},
 }
 
 // bugTransfers is after how many transfers a bug has to be found: about 400 seeds.

@@ -49,7 +49,7 @@ func (w *world) check() {
 			continue
 		}
 		if other != nil {
-			w.fail("I2: %s/%s was sent as two bundles", r.Tenant, r.Name)
+			w.fail("%s/%s was sent as two bundles", r.Tenant, r.Name)
 		}
 		byName[it] = &r
 	}
@@ -107,7 +107,7 @@ func (w *world) account(it *item, low *lowledger.Record, high *ledger.Record, im
 		w.fail("%s is lost: %s", name, lost)
 	}
 	if imported != (high != nil && high.State == ledger.Imported) {
-		w.fail("I2, I3: %s is %s on record, imported: %v", name, state, imported)
+		w.fail("%s is %s on record, imported: %v", name, state, imported)
 	}
 	switch {
 	case low.State == lowledger.Failed:
@@ -115,17 +115,17 @@ func (w *world) account(it *item, low *lowledger.Record, high *ledger.Record, im
 			w.fail("%s failed although the low side's disk gave no error: %s", name, text(low.Reason))
 		}
 		if high != nil && high.State != ledger.Abandoned && high.State != ledger.Refused { // a refusal before stands
-			w.fail("I3: %s failed on the low side and is %s on the high side", name, state)
+			w.fail("%s failed on the low side and is %s on the high side", name, state)
 		}
 	case low.State != lowledger.Sent:
-		w.fail("I3: %s is %s on the low side at the end", name, low.State)
+		w.fail("%s is %s on the low side at the end", name, low.State)
 	case high == nil:
-		w.fail("I9: %s was sent, and the high side knows nothing of it", name)
+		w.fail("%s was sent, and the high side knows nothing of it", name)
 	case high.State == ledger.Imported && !it.reject:
 	case high.State == ledger.Rejected && it.reject:
 	case it.again != nil: // refused for a fault of the disk, and dropped again: that one is held to arrive
 	default:
-		w.fail("I3, I9: %s ended as %s (%s: %s)", name, state, reason, high.Detail)
+		w.fail("%s ended as %s (%s: %s)", name, state, reason, high.Detail)
 	}
 }
 
@@ -179,7 +179,7 @@ func (w *world) sequences(list []lowledger.Record) {
 		}
 		p := place{r.Tenant, *r.Sequence}
 		if other, ok := seen[p]; ok {
-			w.fail("I5: %s and %s both have sequence %d of %s", other, r.Bundle, p.sequence, p.tenant)
+			w.fail("%s and %s both have sequence %d of %s", other, r.Bundle, p.sequence, p.tenant)
 		}
 		seen[p] = r.Bundle
 	}
@@ -211,7 +211,7 @@ func (w *world) highRecords() map[bundle.ID]*ledger.Record {
 		}
 		for _, row := range rows {
 			if row.Bundle == nil {
-				w.fail("I9: sequence %d of %s is missing on the high side", *row.Sequence, row.Tenant)
+				w.fail("sequence %d of %s is missing on the high side", *row.Sequence, row.Tenant)
 				continue
 			}
 			id, err := bundle.ParseID(*row.Bundle)
@@ -220,11 +220,11 @@ func (w *world) highRecords() map[bundle.ID]*ledger.Record {
 			}
 			r, err := s.Ledger.Get(id)
 			if err != nil {
-				w.fail("I3: %s is on the list as %s and has no record: %v", *row.Bundle, row.State, err)
+				w.fail("%s is on the list as %s and has no record: %v", *row.Bundle, row.State, err)
 				continue
 			}
 			if r.State != row.State {
-				w.fail("I3: %s is %s on the list and %s on record", *row.Bundle, row.State, r.State)
+				w.fail("%s is %s on the list and %s on record", *row.Bundle, row.State, r.State)
 			}
 			all[id] = r
 		}

@@ -94,10 +94,10 @@ func (h *high) run(ctx context.Context, fatal context.CancelCauseFunc, s *highho
 	err = house.Run(ctx, fatal, func() { h.show(house) }, func() {}, h.save)
 	for _, l := range house.Collector.Snapshot().Links {
 		if l.Packets.Accepted > uint64(len(socket.took)) {
-			h.w.fail("I5: %d packets were accepted of %d different ones: some twice", l.Packets.Accepted, len(socket.took))
+			h.w.fail("%d packets were accepted of %d different ones: some twice", l.Packets.Accepted, len(socket.took))
 		}
 		if l.Blocks.CRC > 0 || l.Blocks.Header > 0 {
-			h.w.fail("I1: %d blocks were taken for complete and did not hold, %d had a header that did not", l.Blocks.CRC, l.Blocks.Header)
+			h.w.fail("%d blocks were taken for complete and did not hold, %d had a header that did not", l.Blocks.CRC, l.Blocks.Header)
 		}
 	}
 	return err
@@ -239,11 +239,11 @@ func (w *world) lookAtImports(end bool) (have map[*item]bool) {
 			}
 			it := w.item(t.name, e.Name())
 			if it == nil {
-				w.fail("I1, I2, I4: import/%s/%s is nothing that was dropped for this tenant, or is there twice", t.name, e.Name())
+				w.fail("import/%s/%s is nothing that was dropped for this tenant, or is there twice", t.name, e.Name())
 				continue
 			}
 			if d := it.differs(filepath.Join(w.imports(t.name), e.Name())); d != "" {
-				w.fail("I1: import/%s/%s: %s", t.name, e.Name(), d)
+				w.fail("import/%s/%s: %s", t.name, e.Name(), d)
 			}
 			have[it] = true
 		}

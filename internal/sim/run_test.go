@@ -131,7 +131,7 @@ func (w *world) settle(how string) {
 			return
 		}
 	}
-	w.fail("I9: not at rest after %v, %s: %s", settleMost, how, w.busy())
+	w.fail("not at rest after %v, %s: %s", settleMost, how, w.busy())
 }
 
 // busy says what is still going on, or nothing.
@@ -165,7 +165,7 @@ func (w *world) busy() string {
 func (w *world) repair() bool {
 	l, h := w.low.running(), w.high.running()
 	if l == nil || h == nil {
-		w.fail("I9: a side is down although all faults have ended")
+		w.fail("a side is down although all faults have ended")
 		return false
 	}
 	did := false

@@ -80,7 +80,7 @@ func simulate(t *testing.T, p *plan, dir string) (out outcome) {
 		left = open()
 	}
 	if len(left) > len(files) {
-		out.Faults = append(out.Faults, fmt.Sprintf("I6: %d files are open that were not before: %v", len(left)-len(files), left))
+		out.Faults = append(out.Faults, fmt.Sprintf("%d files are open that were not before: %v", len(left)-len(files), left))
 	}
 	out.Took = time.Since(began)
 	return out

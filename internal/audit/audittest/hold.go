@@ -11,15 +11,15 @@ func Hold(state string, records audit.Records, ended map[string]string, fail fun
 	log := audit.Reader{Disk: disk.New(), Dir: audit.Dir(state)}
 	r, err := audit.Verify(log, nil, "", records)
 	if err != nil {
-		fail("I7: read the audit log in %s: %v", state, err)
+		fail("read the audit log in %s: %v", state, err)
 	} else {
 		for _, f := range r.Faults {
-			fail("I7: the audit log in %s: %s", state, f.Text)
+			fail("the audit log in %s: %s", state, f.Text)
 		}
 	}
 	for bundle, is := range ended {
 		if ok, err := told(log, bundle, is); !ok {
-			fail("I7: %s is %s, and no entry of the audit log in %s says how it became that (%v)", bundle, is, state, err)
+			fail("%s is %s, and no entry of the audit log in %s says how it became that (%v)", bundle, is, state, err)
 		}
 	}
 }
