@@ -65,7 +65,6 @@ func TestHelpGoesToStdoutAndNamesTheExitCodes(t *testing.T) {
 	}
 }
 
-// Threat F12.
 func TestNamesCannotDrawOnATerminal(t *testing.T) {
 	for in, want := range map[string]string{
 		"plain":      "plain",

@@ -44,7 +44,7 @@ func TestADaemonThatWasAskedToEndEndsWell(t *testing.T) {
 	}
 }
 
-// Threat R5: a sync that fails while everything ends already is not lost: the state would be closed as if nothing had happened.
+// A sync that fails while everything ends already is not lost: the state would be closed as if nothing had happened.
 func TestWhatFailsWhileADaemonEndsIsTold(t *testing.T) {
 	asked, stop := context.WithCancel(context.Background())
 	stop()

@@ -18,7 +18,6 @@ func (s shelf) ReadFile(path string, _ int64) ([]byte, error) {
 
 func (s shelf) Replace(path string, b []byte) error { s[path] = b; return nil }
 
-// Threats K8 and R9.
 func TestTheClockNeverRunsBack(t *testing.T) {
 	files := shelf{}
 	day := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -54,7 +53,7 @@ func TestTheClockNeverRunsBack(t *testing.T) {
 	}
 }
 
-// Threats K8 and R9: a clock that was set ahead and right again goes on, in the process that saw it as well, and is right again in the end.
+// A clock that was set ahead and right again goes on, in the process that saw it as well, and is right again in the end.
 func TestAClockThatWasSetAheadGoesOnAndIsCaughtUpWith(t *testing.T) {
 	day := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 	wall := day
@@ -85,7 +84,7 @@ func TestAClockThatCannotBeReadIsAnError(t *testing.T) {
 	}
 }
 
-// Threat R12: the file of the clock is one of those that may not be taken for another.
+// The file of the clock is one of those that may not be taken for another.
 func TestADamagedClockIsNeverAnEarlierOne(t *testing.T) {
 	files := shelf{}
 	day := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -114,7 +113,7 @@ func TestADamagedClockIsNeverAnEarlierOne(t *testing.T) {
 	}
 }
 
-// Threats K8 and R9: a clock that jumps makes nothing old.
+// A clock that jumps makes nothing old.
 func TestNothingIsOldBecauseAClockJumped(t *testing.T) {
 	start := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 	for name, c := range map[string]struct {

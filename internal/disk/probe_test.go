@@ -374,7 +374,7 @@ func tree(t *testing.T, dir string) string {
 	return b.String()
 }
 
-// Threat R5: whoever guards a directory is told of each sync that fails below it, whichever it is and whatever becomes of it, and of none elsewhere.
+// Whoever guards a directory is told of each sync that fails below it, whichever it is and whatever becomes of it, and of none elsewhere.
 func TestAFailedSyncIsToldToTheGuard(t *testing.T) {
 	syncs := map[string]func(d *Disk, dir string) error{
 		"a file":      func(d *Disk, dir string) error { return d.Replace(filepath.Join(dir, "file"), []byte("text")) },

@@ -47,7 +47,7 @@ func fill(t *testing.T, path string) {
 	t.Fatal(err)
 }
 
-// R3 of the threats: a full disk still takes what its owner has to write.
+// A full disk still takes what its owner has to write.
 func TestSpareRoomIsGivenWhenTheDiskIsFullAndMadeAgain(t *testing.T) {
 	dir := smallDisk(t, "32m")
 	s := NewSpare(New(), dir)
@@ -88,7 +88,7 @@ func TestSpareRoomIsGivenWhenTheDiskIsFullAndMadeAgain(t *testing.T) {
 	}
 }
 
-// R3 of the threats: inodes run out too.
+// Inodes run out too.
 func TestSpareInodesAreGivenWhenThereAreNone(t *testing.T) {
 	dir := smallDisk(t, "32m,nr_inodes=200")
 	s := NewSpare(New(), dir)

@@ -119,7 +119,7 @@ func TestWhatIsTooLargeForMemoryGoesThroughTheScratchDirectory(t *testing.T) {
 	}
 }
 
-// F9: whatever a child does but answer, nothing is known of the item.
+// Whatever a child does but answer, nothing is known of the item.
 func TestAChildThatDoesNotAnswerIsAnError(t *testing.T) {
 	j := job(t, policy.Rules{}, map[string]string{"item": "x"})
 	clean := `{"files":1,"bytes":1,"findings":null,"more":0,"fenced":true}`

@@ -11,7 +11,6 @@ import (
 
 func replace(path string, content []byte) error { return os.WriteFile(path, content, 0o600) }
 
-// Threat R11.
 func TestASecondProcessIsToldWhoHoldsTheState(t *testing.T) {
 	dir := t.TempDir()
 	first, err := Take(dir, 1, replace)

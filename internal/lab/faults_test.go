@@ -16,20 +16,19 @@ import (
 
 // fault is one thing that goes wrong, once.
 type fault struct {
-	rows string // of the list of threats
 	what string
 	run  func(t *testing.T, rng *rand.Rand)
 }
 
 var faults = []fault{
-	{"S6 R8", "either side stands still for seconds", standsStill},
-	{"R6", "the receiver is restarted all the time", restartedAllTheTime},
-	{"R7", "the receiver starts late", startsLate},
-	{"N3", "an outage longer than the burst heals by the second pass", outageHeals},
-	{"N3", "a link that comes and goes", flaps},
-	{"R10", "the receiver is killed for want of memory", killedForMemory},
-	{"R4", "what rots while it is staged is not delivered", rots},
-	{"R12", "the catalog is damaged, or gone", losesCatalog},
+	{"either side stands still for seconds", standsStill},
+	{"the receiver is restarted all the time", restartedAllTheTime},
+	{"the receiver starts late", startsLate},
+	{"an outage longer than the burst heals by the second pass", outageHeals},
+	{"a link that comes and goes", flaps},
+	{"the receiver is killed for want of memory", killedForMemory},
+	{"what rots while it is staged is not delivered", rots},
+	{"the catalog is damaged, or gone", losesCatalog},
 }
 
 // TestSoakFaults is one round of faults of time and process on the real programs. Whatever happens, what was dropped arrives once, as it was.
@@ -40,7 +39,7 @@ func TestSoakFaults(t *testing.T) {
 		// Two at a time: they mostly wait.
 		ok := t.Run(fmt.Sprintf("round %d", n+1), func(t *testing.T) {
 			for i, f := range faults {
-				t.Run(f.rows+": "+f.what, func(t *testing.T) {
+				t.Run(f.what, func(t *testing.T) {
 					t.Parallel()
 					f.run(t, rand.New(rand.NewPCG(seed, uint64(n*len(faults)+i))))
 				})
@@ -133,7 +132,7 @@ func (x *transfer) arrives(patience time.Duration) (resent int) {
 // never is patience that nobody has to have.
 const never = time.Hour
 
-// standsStill is threats S6 and R8: SIGSTOP of each side during a transfer. What the kernel does not keep for a receiver that stands still is loss, and the second pass has it.
+// standsStill is SIGSTOP of each side during a transfer. What the kernel does not keep for a receiver that stands still is loss, and the second pass has it.
 func standsStill(t *testing.T, rng *rand.Rand) {
 	x := sends(t, rng, options{rate: "100Mbit", passes: 2, apart: "3s"}, 24<<20, true)
 	for i, s := range []*side{x.low, x.high} {
@@ -155,7 +154,7 @@ func restarts(t *testing.T) int {
 	return 20
 }
 
-// restartedAllTheTime is threat R6: chunks of all the receiver's lives add up.
+// restartedAllTheTime holds that chunks of all the receiver's lives add up.
 func restartedAllTheTime(t *testing.T, rng *rand.Rand) {
 	n := restarts(t)
 	x := sends(t, rng, options{rate: "40Mbit", passes: 2, apart: "1s"}, int64(n)<<21, true)
@@ -178,7 +177,7 @@ func restartedAllTheTime(t *testing.T, rng *rand.Rand) {
 	t.Logf("%d restarts, sent again %d times", n, x.arrives(20*time.Second))
 }
 
-// startsLate is threat R7: a receiver that was not there at the beginning has all of it from what it saw and the second pass.
+// startsLate holds that a receiver that was not there at the beginning has all of it from what it saw and the second pass.
 func startsLate(t *testing.T, rng *rand.Rand) {
 	const size = 10 << 20
 	for _, part := range []int64{1, 50, 99} {
@@ -191,7 +190,7 @@ func startsLate(t *testing.T, rng *rand.Rand) {
 	}
 }
 
-// outageHeals is threat N3: an outage much longer than the burst that was stated, and no person needed.
+// outageHeals is an outage much longer than the burst that was stated, and no person needed.
 func outageHeals(t *testing.T, rng *rand.Rand) {
 	x := sends(t, rng, options{rate: "60Mbit", passes: 2, apart: "4s"}, 16<<20, true)
 	x.reaches(4 << 20)
@@ -205,7 +204,7 @@ func outageHeals(t *testing.T, rng *rand.Rand) {
 	x.arrives(never)
 }
 
-// flaps is threat N3 too: many short outages, each longer than the burst, all through the first pass.
+// flaps is many short outages, each longer than the burst, all through the first pass.
 func flaps(t *testing.T, rng *rand.Rand) {
 	x := sends(t, rng, options{rate: "60Mbit", passes: 2, apart: "4s"}, 16<<20, true)
 	times := 0
@@ -223,7 +222,7 @@ func flaps(t *testing.T, rng *rand.Rand) {
 	x.arrives(never)
 }
 
-// killedForMemory is threat R10: a receiver that is killed for want of memory is one that was killed.
+// killedForMemory holds that a receiver that is killed for want of memory is one that was killed.
 func killedForMemory(t *testing.T, rng *rand.Rand) {
 	group := makeGroup(t, 24<<20)
 	x := sends(t, rng, options{mtu: 9000, rate: "400Mbit", passes: 2, apart: "3s"}, 100<<20, true)
@@ -263,7 +262,7 @@ func makeGroup(t *testing.T, bytes int) func(pid int) {
 	return nil
 }
 
-// rots is threat R4: bytes that change on the receiver's disk before a bundle is whole are never delivered. They are sent again like what is missing.
+// rots holds that bytes that change on the receiver's disk before a bundle is whole are never delivered. They are sent again like what is missing.
 func rots(t *testing.T, rng *rand.Rand) {
 	x := sends(t, rng, options{rate: "60Mbit"}, 16<<20, true)
 	x.reaches(8 << 20)
@@ -299,7 +298,7 @@ func rots(t *testing.T, rng *rand.Rand) {
 	t.Logf("%d bytes changed; sent again %d times", flipped, x.arrives(6*time.Second))
 }
 
-// losesCatalog is threat R12: the catalog is a copy. One that is damaged is refused in words, one that is gone is made again, and nothing of what was held is forgotten.
+// losesCatalog holds that the catalog is a copy. One that is damaged is refused in words, one that is gone is made again, and nothing of what was held is forgotten.
 func losesCatalog(t *testing.T, rng *rand.Rand) {
 	l := up(t, options{release: "one"})
 	l.startBoth()

@@ -25,7 +25,7 @@ import (
 // floodPort is where the receiver of a lab listens.
 const floodPort = 4600
 
-// Threats L4, L6 and L11 on the real programs: somebody on the low network records what the sender sends, and then sends it again whole, cut, with bits flipped, and its
+// On the real programs: somebody on the low network records what the sender sends, and then sends it again whole, cut, with bits flipped, and its
 // announcements counted up, as fast as the machine goes, while an item crosses with about 20 % parity. Nothing of it is accepted, memory stays, the item is imported or
 // damaged with its loss counted, and the next one comes through when the flood is over.
 func TestSoakSiege(t *testing.T) {

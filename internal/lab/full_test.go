@@ -14,7 +14,7 @@ import (
 	"ecluse/internal/alarm"
 )
 
-// TestSoakFull is threats R3, S4 and F15: the state of either side on a tmpfs that has room for less than what comes, in bytes or in inodes, from the start or all of a sudden. Neither
+// TestSoakFull is the state of either side on a tmpfs that has room for less than what comes, in bytes or in inodes, from the start or all of a sudden. Neither
 // daemon ends, nothing is taken for whole that is not, what could not be taken says so, and people can still decide. When there is room again everything goes on without a restart: on the
 // low side by itself, on the high side with the next sending of what was turned away.
 func TestSoakFull(t *testing.T) {

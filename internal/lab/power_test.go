@@ -16,9 +16,9 @@ import (
 	"time"
 )
 
-// TestSoakPowerCut is threats R2, S1, S2, S5's opposite (the disk is not an older one, but one that lost its newest moments) and N3, from outside: the real programs on loop-mounted
-// file systems, of which one side's are shut down at random moments, as when the power goes. What was not durable may be lost. Each time the daemon says what happened and ends, or has
-// no use for the disk; it starts on what the log's replay left; and what it had said to have is still there. At the end everything that was dropped has arrived, once, as it was.
+// TestSoakPowerCut is, from outside, a disk that lost its newest moments: the real programs on loop-mounted file systems, of which one side's are shut down at random moments, as when the
+// power goes. What was not durable may be lost. Each time the daemon says what happened and ends, or has no use for the disk; it starts on what the log's replay left; and what it had said
+// to have is still there. At the end everything that was dropped has arrived, once, as it was.
 func TestSoakPowerCut(t *testing.T) {
 	times := soak(t, "ECLUSE_SOAK_POWERCUT")
 	seed := seedOf(t)
@@ -297,7 +297,7 @@ func (o *outage) note(s *side, id, state string) {
 	}
 }
 
-// number holds that a sequence belongs to one bundle for ever (I5).
+// number holds that a sequence belongs to one bundle for ever.
 func (o *outage) number(r row) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

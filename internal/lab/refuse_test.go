@@ -247,7 +247,7 @@ func TestAWrongConfigurationNamesEveryFault(t *testing.T) {
 	}
 }
 
-// Threats R11 and S8 on one machine: the second daemon on a state refuses, and says who holds it. The first goes on.
+// The second daemon on a state refuses, and says who holds it. The first goes on.
 func TestTwoDaemonsOnOneStateDirectory(t *testing.T) {
 	l := up(t, options{})
 	l.startBoth()
@@ -263,7 +263,7 @@ func TestTwoDaemonsOnOneStateDirectory(t *testing.T) {
 	l.high.reach(20*time.Second, "after", "imported")
 }
 
-// Threat K5: a key is taken out of allowed_signers while a bundle of it waits.
+// A key is taken out of allowed_signers while a bundle of it waits.
 func TestARevokedKeyHoldsWhatIsNotReleased(t *testing.T) {
 	l := up(t, options{release: "one"})
 	l.startBoth()

@@ -76,7 +76,7 @@ type killer struct {
 	count int
 }
 
-// TestSoakKill is threats S1 to S3 and R1 from outside: kill -9 of the real programs at random moments. Everything that was dropped arrives, once and as it was.
+// TestSoakKill is kill -9 of the real programs at random moments, from outside. Everything that was dropped arrives, once and as it was.
 func TestSoakKill(t *testing.T) {
 	times := soak(t, "ECLUSE_SOAK_KILL")
 	l := up(t, options{rate: "300Mbit", passes: 2, apart: "500ms"})

@@ -8,7 +8,7 @@ import (
 	lowledger "ecluse/sender/ledger"
 )
 
-// audited holds the audit log of each side against the side (I7).
+// audited holds the audit log of each side against the side.
 func (w *world) audited(lows []lowledger.Record, highs map[bundle.ID]*ledger.Record) {
 	low, high := make(map[string]string), make(map[string]string)
 	for _, r := range lows {

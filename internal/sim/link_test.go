@@ -166,7 +166,7 @@ func (l *link) send(b []byte) {
 	l.rouse()
 }
 
-// distinctly holds a data packet's tag and nonce against all before it: a pair that comes twice would open both (P-4, I5).
+// distinctly holds a data packet's tag and nonce against all before it: a pair that comes twice would open both (P-4).
 func (l *link) distinctly(b []byte) {
 	if len(b) < 16 || b[0] != 0x12 {
 		return
@@ -174,7 +174,7 @@ func (l *link) distinctly(b []byte) {
 	key := [16]byte(b[:16])
 	clear(key[10:]) // the salt: a number is never used twice, whatever the salt
 	if l.seen[key] {
-		l.w.fail("I5: packet number used twice under one key: %x", b[:16])
+		l.w.fail("packet number used twice under one key: %x", b[:16])
 	}
 	l.seen[key] = true
 	l.distinct++

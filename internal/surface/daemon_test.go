@@ -81,7 +81,6 @@ func TestEverySignalToEndIsObeyedAtOnce(t *testing.T) {
 	}
 }
 
-// Threat R11.
 func TestASecondDaemonIsRefused(t *testing.T) {
 	low, high := paired(t)
 	for _, s := range []*side{high, low} {

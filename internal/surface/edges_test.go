@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Threats K2 and I4: what is done to one directory would be done to the other.
+// What is done to one directory would be done to the other.
 func TestDirectoriesThatContainEachOtherAreRefused(t *testing.T) {
 	low, high := paired(t)
 	whole, err := os.ReadFile(low.config)

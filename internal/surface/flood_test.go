@@ -17,7 +17,7 @@ const (
 	floodRounds  = 3                      // of which the middle one counts, and else of two more: the machine does other things too
 )
 
-// K10 of the threats: what one tenant drops without end, more than the link takes, does not hold up another. Its p99, from the rename into its outbox to the import, is held against that of an idle gateway.
+// What one tenant drops without end, more than the link takes, does not hold up another. Its p99, from the rename into its outbox to the import, is held against that of an idle gateway.
 func TestAFloodOfOneTenantLeavesTheOthersInTime(t *testing.T) {
 	f := newFlood(t)
 	var ratios []float64

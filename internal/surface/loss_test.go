@@ -163,7 +163,7 @@ func TestAnItemThatCannotTravelStandsInFailedWithItsReason(t *testing.T) {
 	}
 }
 
-// Threat N3 and monitoring: who hears nothing says so, also who has never heard anything in this life, and nobody but a sender that is expected is missed.
+// Who hears nothing says so, also who has never heard anything in this life, and nobody but a sender that is expected is missed.
 func TestALinkThatFallsSilentIsAnAlarm(t *testing.T) {
 	t.Parallel()
 	low, high := sides(t)

@@ -17,7 +17,7 @@ func text(t *testing.T, path string) string {
 	return string(b)
 }
 
-// Threats S5 and K: what has to be typed to begin a new life or to change a key is one command, which refuses what would do harm.
+// What has to be typed to begin a new life or to change a key is one command, which refuses what would do harm.
 func TestALifeAndAKeyAreRenewed(t *testing.T) {
 	low, high := paired(t)
 	card := filepath.Join(low.dir, "sender.pair")

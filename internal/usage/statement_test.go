@@ -103,7 +103,6 @@ func TestAStatementHasOneForm(t *testing.T) {
 	}
 }
 
-// Threat F12.
 func TestNoCellOfCSVIsAFormula(t *testing.T) {
 	names := []string{`=cmd()|' /C calc'!A0`, "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", "|x", "＝1", "'=1", "a,b\"c\nd", "plain"}
 	r := &Report{Months: []MonthReport{{Month: mustMonth(t, "2026-10"), State: Open}}}

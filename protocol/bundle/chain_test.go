@@ -240,7 +240,7 @@ func TestAnHonestChainIsAcceptedInAnyOrder(t *testing.T) {
 	}
 }
 
-// Threat L7: after a restart that remembers everything, a replay of all that ever was changes nothing; after the sender was paired anew it is a rollback.
+// After a restart that remembers everything, a replay of all that ever was changes nothing; after the sender was paired anew it is a rollback.
 func TestAReplayOfTheWholePastIsRefused(t *testing.T) {
 	m := &memory{paired: presentOne}
 	var past []Place

@@ -110,7 +110,7 @@ func TestTheBlobIsCopied(t *testing.T) {
 	}
 }
 
-// Threat K1: each kind of signed thing shown as each other one.
+// Each kind of signed thing shown as each other one.
 func TestASignatureSignsOneKindOfThing(t *testing.T) {
 	kinds := []string{NamespaceBundle, NamespaceSession, NamespaceAbandon, NamespaceRelease}
 	signer := testSigner(t, 1)

@@ -52,7 +52,7 @@ func TestNoAcceptedCodeBuysMuchWorkWithFewPackets(t *testing.T) {
 				break
 			}
 			if work := nextPow2(k + code.Padded()); work > most*k {
-				t.Fatalf("threat L3: %d+%d: %d shards of work for %d packets", k, m, work, k)
+				t.Fatalf("%d+%d: %d shards of work for %d packets", k, m, work, k)
 			}
 		}
 	}

@@ -110,7 +110,7 @@ func TestAPlanInTheSmallFieldStaysThere(t *testing.T) {
 	}
 }
 
-// The limit on m for a small k (threat L3) must never stand in the way of a plan, whatever the link.
+// The limit on m for a small k must never stand in the way of a plan, whatever the link.
 func TestTheWorstLinksStayWellInsideTheLimits(t *testing.T) {
 	for _, loss := range []float64{0.3, 0.4, 0.5} {
 		plans := 0

@@ -158,7 +158,7 @@ func (p *proof) lies(rng *rand.Rand, seed uint64, lost []int) {
 	}
 }
 
-// Threat N1, and F-2 for every code that a plan makes: any m losses are repaired, all data first among them, one more never is, and nothing but
+// F-2 for every code that a plan makes: any m losses are repaired, all data first among them, one more never is, and nothing but
 // the block that was sent ever passes its sum.
 func TestSoakFECRepairs(t *testing.T) {
 	n := soak(t)
@@ -344,7 +344,7 @@ func TestBandsAreThoseOfTheBooks(t *testing.T) {
 	}
 }
 
-// Threats N1 and N2: the planner's arithmetic against blocks that are lost shard by shard. The bands hold all points together at an error of 0.001.
+// The planner's arithmetic against blocks that are lost shard by shard. The bands hold all points together at an error of 0.001.
 func TestSoakFECFailures(t *testing.T) {
 	const (
 		alpha  = 0.001

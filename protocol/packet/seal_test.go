@@ -127,7 +127,7 @@ func TestEveryFlippedBitOfADataPacketIsRefused(t *testing.T) {
 				want = errTag
 			}
 			if err != want || shard != nil {
-				t.Fatalf("threat L1, shard %d, bit %d: %v, want %v", size, bit, err, want)
+				t.Fatalf("shard %d, bit %d: %v, want %v", size, bit, err, want)
 			}
 			p[bit/8] ^= 1 << (bit % 8)
 		}
@@ -320,7 +320,7 @@ func TestSealingAnImpossiblePacketPanics(t *testing.T) {
 	}
 }
 
-// Threat L1: an attacker's packets cost no memory, and neither do honest ones (P-5).
+// An attacker's packets cost no memory, and neither do honest ones (P-5).
 func TestPacketsAllocateNothing(t *testing.T) {
 	s, o := pair(t)
 	var win Window

@@ -8,7 +8,7 @@ import (
 	"ecluse/receiver/collect"
 )
 
-// Threats F6 and R3: an offer is what quota and reserve are asked for, so nothing beyond it is staged.
+// An offer is what quota and reserve are asked for, so nothing beyond it is staged.
 func TestNothingIsStagedBeyondWhatWasOffered(t *testing.T) {
 	r := newRoom(t, t.TempDir())
 	start(t, r)

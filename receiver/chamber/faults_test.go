@@ -319,7 +319,7 @@ func TestWhatWaitsIsReleasedWhereNobodyIsAskedAnyMore(t *testing.T) {
 	stands(t, p.at(imports), i)
 }
 
-// Threat R4: an error of the medium, once, at the record of a release that nobody is asked for, when what held the bundle is gone: it is made a little later, and waits for no start.
+// An error of the medium, once, at the record of a release that nobody is asked for, when what held the bundle is gone: it is made a little later, and waits for no start.
 func TestAnAutomaticReleaseThatCouldNotBeWrittenIsMadeLater(t *testing.T) {
 	t.Parallel()
 	p := newPlan(t, release.ModeAutomatic)

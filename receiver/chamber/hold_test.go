@@ -177,7 +177,7 @@ func TestAReplacedReceiverKeyHoldsNothingThatWasAccepted(t *testing.T) {
 	h.is(swapped, ledger.Refused, bundle.ReasonContentMismatch)
 }
 
-// Threat L7, and rule Q-6: what an older copy of the records has forgotten is held, whether it stands there in an older state or comes once more.
+// Rule Q-6: what an older copy of the records has forgotten is held, whether it stands there in an older state or comes once more.
 func TestWhatAnOlderCopyOfTheRecordsForgotIsHeldUntilAPersonAcceptsIt(t *testing.T) {
 	t.Parallel()
 	p := newPlan(t, release.ModeAutomatic)
@@ -224,7 +224,7 @@ func TestWhatAnOlderCopyOfTheRecordsForgotIsHeldUntilAPersonAcceptsIt(t *testing
 	h.becomes(third, ledger.Imported)
 }
 
-// Threat L7: what was about to be delivered in an older copy of the records may have been delivered since.
+// What was about to be delivered in an older copy of the records may have been delivered since.
 func TestWhatWasApprovedInAnOlderCopyIsNotDeliveredAgain(t *testing.T) {
 	t.Parallel()
 	p := newPlan(t, release.ModeOne)

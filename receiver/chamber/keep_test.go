@@ -191,7 +191,7 @@ func TestPurge(t *testing.T) {
 	stands(t, p.at(imports), imported)
 }
 
-// Threats K8 and R9: rows that were purged for nothing would raise the floor of their chain, and what is missing below it could never come in any more.
+// Rows that were purged for nothing would raise the floor of their chain, and what is missing below it could never come in any more.
 func TestAClockThatIsSetAheadPurgesNothing(t *testing.T) {
 	t.Parallel()
 	p := newPlan(t, release.ModeOne)

@@ -268,7 +268,7 @@ func TestAnEnvelopeThatStopsRefusesWhatIsBeyondIt(t *testing.T) {
 	h.take(much, ledger.Quarantined)
 }
 
-// Threat R9: rows that an open month of the account needs stay, whatever keep.rows says.
+// Rows that an open month of the account needs stay, whatever keep.rows says.
 func TestRowsThatTheAccountNeedsAreNotPurged(t *testing.T) {
 	t.Parallel()
 	p := newPlan(t, release.ModeOne)

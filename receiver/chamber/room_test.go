@@ -21,7 +21,7 @@ func (p *plan) has(bytes int64) {
 	p.bytes = bytes
 }
 
-// R3 of the threats: what there was no room for comes in when there is, by the offer of a pass that is still under way, of a later one, or of a repair, in this life or the next.
+// What there was no room for comes in when there is, by the offer of a pass that is still under way, of a later one, or of a repair, in this life or the next.
 func TestWhatThereWasNoRoomForComesInWhenThereIs(t *testing.T) {
 	t.Parallel()
 	for name, fill := range map[string]func(p *plan, full bool){
@@ -200,7 +200,7 @@ func TestRefusedOffersLeaveABoundedRecord(t *testing.T) {
 	h.is(good, ledger.Imported, bundle.ReasonNotInspected)
 }
 
-// L10 of the threats: a forged abandon ends nothing, and a flood of them fills no log.
+// A forged abandon ends nothing, and a flood of them fills no log.
 func TestForgedAbandonsAreCountedAndNotLogged(t *testing.T) {
 	t.Parallel()
 	p := newPlan(t, release.ModeAutomatic)

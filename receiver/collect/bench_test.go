@@ -8,7 +8,7 @@ import (
 	"ecluse/protocol/packet"
 )
 
-// BenchmarkRefuse is threat L1, L11: what a forged packet costs. Each figure is one core's.
+// BenchmarkRefuse is what a forged packet costs. Each figure is one core's.
 func BenchmarkRefuse(b *testing.B) {
 	s := testSession("low", 1, 1)
 	for name, shard := range map[string]int{"1408": 1408, "8896": 8896} {

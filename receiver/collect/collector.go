@@ -27,7 +27,7 @@ type Options struct {
 	Queue   int // bytes for datagrams between drain and collector, for each link
 	Workers int // decoders, for all links
 
-	// Now is the wall clock by which keys are valid; it must not run back (K8). The default is time.Now.
+	// Now is the wall clock by which keys are valid; it must not run back. The default is time.Now.
 	Now func() time.Time
 	// OnRefusal is told of a refused session, at most once a minute for each reason. It must not wait.
 	OnRefusal func(Refusal)

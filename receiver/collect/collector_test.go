@@ -205,7 +205,7 @@ func TestRefusedSessionsAreCountedAndReportedOnce(t *testing.T) {
 	}
 }
 
-// Threat L4: a flood of announcements costs no more than S-8 allows, and an honest one still opens its session.
+// A flood of announcements costs no more than S-8 allows, and an honest one still opens its session.
 func TestAFloodOfAnnouncementsIsRefusedByRate(t *testing.T) {
 	f, v := newFeed(), newTestVerifier("low")
 	r := start(t, Options{Links: []Link{{"a", f}}, Verifier: v, Sink: newDelivery(), Memory: testMemory})
@@ -308,7 +308,7 @@ func TestASenderThatIsNotEnrolledAnyMoreLosesItsSession(t *testing.T) {
 	}
 }
 
-// Threat N7, R8: a sink that stands still costs blocks, which are counted, and nothing upstream waits for it.
+// A sink that stands still costs blocks, which are counted, and nothing upstream waits for it.
 func TestAStalledSinkCostsBlocksAndStopsNothing(t *testing.T) {
 	f, sink := newFeed(), newDelivery()
 	sink.wait = make(chan struct{})

@@ -156,7 +156,7 @@ func still(t testing.TB, v Verifier) (*Collector, *link) {
 	return c, c.links[0]
 }
 
-// BenchmarkFlood is threat L11: a buffer in, as the socket gives it, and every datagram of it refused. One core.
+// BenchmarkFlood is a buffer in, as the socket gives it, and every datagram of it refused. One core.
 func BenchmarkFlood(b *testing.B) {
 	test := &testing.T{}
 	f := newFlooded(b, test)
@@ -281,7 +281,7 @@ func say(t *testing.T, out *udp.Sender, datagram []byte) {
 // renewedNumber is that of the session which the honest sender opens in the middle of the flood.
 const renewedNumber = 1 << 50
 
-// Threats L4, L11, N7: forged, truncated, flipped and replayed packets and announcements at the full speed of the machine, through a real socket, beside an
+// Forged, truncated, flipped and replayed packets and announcements at the full speed of the machine, through a real socket, beside an
 // honest transfer with 20 % parity. None of them is accepted, memory stays, another session of the same sender opens, and each honest block is
 // delivered or counted as lost.
 func TestSoakFlood(t *testing.T) {

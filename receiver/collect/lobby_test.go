@@ -88,7 +88,7 @@ func countedUp(recorded []byte, from uint64) func(int) []byte {
 	}
 }
 
-// S-8, and threat L11: a million forgeries a second in the name of one sender, made from what it once sent.
+// S-8: a million forgeries a second in the name of one sender, made from what it once sent.
 func TestForgeriesInOneSendersNameKeepNobodyOut(t *testing.T) {
 	h := newHall("low", "other")
 	h.lobby.arrive(h.now, 0, h.sign("low", 1))

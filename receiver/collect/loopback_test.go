@@ -27,7 +27,7 @@ func (s udpSocket) Receive(buffers []Buffer) (int, error) {
 
 func (udpSocket) Dropped() uint64 { return 0 }
 
-// Threat L11: through a real socket, with loss and with as much garbage as honest packets.
+// Through a real socket, with loss and with as much garbage as honest packets.
 func TestBlocksComeThroughARealSocketAmongGarbage(t *testing.T) {
 	in, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {

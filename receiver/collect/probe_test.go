@@ -96,7 +96,7 @@ func TestPacketsOfAProbeThatWereOvertakenAreNotLost(t *testing.T) {
 	}
 }
 
-// Threat L4: a sender that contradicts itself, or begins one probe after another, costs nothing but the sums.
+// A sender that contradicts itself, or begins one probe after another, costs nothing but the sums.
 func TestProbesTakeNoMemory(t *testing.T) {
 	p := newProber(t)
 	run := uint32(1)

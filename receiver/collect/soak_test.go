@@ -30,7 +30,7 @@ func heap() uint64 {
 // growthMost is what the heap may differ by between two measurements of a test that keeps nothing.
 const growthMost = 1 << 20
 
-// Threats L1 and N5: random packets under the right header, and honest ones with one bit flipped. None is accepted, and none costs memory.
+// Random packets under the right header, and honest ones with one bit flipped. None is accepted, and none costs memory.
 func TestSoakGarbage(t *testing.T) {
 	n := soak(t, "ECLUSE_SOAK_GARBAGE")
 	s := testSession("low", 1, 1)
@@ -69,7 +69,7 @@ func TestSoakGarbage(t *testing.T) {
 	t.Logf("soak garbage: %d done", n)
 }
 
-// Threat L5: blocks with random losses, each decoded. Nothing remembers what was lost.
+// Blocks with random losses, each decoded. Nothing remembers what was lost.
 func TestSoakLossy(t *testing.T) {
 	n := soak(t, "ECLUSE_SOAK_LOSSY")
 	s := testSession("low", 1, 1)

@@ -129,7 +129,7 @@ func TestBlocksOfWhichNothingCameAreCounted(t *testing.T) {
 	}
 }
 
-// Threat L9: reordering within the window and 50 % duplicates change nothing.
+// Reordering within the window and 50 % duplicates change nothing.
 func TestReorderedAndDoubledPacketsGiveEachBlockOnce(t *testing.T) {
 	s := testSession("low", 1, 1)
 	b, from := newBench(t, testMemory, s), newTestSender(t, s, 0)
@@ -154,7 +154,7 @@ func TestReorderedAndDoubledPacketsGiveEachBlockOnce(t *testing.T) {
 	}
 }
 
-// Threat L6: a capture that is sent again, three times.
+// A capture that is sent again, three times.
 func TestAReplayedCaptureIsDeliveredOnce(t *testing.T) {
 	s := testSession("low", 1, 1)
 	b, from := newBench(t, testMemory, s), newTestSender(t, s, 0)
@@ -171,7 +171,7 @@ func TestAReplayedCaptureIsDeliveredOnce(t *testing.T) {
 	}
 }
 
-// Threat N5: every bit of a packet.
+// Every bit of a packet.
 func TestAFlippedBitIsNeverAccepted(t *testing.T) {
 	s := testSession("low", 1, 1)
 	b, from := newBench(t, testMemory, s), newTestSender(t, s, 0)
@@ -224,7 +224,7 @@ func TestTwoSessionsMayShareATag(t *testing.T) {
 	}
 }
 
-// Threat L2, L3: an insider who holds the key.
+// An insider who holds the key.
 func TestAnInsiderIsRefusedByReason(t *testing.T) {
 	shard := make([]byte, 1408)
 	in := packet.Inner{Block: 0, Index: 3, K: 16, M: 8}
@@ -253,7 +253,7 @@ func TestAnInsiderIsRefusedByReason(t *testing.T) {
 	}
 }
 
-// Threat L2: shards that open and are wrong spoil their block, which is not delivered, and no other.
+// Shards that open and are wrong spoil their block, which is not delivered, and no other.
 func TestAWrongShardSpoilsItsBlockAlone(t *testing.T) {
 	s := testSession("low", 1, 1)
 	b, from := newBench(t, testMemory, s), newTestSender(t, s, 0)
@@ -272,7 +272,7 @@ func TestAWrongShardSpoilsItsBlockAlone(t *testing.T) {
 	}
 }
 
-// Threat L2: a sender that was resumed from a snapshot seals shards of two blocks under one number. All data shards of it come, each with a seal that holds.
+// A sender that was resumed from a snapshot seals shards of two blocks under one number. All data shards of it come, each with a seal that holds.
 func TestShardsOfTwoBlocksAreNoBlock(t *testing.T) {
 	s := testSession("low", 1, 1)
 	b, from := newBench(t, testMemory, s), newTestSender(t, s, 0)
@@ -402,7 +402,7 @@ func TestAClosedSessionLeavesNothing(t *testing.T) {
 	}
 }
 
-// Threat L4: whatever a sender does, the arena and the tables stay within their limits, and the block that goes on progressing
+// Whatever a sender does, the arena and the tables stay within their limits, and the block that goes on progressing
 // is delivered.
 func TestAFloodOfUnfinishedBlocksHitsItsSenderAlone(t *testing.T) {
 	honest, flood := testSession("low", 1, 1), testSession("flood", 2, 1)
@@ -431,7 +431,7 @@ func TestAFloodOfUnfinishedBlocksHitsItsSenderAlone(t *testing.T) {
 	}
 }
 
-// Threat L4: the number of blocks has a limit of its own, and it hits the sender with the most blocks, not the one with the largest.
+// The number of blocks has a limit of its own, and it hits the sender with the most blocks, not the one with the largest.
 func TestAFloodOfSmallBlocksHitsItsSenderAlone(t *testing.T) {
 	honest, flood := testSession("low", 1, 1), testSession("flood", 2, 1)
 	b := newBench(t, testMemory, honest, flood)
@@ -478,7 +478,7 @@ func TestABlockIsGivenUpWhereWorkersHoldAllTheOthers(t *testing.T) {
 	b.wantEmpty()
 }
 
-// Threat L4: 121 shard sizes at once.
+// 121 shard sizes at once.
 func TestEveryShardSizeAtOnceStaysWithinTheBudget(t *testing.T) {
 	honest, flood := testSession("low", 1, 1), testSession("flood", 2, 1)
 	b := newBench(t, 64<<20, honest, flood)
@@ -503,7 +503,7 @@ func TestEveryShardSizeAtOnceStaysWithinTheBudget(t *testing.T) {
 	b.wantAll(from)
 }
 
-// Threat L4: one sender's blocks fill what memory they may; another one's, of another size, still find some.
+// One sender's blocks fill what memory they may; another one's, of another size, still find some.
 func TestAnotherShardSizeFindsMemoryWhereOneHasFilledIt(t *testing.T) {
 	honest, flood := testSession("low", 1, 1), testSession("flood", 2, 1)
 	b := newBench(t, 32<<20, honest, flood)
@@ -566,7 +566,7 @@ func TestFreeMemoryGoesBackToTheSystem(t *testing.T) {
 	b.wantAll(from)
 }
 
-// Threat L1: the table's part of a datagram costs no allocation, whatever becomes of it.
+// The table's part of a datagram costs no allocation, whatever becomes of it.
 func TestPacketsAllocateNothing(t *testing.T) {
 	s := testSession("low", 1, 1)
 	b, from := newBench(t, testMemory, s), newTestSender(t, s, 0)

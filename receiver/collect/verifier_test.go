@@ -364,7 +364,7 @@ func TestNumbersComeBackFromTheirFile(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Fatalf("%v, %+v", err, got)
 	}
-	for i := range text { // threat R12
+	for i := range text {
 		b := append([]byte(nil), text...)
 		b[i] ^= 1 << (i % 8)
 		if got, err := parseNumbers(b, "low"); err == nil && !reflect.DeepEqual(got, want) {

@@ -593,7 +593,7 @@ func (f *full) Before(op *disk.Op) error {
 
 func (f *full) After(*disk.Op, error) {}
 
-// Threats Q2 and R3: a rename fails for want of room, and for the same want its intent cannot be taken back. What the intent names stays where it is, or the next attempt would think
+// A rename fails for want of room, and for the same want its intent cannot be taken back. What the intent names stays where it is, or the next attempt would think
 // that it was delivered, and taken.
 func TestAnIntentThatCannotBeTakenBackKeepsWhatItNames(t *testing.T) {
 	for _, keep := range []bool{false, true} {

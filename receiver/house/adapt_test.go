@@ -9,7 +9,7 @@ import (
 	"ecluse/internal/disk"
 )
 
-// R3 of the threats: the room that was given free for records is not for content, however much of that is still coming.
+// The room that was given free for records is not for content, however much of that is still coming.
 func TestContentTakesNothingOfTheSpareRoom(t *testing.T) {
 	d := disk.New()
 	dir := t.TempDir()

@@ -68,7 +68,7 @@ func (b *book) judge(sequence uint64, d, previous bundle.Digest) string {
 	return reasonOf(judged)
 }
 
-// L7, S5, K7 and R12 of the threats: what this side remembers is put back from an older copy, in part or removed, while it is stopped.
+// What this side remembers is put back from an older copy, in part or removed, while it is stopped.
 func TestWhatIsPutBackFromABackupIsNoticedAndForgetsNothing(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -247,7 +247,6 @@ func each(t *testing.T, path string, f func(how string)) {
 	write(text)
 }
 
-// R12 of the threats.
 func TestADamagedSmallFileIsNamedOrMadeAgainAndNoMarkGoesDown(t *testing.T) {
 	dir := t.TempDir()
 	b := chained(t, dir)

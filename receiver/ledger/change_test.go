@@ -116,7 +116,6 @@ func TestNobodyIsToldOfWhatIsNotDurable(t *testing.T) {
 	}
 }
 
-// Threat R5.
 func TestAFailedSyncEndsEverything(t *testing.T) {
 	for n, name := range []string{"of contents", "of names"} {
 		t.Run(name, func(t *testing.T) { failedSync(t, n) })
@@ -172,7 +171,6 @@ func failedSync(t *testing.T, n int) {
 	}
 }
 
-// Threat R5.
 func TestAFailedSyncOfAPurgeOrAPairingEndsEverything(t *testing.T) {
 	for name, act := range map[string]func(b *book) error{
 		"purge": func(b *book) error { return b.Purge(t.Context(), []bundle.ID{id(1)}) },

@@ -11,7 +11,7 @@ import (
 	"ecluse/internal/disk"
 )
 
-// R3 of the threats: on a disk without a free byte a state opens, after any end, and takes a decision.
+// On a disk without a free byte a state opens, after any end, and takes a decision.
 func TestAFullDiskIsOpenedAndTakesADecision(t *testing.T) {
 	for _, end := range []string{"closed in order", "killed", "without its catalog"} {
 		t.Run(end, func(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 	"ecluse/internal/disk"
 )
 
-// R3 of the threats: a disk on which there is room for a record and none for the catalog, at every size of what is left. Changes wait or are made, and the book goes on.
+// A disk on which there is room for a record and none for the catalog, at every size of what is left. Changes wait or are made, and the book goes on.
 func TestAFullDiskEndsNoBook(t *testing.T) {
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=16m"); err != nil {

@@ -187,7 +187,7 @@ func TestRecordsOfOldCountFromWhatTheyKnow(t *testing.T) {
 	}
 }
 
-// Threat R9: a month is summed up by the rows that it needs, however many there are.
+// A month is summed up by the rows that it needs, however many there are.
 func TestAMonthIsSummedUpByIndexes(t *testing.T) {
 	b := fresh(t)
 	for name, query := range map[string]string{"counted": countedIn, "stored": storedIn} {

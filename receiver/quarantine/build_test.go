@@ -98,7 +98,7 @@ func (w *written) After(op *disk.Op, err error) {
 	}
 }
 
-// Threat R5: what an earlier life had put together may be the page cache's alone, where a sync of that life failed. It is written again, so that the next sync makes it durable or says that
+// What an earlier life had put together may be the page cache's alone, where a sync of that life failed. It is written again, so that the next sync makes it durable or says that
 // it cannot.
 func TestWhatAnEarlierLifePutTogetherIsWrittenAgain(t *testing.T) {
 	p := pack(t, order{})

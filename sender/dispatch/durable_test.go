@@ -70,7 +70,7 @@ func elsewhere(t *testing.T, y *yard) *synced {
 	return p
 }
 
-// Threat S1: an outbox that the ledger's syncs do not reach is durable, with the claim, before what it holds has a place in the chain.
+// An outbox that the ledger's syncs do not reach is durable, with the claim, before what it holds has a place in the chain.
 func TestAnOutboxElsewhereIsDurableBeforeItsItemsAreSigned(t *testing.T) {
 	y := build(t)
 	p := elsewhere(t, y)
@@ -83,7 +83,7 @@ func TestAnOutboxElsewhereIsDurableBeforeItsItemsAreSigned(t *testing.T) {
 	}
 }
 
-// Threat S4: what is on a disk after a failed sync is not known: nothing is signed, and the process ends.
+// What is on a disk after a failed sync is not known: nothing is signed, and the process ends.
 func TestASyncOfTheOutboxThatFailsIsTheEnd(t *testing.T) {
 	y := build(t)
 	p := elsewhere(t, y)
@@ -101,7 +101,7 @@ func TestASyncOfTheOutboxThatFailsIsTheEnd(t *testing.T) {
 	}
 }
 
-// Threat R5: so it is when a command has asked for the sync, and is told of the error: a later sync would succeed, and say nothing of what this one has lost.
+// So it is when a command has asked for the sync, and is told of the error: a later sync would succeed, and say nothing of what this one has lost.
 func TestASyncThatFailsForACommandIsTheEndToo(t *testing.T) {
 	y := build(t)
 	p := elsewhere(t, y)

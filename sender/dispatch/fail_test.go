@@ -181,7 +181,6 @@ func TestAFailureIsNotedWhenTheDiskHasRoomAgain(t *testing.T) {
 	}
 }
 
-// Threat S4.
 func TestAFailedSyncIsFatalAndNothingIsReportedSent(t *testing.T) {
 	for name, cause := range map[string]error{"EIO": syscall.EIO, "ENOSPC": syscall.ENOSPC} {
 		t.Run(name, func(t *testing.T) {
@@ -227,7 +226,7 @@ func (u *unreadable) Before(op *disk.Op) error {
 
 func (u *unreadable) After(*disk.Op, error) {}
 
-// Threat S4: an error of the state's disk says nothing about an item. A bundle that has its sequence waits and goes out under it: given up, it would be missing on the high side for good.
+// An error of the state's disk says nothing about an item. A bundle that has its sequence waits and goes out under it: given up, it would be missing on the high side for good.
 func TestAManifestThatCannotBeReadOnlyPostpones(t *testing.T) {
 	for at := int64(1); ; at++ {
 		y := build(t)

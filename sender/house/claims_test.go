@@ -2,7 +2,7 @@ package house
 
 import "testing"
 
-// K10 of the threats: who has dropped ever so many keeps nobody else from being claimed, and all together stay bounded.
+// Who has dropped ever so many keeps nobody else from being claimed, and all together stay bounded.
 func TestWhoMayClaimAnother(t *testing.T) {
 	const tenants = 4
 	for _, row := range []struct {

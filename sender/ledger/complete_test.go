@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// Threat S2: of the names of a batch, a power cut may keep the end of a chain and lose records below it. Their sequences are neither left out nor used again.
+// Of the names of a batch, a power cut may keep the end of a chain and lose records below it. Their sequences are neither left out nor used again.
 func TestWhatTheChainCountsIsCompleted(t *testing.T) {
 	cuts := map[string][]int{"its end": {2}, "one below its end": {1}, "all of a batch": {0, 1, 2}, "two apart": {0, 2}}
 	for name, lost := range maps.Clone(cuts) { // such a record may also have had no name before

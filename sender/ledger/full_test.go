@@ -14,7 +14,7 @@ import (
 	"ecluse/internal/disk"
 )
 
-// S4 of the threats: a disk on which there is room for a record and none for the catalog, at every size of what is left. Changes wait or are made, and the book goes on.
+// A disk on which there is room for a record and none for the catalog, at every size of what is left. Changes wait or are made, and the book goes on.
 func TestAFullDiskEndsNoBook(t *testing.T) {
 	for _, what := range []string{"with spare room", "where others have eaten the spare room"} {
 		t.Run(what, func(t *testing.T) { fullDisk(t, what == "with spare room") })

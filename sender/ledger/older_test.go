@@ -10,7 +10,7 @@ import (
 	"ecluse/protocol/bundle"
 )
 
-// Threat R4: a record that has rotted is named, and what is old beside it is purged all the same.
+// A record that has rotted is named, and what is old beside it is purged all the same.
 func TestOneUnreadableRecordKeepsNoOtherFromBeingPurged(t *testing.T) {
 	dir := t.TempDir()
 	b := library(t, dir)

@@ -309,7 +309,7 @@ func TestOlderAndPurge(t *testing.T) {
 	must(t, b.end(true))
 }
 
-// Threat S4: a purge that an error of the medium cuts short, after the record and before the rest, is finished by the next one.
+// A purge that an error of the medium cuts short, after the record and before the rest, is finished by the next one.
 func TestAPurgeThatWasCutShortIsFinished(t *testing.T) {
 	dir := t.TempDir()
 	b := library(t, dir)

@@ -224,7 +224,6 @@ func sequenceOf(all sent, n int, b *book) uint64 {
 	return 0
 }
 
-// Threat S4.
 func TestAFailedSyncEndsTheLedger(t *testing.T) {
 	for n, name := range []string{"of contents", "of names"} {
 		t.Run(name, func(t *testing.T) { failedSync(t, n) })

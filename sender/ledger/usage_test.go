@@ -178,7 +178,7 @@ func withoutKeys(t *testing.T, text []byte, keys ...string) []byte {
 	return text
 }
 
-// Threat R9: a month is summed up by the rows that it needs, however many there are.
+// A month is summed up by the rows that it needs, however many there are.
 func TestAMonthIsSummedUpByIndexes(t *testing.T) {
 	b := open(t, t.TempDir())
 	for query, args := range map[string][]any{countedIn: {1, 2}, linkIn: {"2026-01"}, storedIn: {1, 2, 3}} {

@@ -13,7 +13,7 @@ import (
 	"ecluse/internal/disk/diskfault"
 )
 
-// Threat S4: what failed is never without its reason, also when the power goes before anybody has synced the outbox.
+// What failed is never without its reason, also when the power goes before anybody has synced the outbox.
 func TestAPowerCutLeavesNothingInFailedWithoutItsReason(t *testing.T) {
 	there := 0
 	for seed := range uint64(200) {

@@ -125,7 +125,7 @@ func TestUrgentIsReadWhileBulkWaits(t *testing.T) {
 	must(t, <-waiting)
 }
 
-// K10 of the threats: what one tenant reads ahead, for a link that takes it slowly, leaves another's first chunk its memory; and it waits behind none of the other's.
+// What one tenant reads ahead, for a link that takes it slowly, leaves another's first chunk its memory; and it waits behind none of the other's.
 func TestATenantThatHoldsNothingIsNotKeptWaiting(t *testing.T) {
 	b := NewBuffers(DefaultMemory, 0, 2)
 	var lent [][]byte

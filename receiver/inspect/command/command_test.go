@@ -156,7 +156,6 @@ done
 	}
 }
 
-// F9 of the threats.
 func TestWhatACommandCannotDoIsNeverClean(t *testing.T) {
 	for name, row := range map[string]struct{ script, says string }{
 		"a crash":                         {`kill -SEGV $$; ` + saysClean, "segmentation fault"},
