@@ -3,6 +3,7 @@ package chamber
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path/filepath"
 	"testing"
@@ -213,4 +214,43 @@ func TestAbandonsUnderWayAreBounded(t *testing.T) {
 	h.receive(l, i.abandon(t, l))
 	h.becomes(i, ledger.Abandoned)
 	eventually(t, "its place is free", func() bool { return len(h.abandoning) == abandonsMost-1 })
+}
+
+// A bundle stands in one list of refusals at most, and only while it is refused: else it is let go of there while it stands in another one, or twice.
+func TestARefusedBundleIsListedOnce(t *testing.T) {
+	t.Parallel()
+	p := newPlan(t, release.ModeOne)
+	p.audited = true
+	h := p.open(t)
+	quota, full := bundle.Reject(bundle.ReasonQuota, "G-2", "quota"), bundle.Reject(bundle.ReasonDiskFull, "G-2", "full")
+	for !h.ledger.Fold(ledger.Refused, "low", "cssf", bundle.ReasonQuota) {
+	}
+	lists := func(when, want string) {
+		t.Helper()
+		f := &h.refusals
+		if got := fmt.Sprint(len(f.kept["low"]), len(f.folded["low"]), len(f.reasons)); got != want {
+			t.Errorf("%s: of kept, folded and reasons there are %s, want %s", when, got, want)
+		}
+	}
+	folds, keeps := bundle.ID{1}, bundle.ID{2}
+	h.worthNoting("low", "cssf", folds, quota, false)
+	lists("counted", "0 1 1")
+	h.worthNoting("low", "cssf", folds, full, false)
+	lists("then told of, for another reason", "1 0 1")
+	h.worthNoting("low", "cssf", folds, quota, false)
+	lists("and counted again: its record stays", "1 0 1")
+	h.worthNoting("low", "cssf", keeps, full, false)
+	lists("beside another one", "2 0 2")
+	for range 3 {
+		h.admitted(keeps)
+		lists("admitted", "1 0 1")
+		h.worthNoting("low", "cssf", keeps, full, true)
+		lists("and refused again", "2 0 2")
+	}
+	h.admitted(keeps)
+	h.admitted(folds)
+	lists("all are admitted", "0 0 0")
+	h.worthNoting("low", "cssf", keeps, quota, false)
+	h.admitted(keeps)
+	lists("also what was counted", "0 0 0")
 }

@@ -19,7 +19,7 @@ const (
 	refusalsShare = 100  // are removed at once, the oldest, with the syncs of one
 )
 
-// refusals are what was refused at its offer, of all senders.
+// refusals are what was refused at its offer, of all senders. A bundle stands in one of the lists at most, and has a reason while it does.
 type refusals struct {
 	kept    map[bundle.Name][]bundle.ID // oldest first
 	folded  map[bundle.Name][]bundle.ID // the same of those that were counted only: their offers are repeated
@@ -73,6 +73,9 @@ func (c *Chamber) worthNoting(sender, tenant bundle.Name, id bundle.ID, refused 
 	if known && slices.Contains(f.kept[sender], id) {
 		return true
 	}
+	if known {
+		f.take(id)
+	}
 	f.kept[sender] = append(f.kept[sender], id)
 	if len(f.kept[sender]) < refusalsMost+refusalsShare {
 		return true
@@ -85,6 +88,17 @@ func (c *Chamber) worthNoting(sender, tenant bundle.Name, id bundle.ID, refused 
 	}
 	c.spawn(func() { c.forgetRefused(sender, old) })
 	return true
+}
+
+// take takes a bundle out of the list in which it stands.
+func (f *refusals) take(id bundle.ID) {
+	for _, lists := range []map[bundle.Name][]bundle.ID{f.kept, f.folded} {
+		for sender, list := range lists {
+			if i := slices.Index(list, id); i >= 0 {
+				lists[sender] = slices.Delete(list, i, i+1)
+			}
+		}
+	}
 }
 
 // fold remembers one that is told by a count only.
@@ -120,8 +134,11 @@ func (c *Chamber) forgetRefused(sender bundle.Name, ids []bundle.ID) {
 // admitted forgets that a bundle was refused.
 func (c *Chamber) admitted(id bundle.ID) {
 	c.mu.Lock()
-	delete(c.refusals.reasons, id)
-	c.mu.Unlock()
+	defer c.mu.Unlock()
+	if _, known := c.refusals.reasons[id]; known {
+		delete(c.refusals.reasons, id)
+		c.refusals.take(id)
+	}
 }
 
 // Refusals says how many refusals of each sender are beyond those on record, and how many records of which reason were ignored, since the start.
