@@ -85,6 +85,8 @@ type Ledger struct {
 	said    []said                // what the audit log is to be told of it
 	waited  bool                  // somebody waits for it
 
+	told map[Chain][]span // of what is missing the log tells, and the catalog has not taken that; Run's own
+
 	commits uint64 // groups of records that were made durable; Run's own
 }
 

@@ -1,9 +1,11 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"time"
 
 	"ecluse/internal/audit"
@@ -51,12 +53,52 @@ func (l *Ledger) tellMissing(ctx context.Context) error {
 		return err
 	}
 	var list []audit.Entry
+	var news []Absence
 	for _, r := range runs {
-		list = append(list, r.entry("missing", max(r.First, r.Told+1), r.Last, ""))
+		if from := l.untold(r); from <= r.Last {
+			list, news = append(list, r.entry("missing", from, r.Last, "")), append(news, Absence{Chain: r.Chain, First: from, Last: r.Last})
+		}
 	}
-	if err := l.audit.Append(list...); err != nil {
-		return err
+	if len(list) > 0 {
+		if err := l.audit.Append(list...); err != nil {
+			return err
+		}
 	}
+	for _, r := range news {
+		l.noteTold(r.Chain, span{r.First, r.Last})
+	}
+	err = l.markTold(ctx, runs)
+	if err == nil {
+		l.told = nil
+	}
+	return err
+}
+
+// span is a run of sequences.
+type span struct{ first, last uint64 }
+
+// untold is the first sequence of a run of which the log does not tell. What the catalog did not take is remembered for this life: it would be told again each minute.
+func (l *Ledger) untold(r Absence) uint64 {
+	from := max(r.First, r.Told+1)
+	for _, s := range l.told[r.Chain] { // in their order
+		if s.first <= from && from <= s.last {
+			from = s.last + 1
+		}
+	}
+	return from
+}
+
+func (l *Ledger) noteTold(c Chain, s span) {
+	if l.told == nil {
+		l.told = make(map[Chain][]span)
+	}
+	all := append(l.told[c], s)
+	slices.SortFunc(all, func(a, b span) int { return cmp.Compare(a.first, b.first) })
+	l.told[c] = all
+}
+
+// markTold has the catalog know that the log tells of all of some runs.
+func (l *Ledger) markTold(ctx context.Context, runs []Absence) error {
 	return l.catalog.Write(ctx, func(tx *sql.Tx) error {
 		for _, r := range runs {
 			_, err := tx.Exec(`UPDATE absent SET told = ? WHERE sender = ? AND tenant = ? AND epoch = ? AND first = ?`, int64(r.Last), string(r.Sender), string(r.Tenant), r.Epoch.String(), int64(r.First))

@@ -193,3 +193,50 @@ func TestANewLogIsToldOfWhatIsMissing(t *testing.T) {
 	b.looks()
 	b.says("it", "missing 1 to 2")
 }
+
+// While the catalog takes nothing that is missing is told once in a life, and what comes to be missing meanwhile too.
+func TestWhatTheCatalogDoesNotTakeIsToldOnce(t *testing.T) {
+	dir := t.TempDir()
+	b, end := logged(t, dir)
+	b.beaten(paired, 5)
+	b.arrives(1, 3)
+	exec := func(text string) {
+		t.Helper()
+		if _, err := b.catalog.DB().Exec(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec(`CREATE TRIGGER full BEFORE UPDATE OF told ON absent BEGIN SELECT RAISE(FAIL, 'database or disk is full'); END`)
+	looks := func() {
+		t.Helper()
+		for range aheadMost / time.Second {
+			b.now()
+		}
+		if err := b.tellMissing(t.Context()); err == nil {
+			t.Error("the catalog has taken it")
+		}
+	}
+	for range 3 {
+		looks()
+	}
+	b.says("three times", "missing 1 to 2; missing 4 to 5")
+	b.beaten(paired, 7)
+	for range 3 {
+		looks()
+	}
+	b.says("when the chain goes on", "missing 1 to 2; missing 4 to 5; missing 6 to 7")
+	exec(`DROP TRIGGER full`)
+	b.looks()
+	b.looks()
+	b.says("when there is room", "missing 1 to 2; missing 4 to 5; missing 6 to 7")
+	if len(b.told) != 0 {
+		t.Errorf("%v is remembered", b.told)
+	}
+	b.arrives(2, 6)
+	b.says("what is found", "missing 1 to 2; missing 4 to 5; missing 6 to 7; found 6")
+	end(true)
+	b, end = logged(t, dir)
+	defer end(true)
+	b.looks()
+	b.says("in another life", "missing 1 to 2; missing 4 to 5; missing 6 to 7; found 6")
+}
