@@ -119,6 +119,9 @@ func (l *Ledger) cutShown(tx *sql.Tx, records map[bundle.ID]*Record) error {
 	if err := tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM absent)`).Scan(&any); err != nil {
 		return err
 	}
+	if err := l.askAgain(tx, records); err != nil {
+		return err
+	}
 	for id, r := range records {
 		if r.Sequence == nil {
 			continue

@@ -24,7 +24,7 @@ func (l *Ledger) batch(first *request) error {
 	clear(l.before)
 	clear(l.texts)
 	clear(l.digests)
-	l.linked, l.said = nil, l.said[:0]
+	l.linked, l.said, l.unsure = nil, l.said[:0], nil
 	sync := false
 	l.waited = false
 	take := func(r *request) {
@@ -96,8 +96,8 @@ func (l *Ledger) stage(r *request) error {
 		after.count(l.closed.Countable(now))
 		if l.audit != nil {
 			found, err := l.foundBy(last, after)
-			if err != nil {
-				return err
+			if err != nil { // the catalog is a copy: nothing is refused for what it cannot say, and it is asked once more when it is shown this
+				l.unsure = append(l.unsure, r.id)
 			}
 			for _, e := range append(found, Entries(last, after, now)...) {
 				says = append(says, said{r.id, e})
@@ -200,6 +200,8 @@ func (l *Ledger) tell(commit uint64) error {
 	if err := l.roomy(func() error { return l.show(ctx, l.staged, commit) }); err != nil {
 		return err
 	}
+	l.tellAll(l.found)
+	l.found = nil
 	if err := l.raiseMarks(ctx); err != nil || len(l.linked) == 0 {
 		return err
 	}

@@ -84,6 +84,8 @@ type Ledger struct {
 	digests map[bundle.ID]string  // of those texts, for the audit log
 	said    []said                // what the audit log is to be told of it
 	waited  bool                  // somebody waits for it
+	unsure  []bundle.ID           // of whose sequences the catalog could not say whether they were told to be missing
+	found   []audit.Entry         // of those, from when they are shown
 
 	told map[Chain][]span // of what is missing the log tells, and the catalog has not taken that; Run's own
 

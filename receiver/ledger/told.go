@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"database/sql"
@@ -123,16 +124,45 @@ func (l *Ledger) foundBy(before, after *Record) (list []audit.Entry, err error) 
 	if l.audit == nil || after.Sequence == nil || after.State == Abandoned || before != nil && before.Sequence != nil && *before.Sequence == *after.Sequence {
 		return nil, nil
 	}
-	s, err := l.catalog.Prepared(context.Background(), `SELECT EXISTS (SELECT 1 FROM absent WHERE sender = ?1 AND tenant = ?2 AND epoch = ?3 AND first <= ?4 AND last >= ?4 AND told >= ?4)`)
+	s, err := l.catalog.Prepared(context.Background(), toldAbsent)
 	if err != nil {
 		return nil, err
 	}
+	return l.foundIn(s.QueryRow(sequenceOf(after)...), after)
+}
+
+// askAgain asks, before records are shown, for the entries of those of which foundBy had no answer.
+func (l *Ledger) askAgain(tx *sql.Tx, records map[bundle.ID]*Record) error {
+	l.found = nil
+	slices.SortFunc(l.unsure, func(a, b bundle.ID) int { return bytes.Compare(a[:], b[:]) })
+	for _, id := range slices.Compact(l.unsure) {
+		r := records[id]
+		if r == nil || r.Sequence == nil || r.State == Abandoned {
+			continue // its change failed, or says itself that it is given up
+		}
+		list, err := l.foundIn(tx.QueryRow(toldAbsent, sequenceOf(r)...), r)
+		if err != nil {
+			return err
+		}
+		l.found = append(l.found, list...)
+	}
+	return nil
+}
+
+// toldAbsent asks whether a sequence is missing, and was told to be.
+const toldAbsent = `SELECT EXISTS (SELECT 1 FROM absent WHERE sender = ?1 AND tenant = ?2 AND epoch = ?3 AND first <= ?4 AND last >= ?4 AND told >= ?4)`
+
+func sequenceOf(r *Record) []any {
+	return []any{string(r.Sender), string(r.Tenant), r.Epoch.String(), int64(*r.Sequence)}
+}
+
+func (l *Ledger) foundIn(answer *sql.Row, r *Record) ([]audit.Entry, error) {
 	var told bool
-	if err := s.QueryRow(string(after.Sender), string(after.Tenant), after.Epoch.String(), int64(*after.Sequence)).Scan(&told); err != nil || !told {
+	if err := answer.Scan(&told); err != nil || !told {
 		return nil, err
 	}
 	return []audit.Entry{{
-		At: l.now().UTC(), Event: "found", Bundle: after.Bundle.String(), Tenant: string(after.Tenant), Sender: string(after.Sender), State: string(after.State), Sequence: *after.Sequence,
+		At: l.now().UTC(), Event: "found", Bundle: r.Bundle.String(), Tenant: string(r.Tenant), Sender: string(r.Sender), State: string(r.State), Sequence: *r.Sequence,
 	}}, nil
 }
 

@@ -240,3 +240,20 @@ func TestWhatTheCatalogDoesNotTakeIsToldOnce(t *testing.T) {
 	b.looks()
 	b.says("in another life", "missing 1 to 2; missing 4 to 5; missing 6 to 7; found 6")
 }
+
+// The catalog is a copy: where it cannot say whether a sequence was told to be missing, its bundle is taken all the same, and the entry comes when the bundle is shown.
+func TestACatalogThatCannotSayWhatIsMissingRefusesNothing(t *testing.T) {
+	b, end := logged(t, t.TempDir())
+	defer end(true)
+	b.beaten(paired, 3)
+	b.looks()
+	b.arrives(1, 1)
+	s, err := b.catalog.Prepared(t.Context(), toldAbsent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = s.Close() // whoever asks by it gets an error
+	b.arrives(2, 2)
+	b.arrives(3, 9) // nobody has missed it
+	b.says("it", "missing 1 to 3; found 1; found 2")
+}
