@@ -111,6 +111,9 @@ func (c *Chamber) Decide(ctx context.Context, id bundle.ID, d ledger.Decision) (
 		if err := c.stillOfficer(have.Tenant, &d); err != nil {
 			return about(id, err)
 		}
+		if why := c.unlooked(have); d.Approve && why != "" { // an inspector was replaced, or has flagged it, while all of it was verified
+			return refused("bundle %s: %s (show %s says more)", id, why, id)
+		}
 		if err := c.rules(have.Tenant).Apply(have, d); err != nil {
 			return err
 		}

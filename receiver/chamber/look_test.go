@@ -435,3 +435,28 @@ func TestAnInspectorThatHangsHoldsUpNobodyElse(t *testing.T) {
 		t.Errorf("%d are before it", hanging.times())
 	}
 }
+
+// Between the first look at an approval and the step that makes it all content is verified: who looks into it may be another one by then, and has said nothing.
+func TestAnApprovalCountsByTheInspectorsOfItsStep(t *testing.T) {
+	t.Parallel()
+	p, _, _ := scanned(t, release.ModeOne)
+	h := p.open(t)
+	i := p.lows[0].pack(t, "cssf", small("x"))
+	h.take(i, ledger.Quarantined)
+	h.judgedAs(i, ledger.Clean, "")
+	gate := &slowSigners{Signers: h.trust.Signers(), entered: make(chan struct{}, 9), open: make(chan struct{})}
+	h.trust.Set(gate, map[bundle.Name][]bundle.Name{"low": {"cssf"}})
+	said := make(chan error, 1)
+	go func() { said <- h.approve(i, 1) }()
+	<-gate.entered
+	if !h.Replace("cssf", (&scanner{version: "1"}).asks("second", "config of another socket")) {
+		t.Error("it goes by the same rules")
+	}
+	close(gate.open)
+	refusedError(t, <-said, "not inspected yet by second")
+	h.is(i, ledger.Quarantined, "")
+	must(t, h.Recheck(t.Context()))
+	eventually(t, "the new one has looked", func() bool { return h.record(i).Verdict != nil && h.unlooked(h.record(i)) == "" })
+	must(t, h.approve(i, 1))
+	h.becomes(i, ledger.Imported)
+}
