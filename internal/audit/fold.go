@@ -84,9 +84,9 @@ func (l *Log) Unfold() {
 // unfold tells of what is counted where it is time to, and forgets hours that are over. What there is no room for stays counted.
 func (l *Log) unfold(now bool) {
 	for _, k := range l.due(now) {
-		e, count := l.foldEntry(k)
+		e, told := l.foldEntry(k)
 		if l.append([]Entry{e}) == nil {
-			l.spoken(k, count)
+			l.spoken(k, told)
 		}
 	}
 }
@@ -110,8 +110,8 @@ func (l *Log) due(all bool) (kinds []Kind) {
 	return kinds
 }
 
-// foldEntry is the entry that tells of a kind, and how many it counts.
-func (l *Log) foldEntry(k Kind) (Entry, uint64) {
+// foldEntry is the entry that tells of a kind, and what it counts.
+func (l *Log) foldEntry(k Kind) (Entry, fold) {
 	l.folds.mu.Lock()
 	f := *l.folds.all[k]
 	l.folds.mu.Unlock()
@@ -127,15 +127,15 @@ func (l *Log) foldEntry(k Kind) (Entry, uint64) {
 	return Entry{
 		Event: k.Event + "-more", Sender: k.Sender, Tenant: k.Tenant, Reason: k.Reason, Data: data,
 		Text: fmt.Sprintf("and %d more like it since %s", f.more, since.Format(time.RFC3339)),
-	}, f.more
+	}, f
 }
 
-// spoken takes what an entry counts off the count.
-func (l *Log) spoken(k Kind, count uint64) {
+// spoken takes what an entry has told off the count.
+func (l *Log) spoken(k Kind, told fold) {
 	now := l.o.Now()
 	l.folds.mu.Lock()
 	defer l.folds.mu.Unlock()
 	f := l.folds.all[k]
-	f.more -= count
-	f.since, f.spoke = f.until, now // of what came while it was written
+	f.more -= told.more
+	f.since, f.spoke = told.until, now // what came while it was written came after that
 }

@@ -167,3 +167,19 @@ func TestAHundredThousandOfAKindTakeLittle(t *testing.T) {
 		t.Errorf("%d bytes", n)
 	}
 }
+
+// What comes while an entry is written is in the next one, and so is when it came.
+func TestACountBeginsWhereTheOneBeforeEnded(t *testing.T) {
+	l, advance := foldLog(t, t.TempDir())
+	comes(l, ofOne, foldAfter+2)
+	_, told := l.foldEntry(ofOne)
+	for range 3 {
+		advance(time.Second)
+		comes(l, ofOne, 1)
+	}
+	l.spoken(ofOne, told)
+	e, next := l.foldEntry(ofOne)
+	if next.more != 3 || next.since.After(told.until.Add(time.Second)) || next.until.Sub(told.until) != 3*time.Second {
+		t.Errorf("after one until %v: %s", told.until, e.Data)
+	}
+}
