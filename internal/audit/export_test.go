@@ -41,8 +41,17 @@ func TestAnExportHoldsByItselfAndHasNoMoreThanIsSigned(t *testing.T) {
 	}
 	r, err := Verify(reader(to), []byte(l.Checkpoint().Text), l.Public(), nil)
 	must(t, err)
-	if len(r.Faults)+len(r.Notes) > 0 || r.Entries != uint64(all) || c.Size != r.Entries || r.Signed != r.Entries {
+	if len(r.Faults)+len(r.Notes) > 0 || r.OwnKey || r.Entries != uint64(all) || c.Size != r.Entries || r.Signed != r.Entries {
 		t.Errorf("%+v", r)
+	}
+	for kept, want := range map[string]bool{"": true, l.Checkpoint().Text: false} {
+		var checkpoint []byte
+		if kept != "" {
+			checkpoint = []byte(kept)
+		}
+		if r, err := Verify(reader(to), checkpoint, "", nil); err != nil || len(r.Faults) > 0 || r.OwnKey != want {
+			t.Errorf("by its own key, with the checkpoint %q: %+v, %v", kept, r, err)
+		}
 	}
 	if _, err := reader(to).Prove(700, nil, l.Public()); err != nil {
 		t.Error(err)

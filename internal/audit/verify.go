@@ -35,6 +35,7 @@ type Report struct {
 	Records int      `json:"records"` // that were held against their last entry
 	Faults  []Fault  `json:"faults"`
 	Notes   []string `json:"notes"`
+	OwnKey  bool     `json:"own_key"` // all was held against the key beside the log alone: whoever made up the log may have made up that too
 }
 
 // Records gives of each bundle that has a record the digest of what stands on the disk.
@@ -108,7 +109,7 @@ func (v *verification) begin(kept []byte, key string) (err error) {
 	case err != nil && key == "":
 		return err
 	case key == "":
-		key = beside
+		key, v.report.OwnKey = beside, kept == nil
 	case err != nil || beside != key:
 		v.report.Notes = append(v.report.Notes, "the key beside the log is another than the one that was given")
 	}

@@ -26,7 +26,8 @@ func (h House) auditVerify() *cobra.Command {
 		Use: "verify [flags]", Short: "Check the whole log, or a proof", Args: cobra.NoArgs,
 		Long: `Check the whole log: every line, its number, the tree, the signature of the newest checkpoint, and the records beside it against what the log last said of them. With
 --checkpoint also that it goes on from one that was kept elsewhere: what was cut off at the end shows by nothing else. With --proof it reads no state: it checks a proof that
-audit prove has printed, by the key alone; with --dir what audit export has copied, without its records. Exit code 4 where something does not hold.`,
+audit prove has printed, by the key alone; with --dir what audit export has copied, without its records, by --key or --checkpoint,
+and else, with a note, by no more than the copy's own key. Exit code 4 where something does not hold.`,
 		Example: fmt.Sprintf("  %s audit verify --checkpoint /mnt/elsewhere/checkpoint\n  %[1]s audit verify --proof proof.json --key audit.pub", h.Program),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if f.proof != "" && f.dir != "" {
@@ -92,6 +93,9 @@ func (h House) auditVerifyLog(c *cobra.Command, f auditFlags) error {
 	return err
 }
 
+// ownKey is what is told where a copy was held against nothing from elsewhere.
+const ownKey = "only the copy's own key was used: whoever has made up the copy may have made up that too (--key or --checkpoint say which log is meant)"
+
 // auditReport looks through the log that is meant.
 func (h House) auditReport(c *cobra.Command, f auditFlags, in auditRequest) (*audit.Report, error) {
 	if f.dir != "" {
@@ -99,7 +103,11 @@ func (h House) auditReport(c *cobra.Command, f auditFlags, in auditRequest) (*au
 		if in.Checkpoint != "" {
 			kept = audit.Unline([]byte(in.Checkpoint))
 		}
-		return audit.Verify(audit.Reader{Disk: disk.New(), Dir: f.dir}, kept, in.Key, nil)
+		r, err := audit.Verify(audit.Reader{Disk: disk.New(), Dir: f.dir}, kept, in.Key, nil)
+		if err == nil && r.OwnKey {
+			r.Notes = append(r.Notes, ownKey)
+		}
+		return r, err
 	}
 	site, err := h.Load(f.path)
 	if err != nil {

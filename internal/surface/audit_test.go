@@ -110,6 +110,10 @@ func exports(t *testing.T, low, high *side, b string) {
 	high.audit(0, "entries are in "+to, "export", to)
 	high.audit(2, "not empty", "export", to)
 	low.audit(0, "entries hold", "verify", "--dir", to, "--key", key)
+	low.audit(0, "note: only the copy's own key was used", "verify", "--dir", to)
+	if out := low.audit(0, `"own_key": false`, "verify", "--dir", to, "--json", "--checkpoint", write(t, filepath.Join(low.dir, "kept"), high.audit(0, "", "checkpoint"))); strings.Contains(out, "own key") {
+		t.Errorf("by a checkpoint:\n%s", out)
+	}
 	low.audit(4, "not signed by the key", "verify", "--dir", to, "--key", strings.TrimSpace(low.audit(0, "", "key")))
 	low.audit(2, "one of them", "verify", "--dir", to, "--proof", to)
 	copied := filepath.Join(to, "entries/0000000000000000")
