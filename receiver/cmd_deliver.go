@@ -98,7 +98,7 @@ func deliverBundle(ctx context.Context, conf Config, text string) (*delivered, e
 func deliverNow(ctx context.Context, s *house.State, id bundle.ID) (*delivered, error) {
 	out := new(delivered)
 	if err := s.Chamber.Deliver(ctx, id); err != nil {
-		all, only := chamber.Refusals(err)
+		all, only := chamber.DestinationErrors(err)
 		if !only {
 			return nil, answerable(err)
 		}

@@ -92,7 +92,7 @@ func printRows(w io.Writer, rows []listed) error {
 			cli.Or(r.Reason), received(&r.Row),
 		}
 		if waiting {
-			line = append(line, printWaits(r.Waits))
+			line = append(line, waitsText(r.Waits))
 		}
 		table = append(table, line)
 	}

@@ -126,7 +126,7 @@ func printRecord(w io.Writer, conf Config, s *shown) {
 		}
 	}
 	for i := range s.Waits {
-		line("waits", "%s", printWait(&s.Waits[i]))
+		line("waits", "%s", waitText(&s.Waits[i]))
 	}
 	if r.Manifest != nil && r.Received != nil {
 		printCheck(w, conf, r)

@@ -14,29 +14,29 @@ import (
 )
 
 // beside are who looks at content beside the tenant's rules, as policy test asks them.
-func (t TenantConfig) beside(c Config) (list []cli.Witness) {
+func (t TenantConfig) beside(c Config) (list []cli.Inspector) {
 	if s := t.Policy.Signatures; s.Need > 0 {
-		list = append(list, cli.Witness{Name: bySignatures, Asked: true, Look: func(ctx context.Context, item cli.Content) (*cli.Word, error) {
+		list = append(list, cli.Inspector{Name: bySignatures, Asked: true, Look: func(ctx context.Context, item cli.Item) (*cli.Inspection, error) {
 			a, err := s.asked(t.Name, c.AllowedSigners)
 			if err != nil {
 				return nil, err
 			}
-			return testimony(ctx, a, item)
+			return inspection(ctx, a, item)
 		}})
 	}
 	for _, i := range c.Inspectors {
 		if slices.Contains(t.Policy.Inspectors, i.Name) {
-			list = append(list, cli.Witness{Name: i.Name, Look: func(ctx context.Context, item cli.Content) (*cli.Word, error) {
+			list = append(list, cli.Inspector{Name: i.Name, Look: func(ctx context.Context, item cli.Item) (*cli.Inspection, error) {
 				only := Config{Inspectors: []InspectorConfig{i}}
-				return testimony(ctx, only.asked(item.Scratch)[0], item)
+				return inspection(ctx, only.asked(item.Scratch)[0], item)
 			}})
 		}
 	}
 	return list
 }
 
-// testimony has one inspector look at what policy test is asked about.
-func testimony(ctx context.Context, a *inspect.Asked, item cli.Content) (*cli.Word, error) {
+// inspection has one inspector look at what policy test is asked about.
+func inspection(ctx context.Context, a *inspect.Asked, item cli.Item) (*cli.Inspection, error) {
 	root, err := os.OpenRoot(item.Dir)
 	if err != nil {
 		return nil, err
@@ -53,7 +53,7 @@ func testimony(ctx context.Context, a *inspect.Asked, item cli.Content) (*cli.Wo
 		return nil, err
 	}
 	verdict := string(n.Verdict)
-	w := &cli.Word{Verdict: &verdict, Version: n.Version, Files: n.Files, More: n.More}
+	w := &cli.Inspection{Verdict: &verdict, Version: n.Version, Files: n.Files, More: n.More}
 	for _, f := range n.Findings {
 		w.Findings = append(w.Findings, policy.Finding{Reason: f.Reason, Path: f.Path, Text: f.Text})
 	}

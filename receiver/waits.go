@@ -73,8 +73,8 @@ func withWaits(ctx context.Context, conf Config, rows []ledger.Row) []listed {
 	return list
 }
 
-// printWait says in one line what is waited for, since when, and when the next attempt is.
-func printWait(w *chamber.Wait) string {
+// waitText says in one line what is waited for, since when, and when the next attempt is.
+func waitText(w *chamber.Wait) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "for %s", cmp.Or(w.Destination, "its papers"))
 	switch {
@@ -97,14 +97,14 @@ func printWait(w *chamber.Wait) string {
 	return b.String()
 }
 
-// printWaits is printWait of all of them, in one cell of a table.
-func printWaits(all []chamber.Wait) string {
+// waitsText is waitText of all of them, in one cell of a table.
+func waitsText(all []chamber.Wait) string {
 	if len(all) == 0 {
 		return "-"
 	}
 	var lines []string
 	for i := range all {
-		lines = append(lines, strings.TrimPrefix(strings.ReplaceAll(printWait(&all[i]), "\t", " "), "for "))
+		lines = append(lines, strings.TrimPrefix(strings.ReplaceAll(waitText(&all[i]), "\t", " "), "for "))
 	}
 	return strings.Join(lines, "; ")
 }

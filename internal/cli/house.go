@@ -36,7 +36,7 @@ type Tenant struct {
 	Route    route.Facts
 	Envelope usage.Envelope
 	Rest     []Rule // what else the configuration says of what may pass
-	Beside   []Witness
+	Beside   []Inspector
 }
 
 // Rule is one more line of policy show: a key, the value for scripts, and words for people.

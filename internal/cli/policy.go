@@ -73,7 +73,7 @@ type trial struct {
 	Findings []policy.Finding `json:"findings"`
 	More     int              `json:"more"`
 
-	Inspections []*Word `json:"inspections"` // of who looks at it beside the rules
+	Inspections []*Inspection `json:"inspections"` // of who looks at it beside the rules
 }
 
 // Failure implements Failing: what is not let in is a check that did not hold. What nobody knows anything of is not let in either, whatever the others say.
@@ -112,7 +112,7 @@ What stands in an archive is named behind "!": a/b.zip!c.txt.` + f.house.Tests,
 			if !t.Policy.Given {
 				return Fail(NotFound, "tenant %s has no policy: nothing is held against its content", t.Name)
 			}
-			asked, others := t.witnesses(all)
+			asked, others := t.inspectors(all)
 			if len(others) > 0 && !f.json {
 				defer fmt.Fprintf(c.ErrOrStderr(), "%s: not asked without --inspectors: %s\n", f.house.Program, strings.Join(others, ", "))
 			}
@@ -174,7 +174,7 @@ func (t *trial) print(w io.Writer) {
 const tryRoom = 8 << 30
 
 // try holds one path against the rules, in a child like the daemon's, and has others look at it. All are asked, whatever one of them says.
-func try(ctx context.Context, tenant string, rules *policy.Rules, path string, others ...Witness) (*trial, error) {
+func try(ctx context.Context, tenant string, rules *policy.Rules, path string, others ...Inspector) (*trial, error) {
 	abs, err := filepath.Abs(path)
 	if err == nil {
 		abs, err = filepath.EvalSymlinks(abs)
@@ -194,11 +194,11 @@ func try(ctx context.Context, tenant string, rules *policy.Rules, path string, o
 	if err != nil {
 		return nil, err
 	}
-	t := &trial{path, tenant, report.Files, report.Bytes, report.Findings, report.More, []*Word{}}
+	t := &trial{path, tenant, report.Files, report.Bytes, report.Findings, report.More, []*Inspection{}}
 	if t.Findings == nil {
 		t.Findings = []policy.Finding{}
 	}
-	item := Content{Dir: filepath.Dir(abs), Name: filepath.Base(abs), Files: report.Files, Bytes: report.Bytes, Scratch: scratch, Room: tryRoom}
+	item := Item{Dir: filepath.Dir(abs), Name: filepath.Base(abs), Files: report.Files, Bytes: report.Bytes, Scratch: scratch, Room: tryRoom}
 	for _, w := range others {
 		t.Inspections = append(t.Inspections, w.ask(ctx, item))
 		if ctx.Err() != nil {

@@ -296,7 +296,7 @@ func TestWhoAsksForADeliveryIsToldByEachDestination(t *testing.T) {
 	h.setPause(time.Hour)
 	i := p.lows[0].pack(t, "cssf", small("x"))
 	h.take(i, ledger.Approved)
-	all, only := Refusals(h.Deliver(t.Context(), i.id()))
+	all, only := DestinationErrors(h.Deliver(t.Context(), i.id()))
 	if !only || len(all) != 4 {
 		t.Fatalf("%v, %v", all, only)
 	}
@@ -317,7 +317,7 @@ func TestWhoAsksForADeliveryIsToldByEachDestination(t *testing.T) {
 	if len(waits) != 4 || waits[0].Destination != p.at("missing") || waits[3].Destination != "two" || waits[3].Error == nil || waits[3].Next == nil {
 		t.Errorf("it waits for %+v", waits)
 	}
-	if _, only := Refusals(h.Deliver(t.Context(), bundle.ID{1})); only {
+	if _, only := DestinationErrors(h.Deliver(t.Context(), bundle.ID{1})); only {
 		t.Error("a bundle that is not there is told of by a destination")
 	}
 }

@@ -43,8 +43,8 @@ func toldOf(faults []fault, why error) error {
 	return errors.Join(all...)
 }
 
-// Refusals are the destinations that an error of Deliver tells of, if it tells of nothing else.
-func Refusals(err error) (all []*DestinationError, only bool) {
+// DestinationErrors are the destinations that an error of Deliver tells of, if it tells of nothing else.
+func DestinationErrors(err error) (all []*DestinationError, only bool) {
 	if e, ok := err.(*DestinationError); ok {
 		return []*DestinationError{e}, true
 	}
@@ -53,7 +53,7 @@ func Refusals(err error) (all []*DestinationError, only bool) {
 		return nil, false
 	}
 	for _, e := range joined.Unwrap() {
-		more, only := Refusals(e)
+		more, only := DestinationErrors(e)
 		if !only {
 			return nil, false
 		}
