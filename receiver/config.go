@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"ecluse/internal/audit"
+	"ecluse/internal/cli"
 	"ecluse/internal/config"
 	"ecluse/internal/control"
 	"ecluse/internal/keys"
@@ -16,7 +17,8 @@ import (
 
 // Config is receiver.yaml.
 type Config struct {
-	Path string `yaml:"-"` // where it was read, for hints and a reload
+	Path  string    `yaml:"-"` // where it was read, for hints and a reload
+	Stamp cli.Stamp `yaml:"-"` // of the file, from before it was read
 
 	Name           string            `yaml:"name"`
 	State          string            `yaml:"state"`

@@ -53,7 +53,7 @@ func runDaemon(ctx context.Context, c Config, log *zap.Logger) (err error) {
 	life := cli.Live(ctx)
 	defer life.Fatal(nil)
 	ctx = life.Context()
-	d := &daemon{c: c, log: log, since: time.Now(), late: time.Unix(0, 0), told: make(map[string]uint64), probed: make(map[string]uint32), recent: make(watch.Recent), routed: make(chan struct{}, 1), lacks: make(map[string]lack), stamps: stampsOf(c)}
+	d := &daemon{c: c, log: log, since: time.Now(), late: time.Unix(0, 0), told: make(map[string]uint64), probed: make(map[string]uint32), recent: make(watch.Recent), routed: make(chan struct{}, 1), lacks: make(map[string]lack), stamps: stampsRead(c)}
 	o, err := stateOptions(c, log)
 	if err != nil {
 		return err
@@ -196,6 +196,13 @@ func stampsOf(c Config) []cli.Stamp {
 	for _, file := range c.signersFiles() {
 		stamps = append(stamps, cli.StampOf(file))
 	}
+	return stamps
+}
+
+// stampsRead are those of a configuration that was read before, and of files that will be.
+func stampsRead(c Config) []cli.Stamp {
+	stamps := stampsOf(c)
+	stamps[0] = c.Stamp
 	return stamps
 }
 

@@ -44,8 +44,9 @@ func configFlag(c *cobra.Command, path *string) { cli.ConfigFlag(c, path, defaul
 
 // load reads the configuration for a command, and notes its path: hints name the file that the daemon is to be started on.
 func load(path string) (Config, error) {
+	stamp := cli.StampOf(path) // before it is read: who edits it from now on is followed
 	conf, err := cli.Load(path, defaults())
-	conf.Path = path
+	conf.Path, conf.Stamp = path, stamp
 	return conf, err
 }
 

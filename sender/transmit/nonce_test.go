@@ -30,7 +30,7 @@ func (n *nonces) Send(batch []byte, segment int) (int, error) {
 	return 1, nil
 }
 
-// L14 of the threats: a machine that is resumed twice from one snapshot goes on with the same key and the same packet numbers, and seals nothing under a nonce of its other life.
+// A machine that is resumed twice from one snapshot goes on with the same key and the same packet numbers, and seals nothing under a nonce of its other life.
 func TestASenderThatIsResumedTwiceRepeatsNoNonce(t *testing.T) {
 	const chunks, size = 48, 1 << 20
 	var lives [2]nonces

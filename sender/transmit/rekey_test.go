@@ -23,7 +23,7 @@ func (r *reluctant) Sign(message []byte) ([]byte, error) {
 	return r.secrets.Sign(message)
 }
 
-// Threat S4: neither an agent that is not there nor a full disk, at the moment when a session is old, ends what runs.
+// Neither an agent that is not there nor a full disk, at the moment when a session is old, ends what runs.
 func TestASessionThatCannotBeRenewedGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		told := 0
