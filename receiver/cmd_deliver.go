@@ -55,14 +55,14 @@ Each destination that does not take one is named in a line of its own, and with 
 // delivered is a bundle behind an attempt to deliver it, and the destinations that did not take it.
 type delivered struct {
 	*ledger.Record
-	Failed []undelivered `json:"failed,omitempty"`
+	Failed []undelivered `json:"failed"`
 }
 
 // undelivered is what one of them said.
 type undelivered struct {
-	Destination string `json:"destination"`
-	Error       string `json:"error"`
-	Reason      string `json:"reason,omitempty"` // its code, where it has one
+	Destination string         `json:"destination"`
+	Error       string         `json:"error"`
+	Reason      *bundle.Reason `json:"reason"` // its code; null: it has none
 }
 
 // Failure implements cli.Failing: a line for each destination.
@@ -71,7 +71,7 @@ func (d *delivered) Failure() error {
 	code := cli.Failed
 	for _, f := range d.Failed {
 		lines = append(lines, f.Destination+": "+f.Error)
-		if f.Reason != "" {
+		if f.Reason != nil {
 			code = cli.Refused
 		}
 	}
@@ -96,15 +96,18 @@ func deliverBundle(ctx context.Context, conf Config, text string) (*delivered, e
 
 // deliverNow is the attempt. What destinations say is an answer, and no error.
 func deliverNow(ctx context.Context, s *house.State, id bundle.ID) (*delivered, error) {
-	out := new(delivered)
+	out := &delivered{Failed: []undelivered{}}
 	if err := s.Chamber.Deliver(ctx, id); err != nil {
 		all, only := chamber.DestinationErrors(err)
 		if !only {
 			return nil, answerable(err)
 		}
 		for _, e := range all {
-			reason, _ := bundle.ReasonOf(e)
-			out.Failed = append(out.Failed, undelivered{e.Destination, e.Err.Error(), string(reason)})
+			f := undelivered{Destination: e.Destination, Error: e.Err.Error()}
+			if reason, ok := bundle.ReasonOf(e); ok {
+				f.Reason = &reason
+			}
+			out.Failed = append(out.Failed, f)
 		}
 	}
 	var err error

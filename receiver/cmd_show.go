@@ -45,7 +45,7 @@ OpenSSH and coreutils alone. A BUNDLE may be cut to 6 characters.`,
 // shown is a bundle, and what it waits for where it is approved and its daemon runs.
 type shown struct {
 	*ledger.Record
-	Waits []chamber.Wait `json:"waits,omitempty"`
+	Waits []chamber.Wait `json:"waits"` // null where that is not known, or nothing
 }
 
 func readShown(ctx context.Context, conf Config, text string) (*shown, error) {

@@ -416,10 +416,14 @@ func (g *gateway) deliveries() {
 	}
 	var delivered []row
 	g.high.value(&delivered, 0, "deliver")
-	if len(delivered) != 1 || delivered[0].text("bundle") != early {
+	if len(delivered) != 1 || delivered[0].text("bundle") != early || string(delivered[0]["failed"]) != "[]" {
 		g.Errorf("deliver says %s", delivered)
 	}
 	g.high.reach("early.txt", "imported")
+	var shown row
+	if g.high.value(&shown, 0, "show", early); string(shown["waits"]) != "null" {
+		g.Errorf("show says that what is imported waits: %s", shown)
+	}
 	g.high.value(&delivered, 0, "deliver")
 	if delivered == nil || len(delivered) != 0 {
 		g.Errorf("deliver of nothing says %s", delivered)
