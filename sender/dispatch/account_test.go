@@ -173,7 +173,7 @@ func TestEachByteOfTheWireIsNotedOnce(t *testing.T) {
 	eventually(t, "it is interrupted", func() bool { _, underWay := l.Progress(item.ID); return !underWay })
 	l.Halt(0, nil)
 	l.reach(item.ID, ledger.Sent)
-	if n := l.wire(item); n < took[0]+4<<20 {
+	if n := l.wire(item); n < took[0]+4<<20-took[0]/20 {
 		t.Errorf("a pass that was cut short after 4 MiB, and a whole one, took %d, a whole one %d", n, took[0])
 	}
 }
