@@ -79,7 +79,6 @@ func (c *Chamber) Decide(ctx context.Context, id bundle.ID, d ledger.Decision) (
 	if err := c.closedTo(r, d); err != nil {
 		return r, err
 	}
-	_, configured := c.o.Tenants[r.Tenant]
 	if err := c.identify(r, &d); err != nil {
 		return r, about(id, err)
 	}
@@ -87,19 +86,7 @@ func (c *Chamber) Decide(ctx context.Context, id bundle.ID, d ledger.Decision) (
 		return r, c.undecided(id, err)
 	}
 	if d.Approve {
-		if !configured {
-			return r, refused("bundle %s: tenant %q is not configured any more, so there is nowhere to deliver it to", id, r.Tenant)
-		}
-		if why := c.unlooked(r); why != "" {
-			return r, refused("bundle %s: %s (show %s says more)", id, why, id)
-		}
-		if why := c.doubted(r); why != nil {
-			return r, refused("bundle %s: %v (ecluse-receiver anchor says what can be done)", id, why)
-		}
-		if err := c.verifyOnce(r); err != nil {
-			return r, err
-		}
-		if err := ctx.Err(); err != nil {
+		if err := c.approvable(ctx, r); err != nil {
 			return r, err
 		}
 	}
@@ -112,7 +99,7 @@ func (c *Chamber) Decide(ctx context.Context, id bundle.ID, d ledger.Decision) (
 			return about(id, err)
 		}
 		if why := c.unlooked(have); d.Approve && why != "" { // an inspector was replaced, or has flagged it, while all of it was verified
-			return refused("bundle %s: %s (show %s says more)", id, why, id)
+			return unlookedAt(have, why)
 		}
 		if err := c.rules(have.Tenant).Apply(have, d); err != nil {
 			return err
@@ -141,6 +128,28 @@ func (c *Chamber) Decide(ctx context.Context, id bundle.ID, d ledger.Decision) (
 		c.keepUntil(&decided, c.o.Now())
 	}
 	return &decided, nil
+}
+
+// approvable says why a bundle cannot be approved now, whoever it is that would; all of it is verified.
+func (c *Chamber) approvable(ctx context.Context, r *ledger.Record) error {
+	if _, configured := c.o.Tenants[r.Tenant]; !configured {
+		return refused("bundle %s: tenant %q is not configured any more, so there is nowhere to deliver it to", r.Bundle, r.Tenant)
+	}
+	if why := c.unlooked(r); why != "" {
+		return unlookedAt(r, why)
+	}
+	if why := c.doubted(r); why != nil {
+		return refused("bundle %s: %v (ecluse-receiver anchor says what can be done)", r.Bundle, why)
+	}
+	if err := c.verifyOnce(r); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+// unlookedAt refuses to approve what nobody has looked into as it takes.
+func unlookedAt(r *ledger.Record, why string) error {
+	return refused("bundle %s: %s (show %s says more)", r.Bundle, why, r.Bundle)
 }
 
 // Undecided is how many more people have to approve a bundle; 0 for one that is not in quarantine.
