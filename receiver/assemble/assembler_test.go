@@ -277,8 +277,9 @@ func TestMemoryIsBounded(t *testing.T) {
 	r := newRoom(t, t.TempDir())
 	start(t, r)
 	// Frames that are never completed, of many bundles: each new one pushes out the one untouched for longest.
+	content := random(1, 3<<20)
 	for i := range 200 {
-		s := makeBundle(byte(i), 4<<20, []byte("m"), random(uint64(i), 3<<20))
+		s := makeBundle(byte(i), 4<<20, []byte("m"), content)
 		blocks := s.blocks(t, 1<<20, s.chunks...)
 		r.feed(t, blocks[:1])
 	}

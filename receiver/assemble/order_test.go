@@ -6,12 +6,13 @@ import (
 	"time"
 
 	"ecluse/protocol/bundle"
+	"ecluse/protocol/racing"
 	"ecluse/protocol/record"
 )
 
 // Decoders hand blocks over beside each other. As long as nothing was lost on the way, no frame is given up, however little memory there is.
 func TestBlocksBesideEachOtherLoseNothing(t *testing.T) {
-	for round := range 3 {
+	for round := range racing.Part(3) {
 		content := make([]byte, 40*bundle.ChunkSizeMax+500)
 		for i := range content {
 			content[i] = byte(i>>11) * byte(i&7)

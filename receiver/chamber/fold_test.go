@@ -12,6 +12,7 @@ import (
 	"ecluse/internal/audit"
 	"ecluse/internal/disk"
 	"ecluse/protocol/bundle"
+	"ecluse/protocol/racing"
 	"ecluse/protocol/record"
 	"ecluse/receiver/ledger"
 	"ecluse/receiver/release"
@@ -74,7 +75,8 @@ func TestAFloodOfRefusedOffersIsCounted(t *testing.T) {
 	good := l.pack(t, "cssf", small("x"))
 	h.take(good, ledger.Imported)
 	i := l.pack(t, "nobody", map[string]string{"x": "x"})
-	const flood, atOnce = 100_000, 50
+	const atOnce = 50
+	flood := 2 * atOnce * racing.Part(1000)
 	for n := 0; n < flood; n += atOnce {
 		var offers []record.Record
 		for m := n; m < n+atOnce; m++ {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"ecluse/protocol/bundle"
+	"ecluse/protocol/racing"
 	"ecluse/receiver/deliver"
 	"ecluse/receiver/ledger"
 	"ecluse/receiver/release"
@@ -104,7 +105,7 @@ func live(t *testing.T, dir string, at int) (killed bool) {
 func TestAKilledLifeIsFinishedByTheNext(t *testing.T) {
 	t.Parallel()
 	const most = 500
-	for at := 1; ; at++ {
+	for at := 1; ; at += racing.Stride {
 		dir := t.TempDir()
 		for _, name := range []string{imports, "second", "third"} {
 			must(t, os.Mkdir(filepath.Join(dir, name), 0o755))

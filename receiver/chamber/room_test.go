@@ -171,10 +171,14 @@ func TestRefusedOffersLeaveABoundedRecord(t *testing.T) {
 	h.take(good, ledger.Imported)
 	i := l.pack(t, "nobody", map[string]string{"x": "x"})
 	offer := func(from, to int) {
-		for n := from; n < to; n++ {
-			o := i.offer
-			o.Bundle = bundle.ID{byte(n >> 8), byte(n), 99}
-			h.receive(l, &o)
+		for n := from; n < to; n += 25 {
+			var offers []record.Record
+			for m := n; m < n+25; m++ {
+				o := i.offer
+				o.Bundle = bundle.ID{byte(m >> 8), byte(m), 99}
+				offers = append(offers, &o)
+			}
+			h.receive(l, offers...)
 		}
 	}
 	const half = refusalsMost + refusalsShare/2

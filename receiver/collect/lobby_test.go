@@ -9,6 +9,7 @@ import (
 
 	"ecluse/protocol/bundle"
 	"ecluse/protocol/packet"
+	"ecluse/protocol/racing"
 )
 
 // hall is a gate with a lobby, no link and no goroutine; time is the test's.
@@ -98,7 +99,7 @@ func TestForgeriesInOneSendersNameKeepNobodyOut(t *testing.T) {
 	flood := countedUp(announce("low", 1, 1)[0], 2)
 	other, again := h.sign("other", 5), h.sign("low", 5_000_000_000)
 	var opened time.Duration
-	took := h.pass(time.Minute, 1000, flood, [][]byte{other, again}, func() bool {
+	took := h.pass(time.Minute, racing.Part(1000), flood, [][]byte{other, again}, func() bool {
 		if h.open("other", 5) && opened == 0 {
 			opened = time.Duration(h.now)
 		}
@@ -106,7 +107,7 @@ func TestForgeriesInOneSendersNameKeepNobodyOut(t *testing.T) {
 	})
 	opened -= time.Hour
 	t.Logf("the other sender's session opened after %v, the flooded sender's own after %v; %d forgeries were verified, %d came", opened, took, h.v.forged,
-		int(took/time.Millisecond)*1000)
+		int(took/time.Millisecond)*racing.Part(1000))
 	if opened <= 0 || opened > 500*time.Millisecond {
 		t.Errorf("the other sender's session opened after %v", opened)
 	}
@@ -131,7 +132,7 @@ func TestRepeatedForgeriesAreLookedAtOnce(t *testing.T) {
 		set = append(set, announce("low", 100+i, 1)[0])
 	}
 	honest := h.sign("low", 1000)
-	took := h.pass(20*time.Second, 100, func(i int) []byte { return set[i%forgeries] }, [][]byte{honest}, func() bool { return h.open("low", 1000) })
+	took := h.pass(20*time.Second, racing.Part(100), func(i int) []byte { return set[i%forgeries] }, [][]byte{honest}, func() bool { return h.open("low", 1000) })
 	t.Logf("opened after %v, %d forgeries verified", took, h.v.forged)
 	if took >= 20*time.Second || h.v.forged > forgeries {
 		t.Errorf("opened after %v, %d verifications of %d forgeries", took, h.v.forged, forgeries)
@@ -144,7 +145,7 @@ func TestNoMoreAnnouncementsAreVerifiedInASecond(t *testing.T) {
 	h := newHall(names...)
 	i := uint64(0)
 	var at []int64
-	h.pass(5*time.Second, 50, func(int) []byte { i++; return announce(names[i%5], i, 1)[0] }, nil, func() bool {
+	h.pass(5*time.Second, racing.Part(50), func(int) []byte { i++; return announce(names[i%5], i, 1)[0] }, nil, func() bool {
 		for len(at) < h.v.forged {
 			at = append(at, h.now)
 		}

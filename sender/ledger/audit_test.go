@@ -17,6 +17,7 @@ import (
 	"ecluse/internal/disk"
 	"ecluse/internal/disk/diskfault"
 	"ecluse/protocol/bundle"
+	"ecluse/protocol/racing"
 )
 
 func TestEveryTransitionOfTheTableHasItsEntry(t *testing.T) {
@@ -176,7 +177,7 @@ func TestWhateverCutsACommitShortTheLogTellsWhatStands(t *testing.T) {
 		t.Fatalf("the script has %d acts only, and %d of them to open", whole, opened)
 	}
 	struck := map[diskfault.What]int{}
-	for at := 1; at <= whole; at++ {
+	for at := 1; at <= whole; at += racing.Stride {
 		others := []diskfault.What{diskfault.Torn, diskfault.ErrorOnce, diskfault.FullOnce, diskfault.Short, diskfault.Kill}
 		losses := []diskfault.Loss{diskfault.Loose, diskfault.Ordered, diskfault.Killed}
 		for i, what := range []diskfault.What{diskfault.Kill, others[at%len(others)]} {
