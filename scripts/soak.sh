@@ -11,6 +11,7 @@ if [ "$name" = all ]; then
 fi
 var=$(variable "$name")
 [ -n "$var" ] || { echo "soak: no count is called $name; there are: $(names | xargs)" >&2; exit 2; }
+beside=$(nproc)
 required=$(count "$name" soak)
 n=${2:-$required}
 case $name in
@@ -29,13 +30,13 @@ siege) package=./internal/lab tests=TestSoakSiege ;;
 flood) package=./receiver/collect tests=TestSoakFlood ;;
 transfers) package=./internal/sim tests=TestTransfers ;;
 fec) package=./protocol/fec tests=TestSoakFEC ;;
-walks) package=./receiver/chamber tests=TestNoWayFromQuarantine ;;
+walks) package=./receiver/chamber tests=TestNoWayFromQuarantine beside=5 ;; # they wait more than they work
 points) package=./internal/points tests=TestPoints ;;
 esac
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
 echo "soak $name at $(git describe --always --dirty 2>/dev/null || echo unknown), $(nproc) cores: $n of $required required"
-env "$var=$n" go test -count 1 -timeout 90m -run "^$tests" -v "$package" | tee "$out"
+env "$var=$n" go test -count 1 -timeout 90m -parallel "$beside" -run "^$tests" -v "$package" | tee "$out"
 if ! grep -q "^ *[a-z_]*\.go:[0-9]*: soak $name: $n done" "$out"; then
 	echo "soak: $name did not say that $n were done" >&2
 	exit 1
