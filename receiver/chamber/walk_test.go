@@ -207,32 +207,21 @@ func TestNoWayFromQuarantineToADestinationSkipsAStep(t *testing.T) {
 	n = min(n, all)
 	var lock sync.Mutex
 	ends, done := make(map[ledger.State]int), 0
-	const together = 50 // what a test keeps of its houses it keeps to its end
+	const ways, together = 5, 50 // so many beside each other; and so many in one test, since a test keeps its houses until it ends
 	t.Run("walk", func(t *testing.T) {
-		for from := 0; from < n; from += together {
-			t.Run(strconv.Itoa(from), func(t *testing.T) {
+		for way := range ways {
+			t.Run(strconv.Itoa(way), func(t *testing.T) {
 				t.Parallel()
-				for k := from; k < min(from+together, n); k++ {
-					number := k * all / n
-					var names []string
-					w := newWalker(t)
-					for range length {
-						a := acts[number%len(acts)]
-						number /= len(acts)
-						names = append(names, a.name)
-						a.do(w)
-						w.holds()
-					}
-					if err := w.h.end(true); err != nil {
-						t.Error(err)
-					}
-					if t.Failed() {
-						t.Fatalf("walk %d of %d: %s", k, n, strings.Join(names, ", "))
-					}
-					lock.Lock()
-					ends[w.ended]++
-					done++
-					lock.Unlock()
+				for from := way * together; from < n; from += ways * together {
+					t.Run(strconv.Itoa(from), func(t *testing.T) {
+						for k := from; k < min(from+together, n); k++ {
+							end := walkOf(t, length, k*all/n)
+							lock.Lock()
+							ends[end]++
+							done++
+							lock.Unlock()
+						}
+					})
 				}
 			})
 		}
@@ -241,6 +230,26 @@ func TestNoWayFromQuarantineToADestinationSkipsAStep(t *testing.T) {
 		t.Errorf("the walks end in %v: the test says nothing", ends)
 	}
 	t.Logf("soak walks: %d done, of %d; they end in %s", done, all, fmt.Sprint(ends))
+}
+
+// walkOf makes one sequence of acts, by its number, and says how the bundle ends; "" is in quarantine.
+func walkOf(t *testing.T, length, number int) ledger.State {
+	w := newWalker(t)
+	var names []string
+	for range length {
+		a := acts[number%len(acts)]
+		number /= len(acts)
+		names = append(names, a.name)
+		a.do(w)
+		w.holds()
+	}
+	if err := w.h.end(true); err != nil {
+		t.Error(err)
+	}
+	if t.Failed() {
+		t.Fatal(strings.Join(names, ", "))
+	}
+	return w.ended
 }
 
 // What the walks of one length seldom meet: both people, in both ways.
