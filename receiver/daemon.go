@@ -37,15 +37,20 @@ type daemon struct {
 	probed map[string]uint32 // of each link, the probe that was logged
 	routed chan struct{}     // holds a token when somebody has said a word about a route
 
-	following sync.Mutex // held while the trust is looked at
+	following  sync.Mutex // held while the trust is looked at
+	unenrolled bool       // under following; who may sign could not be read at the last look: what is read next is news
 
 	audits cli.AuditWatch
 
 	mu        sync.Mutex
 	recent    watch.Recent
 	lacks     map[string]lack        // by destination
-	untrusted string                 // why an edited trust could not be read; "" when it was
+	untrusted string                 // why the trust could not be read whole; "" when it was
 	unsigned  map[bundle.Name]string // tenants of which nobody can tell who may sign content, and why
+}
+
+func newDaemon(c Config, log *zap.Logger) *daemon {
+	return &daemon{c: c, log: log, since: time.Now(), late: time.Unix(0, 0), told: make(map[string]uint64), probed: make(map[string]uint32), recent: make(watch.Recent), routed: make(chan struct{}, 1), lacks: make(map[string]lack), stamps: stampsRead(c)}
 }
 
 // runDaemon runs until ctx ends or a promise cannot be kept.
@@ -53,7 +58,7 @@ func runDaemon(ctx context.Context, c Config, log *zap.Logger) (err error) {
 	life := cli.Live(ctx)
 	defer life.Fatal(nil)
 	ctx = life.Context()
-	d := &daemon{c: c, log: log, since: time.Now(), late: time.Unix(0, 0), told: make(map[string]uint64), probed: make(map[string]uint32), recent: make(watch.Recent), routed: make(chan struct{}, 1), lacks: make(map[string]lack), stamps: stampsRead(c)}
+	d := newDaemon(c, log)
 	o, err := stateOptions(c, log)
 	if err != nil {
 		return err
@@ -190,6 +195,9 @@ func (d *daemon) tellProbes(links []watch.Link) {
 	}
 }
 
+// ofSigners is the place of allowed_signers among the stamps, behind the configuration's.
+const ofSigners = 1
+
 // stampsOf are those of the files in which trust stands: configuration, allowed_signers, officers, and who may sign content.
 func stampsOf(c Config) []cli.Stamp {
 	stamps := []cli.Stamp{cli.StampOf(c.Path), cli.StampOf(c.AllowedSigners), cli.StampOf(c.Officers)}
@@ -206,35 +214,42 @@ func stampsRead(c Config) []cli.Stamp {
 	return stamps
 }
 
-// stampsNow are those of the files that the configuration names now.
-func (d *daemon) stampsNow() []cli.Stamp {
+// running is the configuration as far as it was taken up.
+func (d *daemon) running() Config {
 	d.mu.Lock()
-	c := Config{Path: d.c.Path, AllowedSigners: d.c.AllowedSigners, Officers: d.c.Officers, Tenants: d.c.Tenants}
-	d.mu.Unlock()
-	return stampsOf(c)
+	defer d.mu.Unlock()
+	return d.c
 }
 
-// follow reads the trust again when somebody has edited it: a line that is taken out of allowed_signers, or of who may sign content, revokes a key within seconds.
+// stampsNow are those of the files that the configuration names now.
+func (d *daemon) stampsNow() []cli.Stamp { return stampsOf(d.running()) }
+
+// follow reads the trust again when somebody has edited it: a line that is taken out of allowed_signers, or of who may sign content, revokes a key within seconds. What cannot be read is tried
+// at each look until it can: an error of the medium, or of this process, leaves the file as it was, and nobody would edit it once more.
 func (d *daemon) follow(ctx context.Context) {
 	d.following.Lock()
 	defer d.following.Unlock()
-	now := d.stampsNow()
-	if slices.Equal(now, d.stamps) {
-		if len(d.unknownSigners()) > 0 && d.readSigners() { // an error of the medium leaves the file as it was
-			d.recheck(ctx)
-		}
-		return
+	switch {
+	case d.trustFault() != "" || !slices.Equal(d.stampsNow(), d.stamps):
+		_ = d.readAgain(ctx) // it is told
+	case len(d.unknownSigners()) > 0 && d.readSigners():
+		d.recheck(ctx)
 	}
-	d.stamps = now
-	err := d.readAgain(ctx)
+}
+
+// tellTrust says why trust cannot be read: the alarm as long as that is so, the log once.
+func (d *daemon) tellTrust(err error) {
 	text := ""
-	if err != nil && ctx.Err() == nil {
+	if err != nil {
 		text = err.Error()
-		d.log.Error("the trust was edited, and cannot be read: the former one stands", zap.Error(err))
 	}
 	d.mu.Lock()
+	news := text != d.untrusted
 	d.untrusted = text
 	d.mu.Unlock()
+	if news && err != nil {
+		d.log.Error("the trust cannot be read whole: what cannot stands as it was, and is tried again", zap.Error(err))
+	}
 }
 
 const (

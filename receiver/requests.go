@@ -218,17 +218,26 @@ func (d *daemon) pair(ctx context.Context, in pairRequest) error {
 func (d *daemon) reload(ctx context.Context) error {
 	d.following.Lock() // one after another: else what one had read before an edit could be put in the place of what another has read after it
 	defer d.following.Unlock()
-	d.stamps = d.stampsNow() // before it is read
+	d.stamps = nil // somebody asks: all of it is news
 	return d.readAgain(ctx)
 }
 
-// readAgain is reload, under following. Who may sign content is read in any case: a key that was taken away there waits for no other file to be mended.
+// readAgain is reload, under following. Each file is read in any case: a key that was taken out of one waits for no other to be mended. While one has a fault all are read at each look, and are news
+// where somebody has edited any.
 func (d *daemon) readAgain(ctx context.Context) error {
+	before, now := d.stamps, d.stampsNow() // before anything is read
+	d.stamps = slices.Clone(now)
 	signers, senders, err := d.readTrust()
 	changed := d.readSigners()
-	d.auditFacts()
+	news := err == nil || !slices.Equal(now, before)
+	if news {
+		d.auditFacts()
+	}
+	d.tellTrust(err)
+	owed := d.unenrolled
+	d.unenrolled = signers == nil
 	switch {
-	case err == nil:
+	case signers != nil && (news || owed):
 		if err := d.Enrol(ctx, signers, senders); err != nil && ctx.Err() == nil { // it stands; before each release the bundle is held against it once more
 			d.log.Error("hold the quarantine against the trust that was read again", zap.Error(err))
 		}
@@ -245,28 +254,39 @@ func (d *daemon) recheck(ctx context.Context) {
 	}
 }
 
-// readTrust reads what is taken up of the configuration, who may sign and who may decide. The caller enrols the first.
-func (d *daemon) readTrust() (*keys.AllowedSigners, map[bundle.Name][]bundle.Name, error) {
-	c, err := config.Load(d.c.Path, defaults())
-	if err != nil {
-		return nil, nil, &control.Error{Code: cli.Usage, Text: err.Error()}
+// readTrust reads what is taken up of the configuration, who may sign and who may decide. What cannot be read stays as it was, and err says so. The caller enrols the first, which is nil where it
+// cannot be read.
+func (d *daemon) readTrust() (signers *keys.AllowedSigners, senders map[bundle.Name][]bundle.Name, err error) {
+	c, unread := config.Load(d.c.Path, defaults())
+	if unread != nil {
+		c = d.running()
+	} else {
+		d.Routes.Set(c.shared().Routes())
 	}
-	signers, senders, err := loadTrust(c)
-	if err != nil {
-		return nil, nil, &control.Error{Code: cli.Usage, Text: fmt.Sprintf("the trust is as it was: %v", err)}
+	signers, senders, unsigned := loadTrust(c)
+	if unsigned != nil {
+		unsigned = fmt.Errorf("who may sign is as it was: %w", unsigned)
 	}
-	people, err := loadOfficers(c)
-	if err != nil {
-		return nil, nil, &control.Error{Code: cli.Usage, Text: fmt.Sprintf("the trust is as it was: %v", err)}
+	people, undecided := loadOfficers(c)
+	if undecided != nil {
+		undecided = fmt.Errorf("who may decide is as it was: %w", undecided)
+	} else {
+		d.SetOfficers(people)
 	}
-	d.SetOfficers(people)
 	d.mu.Lock()
-	d.c.Senders, d.c.AllowedSigners, d.c.Officers = c.Senders, c.AllowedSigners, c.Officers
-	d.mu.Unlock()
-	if now := d.stampsNow(); !slices.Equal(now[1:], d.stamps[1:]) { // other files than before, or edited meanwhile: the next look reads them once more
-		clear(d.stamps[1:])
+	if unsigned == nil {
+		d.c.Senders, d.c.AllowedSigners = c.Senders, c.AllowedSigners
 	}
-	d.Routes.Set(c.shared().Routes())
+	if undecided == nil {
+		d.c.Officers = c.Officers
+	}
+	d.mu.Unlock()
+	if now := d.stampsNow(); !slices.Equal(now[ofSigners:], d.stamps[ofSigners:]) { // other files than before, or edited meanwhile: the next look reads them once more
+		clear(d.stamps[ofSigners:])
+	}
+	if err := errors.Join(unread, unsigned, undecided); err != nil {
+		return signers, senders, &control.Error{Code: cli.Usage, Text: err.Error()}
+	}
 	d.log.Info("trust was read again", zap.Int("senders", len(c.Senders)))
 	return signers, senders, nil
 }
