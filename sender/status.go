@@ -116,7 +116,8 @@ func (d *daemon) watch(ctx context.Context) error {
 	}
 }
 
-// follow reads the configuration again when somebody has edited it, and takes up what it says of routes: enabled and expires. Everything else waits for a restart.
+// follow reads the configuration again when somebody has edited it, and takes up what it says of routes: enabled and expires. Everything else waits for a restart. What
+// cannot be read is tried at each look until it can: an error of the medium, or of this process, leaves the file as it was, and nobody would edit it once more.
 func (d *daemon) follow() {
 	now := cli.StampOf(d.c.Path)
 	if now == d.stamp {
@@ -126,8 +127,7 @@ func (d *daemon) follow() {
 	c, err := config.Load(d.c.Path, defaults())
 	text := ""
 	if err != nil {
-		text = err.Error()
-		d.log.Error("the configuration was edited, and cannot be read: the former routes stand", zap.Error(err))
+		d.stamp, text = cli.Stamp{}, err.Error()
 	} else {
 		d.Routes.Set(c.shared().Routes())
 		d.Follow()
@@ -135,6 +135,10 @@ func (d *daemon) follow() {
 		d.auditFacts(d.State)
 	}
 	d.mu.Lock()
+	news := text != d.unread
 	d.unread = text
 	d.mu.Unlock()
+	if news && err != nil {
+		d.log.Error("the configuration was edited, and cannot be read: the former routes stand", zap.Error(err))
+	}
 }
