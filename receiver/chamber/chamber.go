@@ -73,7 +73,7 @@ type Chamber struct {
 	resting    bool                             // see Rest
 	pause      func(failures int) time.Duration // before something that failed is tried again
 	verify     *turns.Gate                      // for whole bundles, to be verified
-	heavy      *turns.Gate                      // before it, for those of more than heavyAt bytes: they leave a place to the others
+	heavy      *turns.Gate                      // before it, for those of more than heavyAt bytes: they leave a place to the others, and to each other's tenants
 	heavyAt    uint64
 	asked      chan struct{} // a token for each that is verified because somebody asked
 	looking    chan struct{} // a token for each inspection that somebody asked for
@@ -111,9 +111,13 @@ type Chamber struct {
 
 // verifyMost bounds the bundles of a tenant that are verified at once because they are whole, with a place more for those of others; askedMost those because somebody asked: each may hold a table of a million
 // files. People wait for no more than their own kind, and what comes in does not wait for people.
+//
+// Of those above verifyHeavy a tenant has heavyEach under way at once: with two it would have all places of such, for the hours in which they are read back, and another's large one would stand behind
+// them while a place is free. Who is alone on a side loses little by that: two are read off one disk, and one behind the other both are whole when two beside each other would be.
 const (
 	verifyMost  = 2
 	verifyHeavy = 256 << 20 // bytes above which a bundle leaves one place to others: any disk reads so much in seconds
+	heavyEach   = 1
 	askedMost   = 1
 	lookMost    = 1 // inspections that people ask for
 
@@ -128,7 +132,7 @@ const (
 // New makes a Chamber.
 func New(o Options) *Chamber {
 	c := &Chamber{
-		o: o, verify: turns.NewGate(verifyMost+1, verifyMost), heavy: turns.NewGate(verifyMost, verifyMost), heavyAt: verifyHeavy, asked: make(chan struct{}, askedMost), looking: make(chan struct{}, lookMost), abandoning: make(chan struct{}, abandonsMost), lookouts: turns.New(), reserved: make(map[bundle.ID]reservation), heart: make(map[bundle.Name]Heart),
+		o: o, verify: turns.NewGate(verifyMost+1, verifyMost), heavy: turns.NewGate(verifyMost, heavyEach), heavyAt: verifyHeavy, asked: make(chan struct{}, askedMost), looking: make(chan struct{}, lookMost), abandoning: make(chan struct{}, abandonsMost), lookouts: turns.New(), reserved: make(map[bundle.ID]reservation), heart: make(map[bundle.Name]Heart),
 		verified: make(map[bundle.ID]freshness), byRename: make(map[string]bool), due: make(map[bundle.ID]due), refusals: newRefusals(), settled: make(chan struct{}), outlets: make(map[bundle.Name]*outlet), remotes: make(map[bundle.Name][]*outlet),
 		unseen: make(map[bundle.ID]bool), doors: make(map[string]*inspect.Door), chains: make(map[bundle.Name][]*inspect.Asked),
 		pause: func(failures int) time.Duration { return min(retryMost, retryFirst<<min(failures-1, 10)) },

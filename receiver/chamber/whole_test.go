@@ -2,6 +2,7 @@ package chamber
 
 import (
 	"testing"
+	"time"
 
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/ledger"
@@ -28,6 +29,36 @@ func TestASmallBundleIsVerifiedBesideLargeOnes(t *testing.T) {
 	leave[0]()
 	h.becomes(large, ledger.Quarantined)
 	leave[1]()
+}
+
+// However many large ones of a tenant are to be read back, for however long, another's large one is verified beside them.
+func TestALargeBundleIsVerifiedBesideLargeOnesOfAnother(t *testing.T) {
+	t.Parallel()
+	p := newPlan(t, release.ModeOne)
+	p.tenant("other", release.ModeOne, imports)
+	h := p.open(t)
+	one, two, others := p.lows[0].pack(t, "cssf", small("one")), p.lows[0].pack(t, "cssf", small("two")), p.lows[0].pack(t, "other", small("others"))
+	h.heavyAt = min(one.offer.Bytes, two.offer.Bytes, others.offer.Bytes) - 1
+	slow := &slowSigners{h.trust.Signers(), make(chan struct{}, 99), make(chan struct{})}
+	h.trust.Set(slow, map[bundle.Name][]bundle.Name{"low": {"cssf", "other"}})
+	h.receive(one.from, one.whole()...)
+	h.receive(two.from, two.whole()...)
+	<-slow.entered // one of them takes hours
+	select {
+	case <-slow.entered:
+		t.Error("both of one tenant are under way")
+	case <-time.After(100 * time.Millisecond):
+	}
+	h.receive(others.from, others.whole()...)
+	select {
+	case <-slow.entered:
+	case <-time.After(longEnough):
+		t.Error("another's waits behind them")
+	}
+	close(slow.open)
+	for _, i := range []*item{one, two, others} {
+		h.becomes(i, ledger.Quarantined)
+	}
 }
 
 func TestAGoodBundleIsQuarantined(t *testing.T) {
