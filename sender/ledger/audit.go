@@ -11,7 +11,6 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"ecluse/internal/audit"
 	"ecluse/internal/catalog"
@@ -21,6 +20,8 @@ import (
 // What becomes of a bundle stands in the audit log too. The entries of a group go to the disk before the first of its two syncs, and the records get their names after it: no change has a
 // name that has no entry. The other way round a crash, or an error at a name, may leave an entry whose change did not become durable. An entry carries the digest of the record to which
 // it led; a start holds those behind the last checkpoint against what stands there, and where they differ an entry `stands` says what does.
+//
+// The log says when, by its own clock: that of the book goes with the machine's, which may be set back.
 
 // said is what a change of the batch is in the audit log.
 type said struct {
@@ -29,9 +30,9 @@ type said struct {
 }
 
 // Entries are what a change of a record is in the audit log, in the order in which it came about. link is the new end of its chain, where it was signed.
-func Entries(before, after *Record, link *Link, now time.Time) (list []audit.Entry) {
+func Entries(before, after *Record, link *Link) (list []audit.Entry) {
 	add := func(event string, fill func(e *audit.Entry)) {
-		e := audit.Entry{At: now, Event: event, Bundle: after.Bundle.String(), Tenant: string(after.Tenant), State: string(after.State)}
+		e := audit.Entry{Event: event, Bundle: after.Bundle.String(), Tenant: string(after.Tenant), State: string(after.State)}
 		fill(&e)
 		list = append(list, e)
 	}
@@ -64,8 +65,8 @@ func Entries(before, after *Record, link *Link, now time.Time) (list []audit.Ent
 }
 
 // noted is the entry of a record of which nothing has changed that has a name: it is another one all the same.
-func noted(r *Record, now time.Time) audit.Entry {
-	return audit.Entry{At: now, Event: "noted", Bundle: r.Bundle.String(), Tenant: string(r.Tenant), State: string(r.State)}
+func noted(r *Record) audit.Entry {
+	return audit.Entry{Event: "noted", Bundle: r.Bundle.String(), Tenant: string(r.Tenant), State: string(r.State)}
 }
 
 // signed is what is known of a bundle from the time at which its manifest was signed.
@@ -213,7 +214,7 @@ func (l *Ledger) writeAudit() error {
 		}
 		if !told {
 			at = len(list)
-			list = append(list, noted(l.staged[id], l.now()))
+			list = append(list, noted(l.staged[id]))
 		}
 		list[at].Record = digestOf(f.text)
 	}

@@ -32,7 +32,7 @@ func TestEveryTransitionOfTheTableHasItsEntry(t *testing.T) {
 			}
 			walked++
 			before, after := &Record{Bundle: id(1), Tenant: "t", State: from}, &Record{Bundle: id(1), Tenant: "t", State: to}
-			list := Entries(before, after, nil, start)
+			list := Entries(before, after, nil)
 			if len(list) != 1 || list[0].Event != string(to) || list[0].State != string(to) || list[0].Tenant != "t" {
 				t.Errorf("%q to %q: %+v", from, to, list)
 			}
@@ -63,7 +63,7 @@ func TestAnEntryTakesAlongWhatItTellsOf(t *testing.T) {
 		after := before.clone()
 		c.change(after)
 		var events []string
-		for _, e := range Entries(before, after, c.link, start) {
+		for _, e := range Entries(before, after, c.link) {
 			events = append(events, e.Event)
 			if e.Event == "signed" && (e.Sequence != 7 || !strings.Contains(string(e.Data), link.Digest.String())) {
 				t.Errorf("%s: %+v", name, e)

@@ -106,7 +106,7 @@ func (l *Ledger) stage(r *request) error {
 	after.normalize()
 	after.count(l.Countable(l.now()))
 	if l.audit != nil {
-		l.said = append(l.said, said{r.id, Entries(now, after, link, l.now())})
+		l.said = append(l.said, said{r.id, Entries(now, after, link)})
 	}
 	if l.staged[r.id] == nil {
 		l.before[r.id] = known
