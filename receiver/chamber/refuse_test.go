@@ -85,6 +85,61 @@ func TestARefusalHasItsReasonAndLeavesNothing(t *testing.T) {
 	}
 }
 
+// For whatever reason an offer was refused, the next life knows of it: what repeats it is no news, and it counts among those of its sender that are kept.
+func TestARefusalIsNoNewsToTheNextLife(t *testing.T) {
+	t.Parallel()
+	for want, plan := range map[bundle.Reason]func(p *plan){
+		bundle.ReasonTenantUnknown:    func(p *plan) { delete(p.tenants, "cssf") },
+		bundle.ReasonTenantNotAllowed: func(p *plan) { p.allowed = map[bundle.Name][]bundle.Name{"other": {"cssf"}} },
+		bundle.ReasonQuota:            func(p *plan) { x := p.tenants["cssf"]; x.Quota = 100; p.tenants["cssf"] = x },
+		bundle.ReasonEnvelope: func(p *plan) {
+			p.envelope = func(*house, bundle.Name, int64, int64) error {
+				return bundle.Reject(bundle.ReasonEnvelope, "G-2", "it is used up")
+			}
+		},
+		bundle.ReasonDiskFull:     func(p *plan) { p.bytes = 1<<20 + 1000 },
+		bundle.ReasonRouteStopped: func(p *plan) { p.stop(stopped) },
+		bundle.ReasonRouteExpired: func(p *plan) { p.stop(bundle.Reject(bundle.ReasonRouteExpired, "G-2", "it ended")) },
+	} {
+		t.Run(string(want), func(t *testing.T) {
+			t.Parallel()
+			p := newPlan(t, release.ModeOne)
+			p.audited = true
+			plan(p)
+			h := p.open(t)
+			i := p.lows[0].pack(t, "cssf", small("x"))
+			told := func() (events []string) {
+				for _, e := range p.entries(t) {
+					if e.Bundle == i.id().String() {
+						events = append(events, e.Event)
+					}
+				}
+				return events
+			}
+			h.receive(i.from, &i.offer)
+			h.becomes(i, ledger.Refused)
+			h.is(i, ledger.Refused, want)
+			at := h.record(i).Changed
+			for range 2 {
+				h = h.again()
+				p.advance(time.Minute)
+				h.receive(i.from, &i.offer)
+				if r := h.record(i); !r.Changed.Equal(at) || reasonOf(r) != want {
+					t.Errorf("it is %s, and was changed at %v, first at %v", describe(r), r.Changed, at)
+				}
+				if events := told(); !slices.Equal(events, []string{"refused"}) {
+					t.Errorf("the log tells of %v", events)
+				}
+				h.mu.Lock()
+				if kept := h.refusals.kept["low"]; !slices.Equal(kept, []bundle.ID{i.id()}) {
+					t.Errorf("%v are known to be refused", kept)
+				}
+				h.mu.Unlock()
+			}
+		})
+	}
+}
+
 // five makes senders s0 to s4 and tenants t0 to t4; each sender may use the tenant of its number.
 func five(t *testing.T) *plan {
 	p := newPlan(t, release.ModeOne)

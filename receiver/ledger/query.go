@@ -163,9 +163,13 @@ type Refusal struct {
 
 // RefusedUnheld returns what was refused before anything of it was taken, the oldest first.
 func (l *Ledger) RefusedUnheld(ctx context.Context) (list []Refusal, err error) {
-	const q = `SELECT bundle, sender, reason FROM bundles WHERE state = 'refused' AND held = 0
-		AND reason IN ('tenant-unknown', 'tenant-not-allowed', 'quota', 'envelope', 'disk-full', 'limit') ORDER BY changed, bundle`
-	rows, err := l.catalog.DB().QueryContext(ctx, q)
+	reasons := slices.Concat(wantOfRoom, strange)
+	q := `SELECT bundle, sender, reason FROM bundles WHERE state = 'refused' AND held = 0 AND reason IN (?` + strings.Repeat(`, ?`, len(reasons)-1) + `) ORDER BY changed, bundle`
+	var args []any
+	for _, r := range reasons {
+		args = append(args, string(r))
+	}
+	rows, err := l.catalog.DB().QueryContext(ctx, q, args...)
 	if err != nil {
 		return nil, fmt.Errorf("ask the catalog: %w", err)
 	}

@@ -67,16 +67,16 @@ func (s State) follow(to State) error {
 	return &StateError{From: s, To: to}
 }
 
+// wantOfRoom are the reasons for which a bundle is refused at its offer and may come in when it is offered again: there was no room, or its tenant's route was closed. strange are the others for which nothing
+// of it is taken.
+var (
+	wantOfRoom = []bundle.Reason{bundle.ReasonDiskFull, bundle.ReasonQuota, bundle.ReasonEnvelope, bundle.ReasonRouteStopped, bundle.ReasonRouteExpired}
+	strange    = []bundle.Reason{bundle.ReasonTenantUnknown, bundle.ReasonTenantNotAllowed, bundle.ReasonLimit}
+)
+
 // ForWantOfRoom says that a bundle was refused before a byte of it was taken, because there was no room, or its tenant's route was closed: what is offered again may come in when that is over.
 func (r *Record) ForWantOfRoom() bool {
-	if r.State != Refused || r.Held() || r.Reason == nil {
-		return false
-	}
-	switch bundle.Reason(*r.Reason) {
-	case bundle.ReasonDiskFull, bundle.ReasonQuota, bundle.ReasonEnvelope, bundle.ReasonRouteStopped, bundle.ReasonRouteExpired:
-		return true
-	}
-	return false
+	return r.State == Refused && !r.Held() && r.Reason != nil && slices.Contains(wantOfRoom, bundle.Reason(*r.Reason))
 }
 
 // Settled says that the record tells what became of the bundle, so that nothing more of it is wanted. What was refused for want of room is not settled, also where its record file still says so
