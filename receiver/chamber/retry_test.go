@@ -1,7 +1,9 @@
 package chamber
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -61,6 +63,63 @@ func TestTheLogTellsOfNoAttemptTwice(t *testing.T) {
 		t.Errorf("the log says %q, not %q", got, want)
 	}
 	p.agrees(t)
+}
+
+// anew is a shelf that begins another thing with each attempt.
+type anew struct{ *shelf }
+
+func (a anew) Deliver(ctx context.Context, job remote.Job) (string, error) {
+	a.set(func() { a.begins = fmt.Sprintf(`upload "%d\2" <&>`, a.tried.Load()+1) })
+	return a.shelf.Deliver(ctx, job)
+}
+
+// What fails for itself takes back what it has begun, and the next attempt begins another: the log tells of none of that, but of what is taken back at the end.
+func TestTheLogTellsOfNothingThatAttemptsHaveBegun(t *testing.T) {
+	t.Parallel()
+	s := &shelf{name: "s", refuse: map[string]error{"x": remote.Failed(errors.New("no room"), "put it")}}
+	p := newPlan(t, release.ModeAutomatic)
+	p.audited = true
+	p.tenant("cssf", release.ModeAutomatic)
+	tenant := p.tenants["cssf"]
+	tenant.Remotes = []remote.Destination{anew{s}}
+	p.tenants["cssf"] = tenant
+	h := p.shelve(t)
+	i := p.lows[0].pack(t, "cssf", small("x"))
+	h.take(i, ledger.Approved)
+	tried := func(n int32) {
+		t.Helper()
+		n += s.tried.Load()
+		eventually(t, "it is tried again", func() bool { return s.tried.Load() >= n })
+	}
+	tried(10)
+	changed := h.record(i).Changed
+	p.advance(time.Minute)
+	tried(10)
+	if again := h.record(i).Changed; !again.Equal(changed) {
+		t.Errorf("its record was changed at %v, and again at %v", changed, again)
+	}
+	p.agrees(t)
+	must(t, h.end(true))
+	h = p.prepare(t)
+	h.pause = func(int) time.Duration { return time.Hour }
+	h.run()
+	t.Cleanup(func() { h.end(true) })
+	eventually(t, "it is tried in the next life too", func() bool { w := h.Waits(i.id()); return len(w) == 1 && w[0].Next != nil })
+	last := s.begins
+	if d := of(h.record(i), "s"); d.Begun != last || d.Error == "" {
+		t.Errorf("on record stands %+v", d)
+	}
+	p.agrees(t)
+	if got, want := p.deliveries(t), "delivering undelivered"; got != want {
+		t.Errorf("the log says %q, not %q", got, want)
+	}
+	must(t, h.reject(i, 7, "no"))
+	s.tookBack(t, last)
+	eventually(t, "that is on record", func() bool { return of(h.record(i), "s").Begun == "" })
+	p.agrees(t)
+	if got, want := p.deliveries(t), "delivering undelivered noted"; got != want {
+		t.Errorf("the log says %q, not %q", got, want)
+	}
 }
 
 // While another attempt is under way nobody can reject the bundle, nor when that attempt was cut short; between two attempts anybody can, and the log tells of none of it.

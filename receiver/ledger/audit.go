@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -121,12 +122,23 @@ func asJSON(v any) json.RawMessage {
 	return text
 }
 
-// retryText is what a record's text has of an attempt that is under way. Within a string it cannot stand: there a quote has a backslash before it.
-const retryText = `,"retry":true`
+// What the text of an approved record has of attempts: retryText of one that is under way, and, as attempt finds it, what they have begun at a destination and not ended, which is another thing with each
+// that begins anew. Within a string neither can stand: there a quote has a backslash before it.
+const (
+	retryText    = `,"retry":true`
+	begunText    = `,"begun":"`
+	approvedText = `,"state":"approved"`
+)
 
-// digestOf is the digest of a record's text, without what is said of attempts under way: each would have an entry of its own.
+var attempt = regexp.MustCompile(begunText + `(?:[^"\\]|\\.)*"`)
+
+// digestOf is the digest of a record's text, without what is said of attempts: each would have an entry of its own.
 func digestOf(text []byte) string {
-	sum := sha256.Sum256(bytes.ReplaceAll(text, []byte(retryText), nil))
+	text = bytes.ReplaceAll(text, []byte(retryText), nil)
+	if bytes.Contains(text, []byte(begunText)) && bytes.Contains(text, []byte(approvedText)) { // what has ended has an entry when it is taken back
+		text = attempt.ReplaceAll(text, nil)
+	}
+	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:])
 }
 

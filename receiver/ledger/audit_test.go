@@ -121,6 +121,37 @@ func TestAnEntryTakesAlongWhatItTellsOf(t *testing.T) {
 	}
 }
 
+// What an approved record says of attempts is no part of its digest, whatever a destination calls what it has begun; all else is, and so is what was begun of one that has ended.
+func TestADigestIsOneOfWhatTheLogTells(t *testing.T) {
+	digest := func(s State, change func(r *Record)) string {
+		r := recordIn(s)
+		r.Name = ptr(`x,"state":"approved","begun":"7"`)
+		r.Deliveries = []Delivery{{Destination: "a", Error: "full"}, {Destination: "b", Error: "full"}}
+		change(r)
+		return digestOf(asJSON(r))
+	}
+	bare := func(*Record) {}
+	begun := func(text string) func(*Record) { return func(r *Record) { r.Deliveries[1].Begun = text } }
+	for name, row := range map[string]struct {
+		state  State
+		change func(r *Record)
+		same   bool
+	}{
+		"an attempt":                      {Approved, func(r *Record) { r.Deliveries[1].Retry = true }, true},
+		"what it has begun":               {Approved, begun("upload 7"), true},
+		"and at both":                     {Approved, func(r *Record) { r.Deliveries[0].Begun, r.Deliveries[1].Begun, r.Deliveries[1].Retry = "7", "8", true }, true},
+		"in the strangest words":          {Approved, begun(`\" \\",'{}<&>` + "\n\x00\xff\u2028"), true},
+		"another error":                   {Approved, func(r *Record) { r.Deliveries[1].Error = "fuller" }, false},
+		"an error that looks like it":     {Approved, func(r *Record) { r.Deliveries[1].Error = `full,"begun":"7"` }, false},
+		"what was begun and is not ended": {Rejected, begun("upload 7"), false},
+		"another name":                    {Approved, func(r *Record) { r.Name = ptr(`x,"state":"approved","begun":"8"`) }, false},
+	} {
+		if got := digest(row.state, row.change) == digest(row.state, bare); got != row.same {
+			t.Errorf("%s: the digest is the same: %v", name, got)
+		}
+	}
+}
+
 // audited is a book with its log, over any disk.
 type audited struct {
 	*Ledger

@@ -122,7 +122,9 @@ type Delivery struct {
 	Moved       bool       `json:"moved,omitempty"` // that is the item in quarantine; else a copy at the destination
 	Done        *time.Time `json:"done,omitempty"`
 	Error       string     `json:"error,omitempty"`
-	Begun       string     `json:"begun,omitempty"` // in the destination's words: what it has begun there and not ended, and can go on with
+	// Begun is, in the destination's words, what it has begun there and not ended, and can go on with. While the bundle is approved it is no part of that digest either: an attempt that fails for itself takes
+	// it back, and the next begins another.
+	Begun string `json:"begun,omitempty"`
 	// Retry says, like Name, that it may stand there: another attempt is, or was, under way after one of which it is known that it brought nothing. Attempts come every few minutes while a
 	// destination is away, and what is said of each for the time that it takes is no part of the digest in the audit log, see digestOf.
 	Retry bool `json:"retry,omitempty"`
@@ -153,14 +155,15 @@ func (r *Record) tookBack(since *Record) bool {
 	return differs && reflect.DeepEqual(r.clone(), was)
 }
 
-// retries says that all that has changed of a record since another one is that attempts began or ended of which the log tells nothing.
+// retries says that all that has changed of a record since another one is that attempts began or ended, or have begun something at a destination, of which the log tells nothing.
 func (r *Record) retries(since *Record) bool {
 	if since == nil || len(r.Deliveries) != len(since.Deliveries) {
 		return false
 	}
 	differs := false
 	for i := range r.Deliveries {
-		differs = differs || r.Deliveries[i].Retry != since.Deliveries[i].Retry
+		now, was := &r.Deliveries[i], &since.Deliveries[i]
+		differs = differs || now.Retry != was.Retry || r.State == Approved && now.Begun != was.Begun
 	}
 	if !differs {
 		return false
@@ -168,6 +171,9 @@ func (r *Record) retries(since *Record) bool {
 	a, b := r.clone(), since.clone()
 	for i := range a.Deliveries {
 		a.Deliveries[i].Retry, b.Deliveries[i].Retry = false, false
+		if r.State == Approved {
+			a.Deliveries[i].Begun, b.Deliveries[i].Begun = "", ""
+		}
 	}
 	return reflect.DeepEqual(a, b)
 }
