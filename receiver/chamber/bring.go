@@ -58,16 +58,19 @@ func (c *Chamber) bring(o *outlet, r *ledger.Record, failures int) (away bool) {
 		err = bundle.Reject(bundle.ReasonSignerRevoked, "G-2", "%v", err)
 	}
 	if err != nil { // of its papers, which say nothing of a destination
-		return c.unbrought(o, r, "", err, failures)
+		return c.unbrought(o, r, fault{err: err}, failures)
 	}
+	may := false // an attempt before this one may have brought it there
 	err = c.change(id, func(r *ledger.Record) error {
 		if r.State != ledger.Approved {
 			return errOver
 		}
+		e := entry(r, to)
+		may = e.Name != "" || e.Retry
 		if err := c.through(r); err != nil {
 			return err
 		}
-		switch e := entry(r, to); { // from here on it may be there
+		switch { // from here on it may be there
 		case e.Name != "", e.Retry:
 			return errTold
 		case e.Error != "":
@@ -78,7 +81,7 @@ func (c *Chamber) bring(o *outlet, r *ledger.Record, failures int) (away bool) {
 		return nil
 	})
 	if err != nil && !errors.Is(err, errTold) {
-		return c.unbrought(o, r, to, err, failures)
+		return c.unbrought(o, r, fault{to, err, may}, failures)
 	}
 	began := time.Now()
 	ctx, end := c.whileOpen(r.Tenant)
@@ -92,11 +95,12 @@ func (c *Chamber) bring(o *outlet, r *ledger.Record, failures int) (away bool) {
 	}
 	name, err := o.to.Deliver(ctx, job)
 	c.stale(id) // a program has had its hands on it
-	if why := c.closed(r.Tenant); err != nil && why != nil {
-		err = why
-	}
 	if err != nil {
-		return c.unbrought(o, r, to, err, failures)
+		may = remote.IsMaybe(err) || may && !remote.Answered(err) // who is away says nothing of what came through before
+		if why := c.closed(r.Tenant); why != nil {
+			err = why
+		}
+		return c.unbrought(o, r, fault{to, err, may}, failures)
 	}
 	err = c.change(id, func(have *ledger.Record) error {
 		now := c.o.Now().UTC()
@@ -107,7 +111,7 @@ func (c *Chamber) bring(o *outlet, r *ledger.Record, failures int) (away bool) {
 		return err
 	})
 	if err != nil { // it stands there, and is on record as about to: the next attempt finds it
-		return c.unbrought(o, r, to, err, failures)
+		return c.unbrought(o, r, fault{to, err, true}, failures)
 	}
 	c.o.Log.Info("delivered", zap.Stringer("bundle", id), zap.String("to", to), zap.String("name", name), zap.Duration("in", time.Since(began)))
 	if r.State == ledger.Imported {
@@ -201,8 +205,8 @@ func (c *Chamber) abandonBegun(o *outlet, id bundle.ID) bool {
 }
 
 // unbrought books an attempt that failed.
-func (c *Chamber) unbrought(o *outlet, r *ledger.Record, to string, err error, failures int) (away bool) {
-	id := r.Bundle
+func (c *Chamber) unbrought(o *outlet, r *ledger.Record, f fault, failures int) (away bool) {
+	id, err := r.Bundle, f.err
 	switch {
 	case errors.Is(err, ledger.ErrFatal):
 		o.over(id, err)
@@ -213,7 +217,7 @@ func (c *Chamber) unbrought(o *outlet, r *ledger.Record, to string, err error, f
 		c.dropAt(o, r, refused("bundle %s is no longer approved", id))
 	default:
 		away = remote.IsAway(err)
-		faults := []fault{{to, err}}
+		faults := []fault{f}
 		c.undelivered(o, r, faults, err, func() time.Duration {
 			if away {
 				wait := c.pause(failures)

@@ -27,6 +27,7 @@ type shelf struct {
 	mu     sync.Mutex
 	away   bool
 	hangs  bool
+	cuts   bool             // what it was asked for when an attempt was ended may be done all the same
 	late   chan struct{}    // not nil: what it says while it is away comes when this is closed
 	refuse map[string]error // by an item's name
 	begins string           // what it notes as begun before it refuses one bundle
@@ -64,6 +65,9 @@ func (s *shelf) Deliver(ctx context.Context, job remote.Job) (string, error) {
 		s.mu.Lock()
 	}
 	if err := ctx.Err(); err != nil {
+		if s.cuts {
+			err = remote.Cut(err)
+		}
 		return "", err
 	}
 	if err := s.refuse[name]; err != nil {
@@ -356,6 +360,57 @@ func TestWhatMayHaveArrivedIsNotRejected(t *testing.T) {
 	h.becomes(i, ledger.Imported)
 	if s.again[0] || !s.again[len(s.again)-1] {
 		t.Errorf("the attempts were told that they follow another: %v", s.again)
+	}
+}
+
+// Who is away says nothing of what came through before: an attempt that may have brought a bundle there keeps it from being rejected until its destination has answered.
+func TestWhoIsAwaySaysNothingOfWhatCameThrough(t *testing.T) {
+	t.Parallel()
+	for name, first := range map[string]func(s *shelf, p *plan, h *house, i *item) *house{
+		"an answer that was lost": func(s *shelf, _ *plan, h *house, i *item) *house {
+			maybe := remote.Away(errors.New("reset"), "tag it").(*remote.Failure)
+			maybe.Maybe = true
+			s.set(func() { s.refuse = map[string]error{"x": maybe} })
+			h.take(i, ledger.Approved)
+			eventually(t, "it has failed", func() bool { return reasonOf(h.record(i)) == bundle.ReasonDestination })
+			s.set(func() { s.away = true })
+			return h
+		},
+		"a life that was killed": func(s *shelf, p *plan, h *house, i *item) *house {
+			s.set(func() { s.hangs = true })
+			h.take(i, ledger.Approved)
+			eventually(t, "it is on its way", func() bool { return s.tried.Load() == 1 })
+			must(t, h.end(false))
+			s.set(func() { s.hangs, s.away = false, true })
+			return p.hasty(t)
+		},
+		"a stop": func(s *shelf, p *plan, h *house, i *item) *house {
+			s.set(func() { s.hangs, s.cuts = true, true })
+			h.take(i, ledger.Approved)
+			eventually(t, "it is on its way", func() bool { return s.tried.Load() == 1 })
+			p.stop(stopped)
+			eventually(t, "it is held", func() bool { return s.ended.Load() == 1 && reasonOf(h.record(i)) == bundle.ReasonRouteStopped })
+			refusedError(t, h.reject(i, 7, "no"), "being delivered to s")
+			s.set(func() { s.hangs, s.away = false, true })
+			p.stop(nil)
+			must(t, h.Recheck(t.Context()))
+			return h
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := &shelf{name: "s"}
+			p, h := shelved(t, release.ModeAutomatic, nil, s)
+			i := p.lows[0].pack(t, "cssf", small("x"))
+			h = first(s, p, h, i)
+			tried := s.tried.Load()
+			eventually(t, "it is tried where nobody is", func() bool { return s.ended.Load() > tried+1 })
+			refusedError(t, h.reject(i, 7, "no"), "being delivered to s")
+			s.set(func() {
+				s.away, s.refuse = false, map[string]error{"x": remote.Failed(errors.New("no room"), "put it")}
+			})
+			eventually(t, "it has answered, and it may be rejected", func() bool { return h.reject(i, 7, "no") == nil })
+		})
 	}
 }
 

@@ -143,6 +143,7 @@ type plan struct {
 	shut   error         // why nothing of any tenant goes through; nil: it does
 	asked  int           // how often that was asked
 	after  int           // the route is open so often, and shut from then on; 0: always as shut says
+	brief  int           // it is shut so often, and then as shut says
 }
 
 const state, imports = "state", "import"
@@ -204,6 +205,10 @@ func (p *plan) closed(bundle.Name) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.asked++; p.after > 0 && p.asked > p.after {
+		return stopped
+	}
+	if p.brief > 0 {
+		p.brief--
 		return stopped
 	}
 	return p.shut

@@ -386,35 +386,56 @@ func (c *Chamber) evidence(id bundle.ID, said []ledger.Inspection) error {
 			zap.String("verdict", string(n.Verdict)), zap.Int64("files", n.Files), zap.Int("findings", len(n.Findings)+n.More), zap.String("detail", after.Detail))
 	}
 	if back {
-		c.stale(id)
-		c.o.Log.Error("flagged after it was approved, and back in quarantine", zap.Stringer("bundle", id), zap.String("detail", after.Detail))
+		c.calledBack(&after)
 	}
 	if released {
 		c.send(after.Tenant, id)
 	}
+	c.reopened(&after)
 	return nil
+}
+
+func (c *Chamber) calledBack(r *ledger.Record) {
+	c.stale(r.Bundle)
+	c.o.Log.Error("flagged after it was approved, and back in quarantine", zap.Stringer("bundle", r.Bundle), zap.String("detail", r.Detail))
 }
 
 // weigh gives a record what follows from its evidence, and says whether it goes back into quarantine.
 func (c *Chamber) weigh(r *ledger.Record) (back bool) {
-	word, by := c.word(r)
 	switch r.State {
 	case ledger.Quarantined:
+		word, _ := c.word(r)
 		switch waits := uninspected(r); {
 		case waits && word == inspect.Waiting: // for the same as before
 		case waits || *r.Verdict != ledger.Pending: // else it is held for another reason, and judged when that is over
 			c.judge(r)
 		}
 	case ledger.Approved:
-		if word == inspect.Flagged && !r.Begun() && !c.rules(r.Tenant).Covers(r, inspect.First(by).Reason) {
-			r.State = ledger.Quarantined
-			flag(r, by)
-			return true
-		}
+		return c.callBack(r)
 	case ledger.Imported:
 		c.judgeImported(r)
 	}
 	return false
+}
+
+// callBack takes what is flagged since it was approved back into quarantine, and says whether it did: not what may stand at a destination.
+func (c *Chamber) callBack(r *ledger.Record) bool {
+	by := c.condemns(r)
+	if by == nil || r.Begun() {
+		return false
+	}
+	r.State = ledger.Quarantined
+	flag(r, by)
+	return true
+}
+
+// condemns is who flags what is approved, and nobody has released in spite of that; nil for nobody.
+func (c *Chamber) condemns(r *ledger.Record) *ledger.Inspection {
+	word, by := c.word(r)
+	if word != inspect.Flagged || c.rules(r.Tenant).Covers(r, inspect.First(by).Reason) {
+		return nil
+	}
+	return by
 }
 
 // judgeImported gives what is delivered the verdict of its evidence. That somebody who is required now was not asked then says nothing against it.
@@ -429,9 +450,13 @@ func (c *Chamber) judgeImported(r *ledger.Record) {
 	}
 }
 
-// put makes evidence the latest of its inspector. Who has seen a finding has seen it when it is found again.
+// put makes evidence the latest of its inspector, unless that has said something later: who was asked before it may have come through others after it. Who has seen a finding has seen it
+// when it is found again.
 func put(r *ledger.Record, n ledger.Inspection) {
 	for _, before := range r.Inspections {
+		if before.Inspector == n.Inspector && before.At.After(n.At) {
+			return
+		}
 		if before.Inspector == n.Inspector && before.Verdict == n.Verdict && slices.Equal(before.Findings, n.Findings) {
 			n.Seen = before.Seen
 		}

@@ -12,6 +12,7 @@ import (
 
 	"ecluse/internal/policy"
 	"ecluse/protocol/bundle"
+	"ecluse/receiver/deliver/remote"
 	"ecluse/receiver/inspect"
 	"ecluse/receiver/ledger"
 	"ecluse/receiver/release"
@@ -306,6 +307,85 @@ func TestWhatIsFlaggedBeforeItsDeliveryGoesBack(t *testing.T) {
 	must(t, h.approve(i, 1))
 	h.becomes(i, ledger.Imported)
 	stands(t, p.at("not-there"), i)
+}
+
+// What is under way when it is flagged goes back too, when that attempt comes to nothing.
+func TestWhatIsFlaggedOnItsWayGoesBackWhenThatFails(t *testing.T) {
+	t.Parallel()
+	p, first, _ := scanned(t, release.ModeAutomatic)
+	p.tenant("cssf", release.ModeAutomatic)
+	p.requires(first)
+	s := &shelf{name: "s", hangs: true, refuse: map[string]error{"x": remote.Failed(errors.New("no room"), "put it")}}
+	h := p.shelve(t, s)
+	i := p.lows[0].pack(t, "cssf", small("x"))
+	h.take(i, ledger.Approved)
+	eventually(t, "it is on its way", func() bool { return s.tried.Load() == 1 })
+	first.set("2", bundle.ReasonMalware, nil)
+	l, err := h.lookAt(i, false)
+	must(t, err)
+	if l.Record.State != ledger.Approved || h.Unseen() != 1 {
+		t.Errorf("it may stand there, and is %s, %d unseen", describe(l.Record), h.Unseen())
+	}
+	s.set(func() { s.hangs = false })
+	h.becomes(i, ledger.Quarantined)
+	h.is(i, ledger.Quarantined, bundle.ReasonMalware)
+	s.set(func() { s.refuse = nil })
+	time.Sleep(50 * time.Millisecond)
+	if s.tried.Load() != 1 || s.holds() != "" {
+		t.Errorf("it was tried %d times, and there stands %s", s.tried.Load(), s.holds())
+	}
+	must(t, h.reject(i, 7, "no"))
+}
+
+// What stands at one destination when it is flagged goes to no other, until somebody has seen it.
+func TestWhatIsFlaggedBetweenTwoDestinationsGoesNoFurther(t *testing.T) {
+	t.Parallel()
+	p, first, _ := scanned(t, release.ModeAutomatic)
+	p.tenant("cssf", release.ModeAutomatic)
+	p.requires(first)
+	near, far := &shelf{name: "near"}, &shelf{name: "far", away: true}
+	h := p.shelve(t, near, far)
+	i := p.lows[0].pack(t, "cssf", small("x"))
+	h.take(i, ledger.Approved)
+	eventually(t, "it stands at one", func() bool { return of(h.record(i), "near").Done != nil && of(h.record(i), "far").Error != "" })
+	first.set("2", bundle.ReasonMalware, nil)
+	_, err := h.lookAt(i, false)
+	must(t, err)
+	far.set(func() { far.away = false })
+	eventually(t, "it is told why", func() bool { return strings.Contains(of(h.record(i), "far").Error, "flagged by first") })
+	time.Sleep(50 * time.Millisecond)
+	if far.holds() != "" || h.Unseen() != 1 {
+		t.Errorf("at the other stands %q, %d unseen", far.holds(), h.Unseen())
+	}
+	h.is(i, ledger.Approved, bundle.ReasonMalware)
+	_, err = h.See(i.id(), ledger.Sight{Who: "alice", At: p.clock()})
+	must(t, err)
+	h.becomes(i, ledger.Imported)
+	if far.holds() != "x" {
+		t.Errorf("at the other stands %q", far.holds())
+	}
+}
+
+// Who was asked before signatures became newer, and comes through others after a person had asked again, takes nothing back.
+func TestWhatWasSaidLaterStands(t *testing.T) {
+	t.Parallel()
+	p, first, second := scanned(t, release.ModeAutomatic)
+	second.wait = make(chan struct{})
+	h := p.open(t)
+	i := p.lows[0].pack(t, "cssf", small("x"))
+	h.take(i, ledger.Quarantined)
+	eventually(t, "the first has spoken, and the second is asked", func() bool { return second.times() == 1 })
+	p.advance(time.Minute)
+	first.set("2", bundle.ReasonMalware, nil)
+	_, err := h.lookAt(i, false)
+	must(t, err)
+	h.is(i, ledger.Quarantined, bundle.ReasonMalware)
+	close(second.wait)
+	eventually(t, "the turn is over", func() bool {
+		return slices.ContainsFunc(h.record(i).Inspections, func(n ledger.Inspection) bool { return n.Inspector == "second" })
+	})
+	time.Sleep(20 * time.Millisecond)
+	h.is(i, ledger.Quarantined, bundle.ReasonMalware)
 }
 
 func TestWhatIsFlaggedAfterItsDeliveryIsAnAlarmUntilItIsSeen(t *testing.T) {

@@ -314,7 +314,7 @@ func (c *Chamber) batch(o *outlet, ids []bundle.ID) (batch []*ledger.Record, res
 			o.over(id, err)
 			continue
 		case err != nil:
-			o.later(id, []fault{{"", err}}, err, c.o.Now(), c.pause)
+			o.later(id, []fault{{err: err}}, err, c.o.Now(), c.pause)
 			continue
 		}
 		if r.Files != nil {

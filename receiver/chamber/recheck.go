@@ -109,6 +109,7 @@ func (c *Chamber) recheck(id bundle.ID) error {
 		return c.automatic(r.Tenant, id)
 	}
 	automatic := false
+	var after ledger.Record
 	err = c.change(id, func(have *ledger.Record) error {
 		if have.State != ledger.Quarantined || reason(have) != reason(r) {
 			return errOver
@@ -118,7 +119,7 @@ func (c *Chamber) recheck(id bundle.ID) error {
 		} else {
 			hold(have, want, why)
 		}
-		automatic = c.byItself(have)
+		automatic, after = c.byItself(have), *have
 		return nil
 	})
 	if errors.Is(err, errOver) {
@@ -131,6 +132,7 @@ func (c *Chamber) recheck(id bundle.ID) error {
 	if automatic {
 		return c.automatic(r.Tenant, id)
 	}
+	c.reopened(&after)
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"ecluse/protocol/bundle"
+	"ecluse/receiver/inspect"
 	"ecluse/receiver/ledger"
 	"ecluse/receiver/release"
 )
@@ -62,12 +63,23 @@ func (c *Chamber) keepApproved(o *outlet, r *ledger.Record, why error) {
 	o.over(r.Bundle, refused("bundle %s: %v", r.Bundle, why))
 }
 
-// through says in the step in which a bundle would be delivered whether it still may.
+// through says in the step in which a bundle would be delivered whether it still may: its route is open, and nobody has found something in it since, or somebody has seen what.
 func (c *Chamber) through(r *ledger.Record) error {
 	if why := c.closed(r.Tenant); why != nil {
 		return fmt.Errorf("bundle %s: %w", r.Bundle, why)
 	}
+	if by := c.condemns(r); by != nil && by.Seen == nil {
+		first := inspect.First(by)
+		return bundle.Reject(first.Reason, "G-2", "bundle %s was flagged by %s when it was approved already, and goes nowhere else until somebody has seen it (inspect --seen): %s: %s", r.Bundle, by.Inspector, first.Path, first.Text)
+	}
 	return nil
+}
+
+// reopened looks again at what is held for a closed route that has been opened since: whoever looked at all that was held may have come before this one was on record.
+func (c *Chamber) reopened(r *ledger.Record) {
+	if have := reason(r); (have == bundle.ReasonRouteStopped || have == bundle.ReasonRouteExpired) && r.State == ledger.Quarantined && c.closed(r.Tenant) == nil {
+		c.recheckNow(r.Bundle)
+	}
 }
 
 // whileOpen ends with the chamber, or within a second when the route of a tenant is closed: what takes hours does not go on behind a stop.

@@ -148,6 +148,23 @@ func TestAStopEndsATransferThatIsUnderWay(t *testing.T) {
 	h.becomes(i, ledger.Imported)
 }
 
+// A route that is opened again before what was held for it is on record leaves nothing behind: who looked at all that was held has not seen that.
+func TestWhatIsHeldAsItsRouteOpensGoesOn(t *testing.T) {
+	t.Parallel()
+	for brief := 1; brief < 3; brief++ { // who prepares the delivery asks, and who judges; that is all
+		p := newPlan(t, release.ModeAutomatic)
+		h := p.open(t)
+		i := p.lows[0].pack(t, "cssf", small("x"))
+		h.receive(i.from, i.records(true, false, i.chunks[0])...)
+		h.staged(i, chunkSize)
+		p.mu.Lock()
+		p.brief = brief
+		p.mu.Unlock()
+		h.receive(i.from, i.records(false, true, i.chunks...)...)
+		h.becomes(i, ledger.Imported)
+	}
+}
+
 // A stop between any two questions: the walk of a bundle ends right there, and not one step later. Every step that admits, releases or delivers asks, the last time in the change that would do it.
 func TestAStopAtAnyMomentOfAWalkEndsIt(t *testing.T) {
 	t.Parallel()

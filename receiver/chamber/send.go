@@ -12,7 +12,6 @@ import (
 
 	"ecluse/protocol/bundle"
 	"ecluse/receiver/deliver"
-	"ecluse/receiver/deliver/remote"
 	"ecluse/receiver/ledger"
 	"ecluse/receiver/quarantine"
 )
@@ -31,10 +30,11 @@ type way struct {
 	faults []fault // what directories said that did not take it
 }
 
-// fault is why a bundle was not delivered, and the destination that it is about, if it is.
+// fault is why a bundle was not delivered, and the destination that it is about, if it is; may says that it may stand there all the same.
 type fault struct {
 	at  string
 	err error
+	may bool
 }
 
 // deliverBatch takes bundles to each directory in turn: their order is the order in which people find it. What fails at one is tried at the next all the same, and stays in quarantine.
@@ -165,7 +165,7 @@ func (w *way) takes(directory string, err error) {
 	if err == nil {
 		return
 	}
-	w.faults = append(w.faults, fault{directory, err})
+	w.faults = append(w.faults, fault{at: directory, err: err})
 	if reason, known := bundle.ReasonOf(err); !known || reason == bundle.ReasonContentMismatch || errors.Is(err, ledger.ErrFatal) {
 		w.err = err
 	}
@@ -354,7 +354,7 @@ func (c *Chamber) outcome(o *outlet, w *way) {
 	case w.err != nil:
 		faults := w.faults
 		if len(faults) == 0 {
-			faults = []fault{{"", w.err}}
+			faults = []fault{{err: w.err}}
 		}
 		c.undelivered(o, w.record, faults, w.err, func() time.Duration { return o.later(id, faults, toldOf(faults, w.err), c.o.Now(), c.pause) })
 	case w.record.State == ledger.Imported:
@@ -404,7 +404,7 @@ func (c *Chamber) undelivered(o *outlet, of *ledger.Record, faults []fault, why 
 			e.Error = f.err.Error()
 			switch {
 			case o.to == nil:
-			case !remote.IsMaybe(f.err):
+			case !f.may:
 				e.Name, e.Retry = "", false // it is not there: somebody may reject it
 			case e.Retry:
 				e.Name, e.Retry = *r.Name, false
@@ -413,6 +413,10 @@ func (c *Chamber) undelivered(o *outlet, of *ledger.Record, faults []fault, why 
 		began := slices.ContainsFunc(r.Deliveries, func(d ledger.Delivery) bool {
 			return d.Done != nil || d.May() && c.isRemote(r.Tenant, d.Destination)
 		})
+		if c.callBack(r) { // it was under way when it was flagged
+			after = *r
+			return nil
+		}
 		to := ledger.Approved
 		if known && reason == bundle.ReasonContentMismatch && !began {
 			to = ledger.Refused
@@ -438,6 +442,9 @@ func (c *Chamber) undelivered(o *outlet, of *ledger.Record, faults []fault, why 
 	case err == nil && after.State == ledger.Refused:
 		c.o.Log.Error("refused at the second gate", zap.Stringer("bundle", id), zap.Error(why))
 		c.keepUntil(&after, c.o.Now())
+		c.dropAt(o, &after, toldOf(faults, why))
+	case err == nil && after.State == ledger.Quarantined:
+		c.calledBack(&after)
 		c.dropAt(o, &after, toldOf(faults, why))
 	default:
 		wait := later()

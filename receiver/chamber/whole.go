@@ -188,6 +188,7 @@ func (c *Chamber) close(b *assemble.Staged, signed *quarantine.Signed, signers q
 		return err
 	}
 	released, moved := false, false
+	var after ledger.Record
 	papers := signed
 	if tenant.Release != release.ModeAutomatic {
 		papers = nil // they are read again when somebody decides
@@ -212,6 +213,7 @@ func (c *Chamber) close(b *assemble.Staged, signed *quarantine.Signed, signers q
 				noteIntent(r, tenant.Destinations[0].Directory, *intent)
 			}
 		}
+		after = *r
 		return nil
 	})
 	if err != nil {
@@ -235,6 +237,7 @@ func (c *Chamber) close(b *assemble.Staged, signed *quarantine.Signed, signers q
 	if len(c.chain(m.Tenant)) > 0 {
 		c.look(m.Tenant, b.ID)
 	}
+	c.reopened(&after)
 	return nil
 }
 

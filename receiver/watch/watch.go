@@ -179,7 +179,7 @@ func Alarms(s *Status, f Facts) alarm.List {
 	}
 	alarms = append(alarms, f.Routes...)
 	if s.Disk.Free >= 0 && s.Disk.Free < s.Disk.Reserve {
-		add("disk", "", "%s are free, below the %s kept back: nothing is admitted (release, reject, or make room)", config.FormatBytes(s.Disk.Free), config.FormatBytes(s.Disk.Reserve))
+		add("disk", "", "%s are free, below the %s kept back: nothing is admitted (reject what is damaged, release to another disk, make room; what is rejected stays for keep.rejected)", config.FormatBytes(s.Disk.Free), config.FormatBytes(s.Disk.Reserve))
 	}
 	for _, e := range f.Envelopes {
 		if text := e.Alarm(); text != "" {
@@ -228,7 +228,7 @@ func bundleAlarms(alarms *alarm.List, s *Status, f Facts) {
 		}
 	}
 	if f.Unseen > 0 {
-		alarms.Add("inspection", "", "%d bundles are flagged that were delivered already (list --state imported; show BUNDLE says what was found; inspect --seen BUNDLE, when it was dealt with)", f.Unseen)
+		alarms.Add("inspection", "", "%d bundles are flagged that were delivered already, or may be (list --state imported, or approved; show BUNDLE says what was found; inspect --seen BUNDLE, when it was dealt with)", f.Unseen)
 	}
 	refused, why := int64(0), []string{}
 	for _, reason := range slices.Sorted(maps.Keys(f.Refused)) {
@@ -237,7 +237,7 @@ func bundleAlarms(alarms *alarm.List, s *Status, f Facts) {
 		}
 	}
 	if refused > 0 {
-		alarms.Add("refused", "", "%d bundles were refused within a day: %s (list --state refused; what was refused has to be dropped anew when the cause is mended)", refused, strings.Join(why, ", "))
+		alarms.Add("refused", "", "%d bundles were refused within a day: %s (list --state refused; when the cause is mended: of disk-full, quota and envelope ecluse-sender resend BUNDLE, of others the item dropped anew)", refused, strings.Join(why, ", "))
 	}
 	if f.Undone > 0 {
 		alarms.Add("delivery", "", "%d approved bundles cannot be delivered (list --state approved says why)", f.Undone)

@@ -140,7 +140,7 @@ func (c *Command) Deliver(ctx context.Context, job remote.Job) (string, error) {
 	case err == nil:
 		return facts.Name, nil
 	case ctx.Err() != nil:
-		return "", ctx.Err()
+		return "", remote.Cut(ctx.Err())
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
 		return "", remote.Away(err, "start the command")
 	}

@@ -157,6 +157,9 @@ func TestAProgramEndsWithAllThatItStarted(t *testing.T) {
 				must(t, err)
 			} else {
 				peers.Says(t, err, row.says)
+				if remote.IsMaybe(err) != row.stop {
+					t.Errorf("it may have done its work: %v", remote.IsMaybe(err))
+				}
 			}
 			if took := time.Since(began); took > row.most {
 				t.Errorf("it took %v", took)

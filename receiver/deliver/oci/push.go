@@ -48,6 +48,7 @@ func (r *Registry) Deliver(ctx context.Context, job remote.Job) (string, error) 
 			}
 		}
 	}
+	set := false
 	for _, attached := range []bool{true, false} { // who finds an image by its tag finds its signature, too
 		for _, i := range images {
 			if i.attached() != attached {
@@ -55,19 +56,23 @@ func (r *Registry) Deliver(ctx context.Context, job remote.Job) (string, error) 
 			}
 			for _, ref := range i.refs {
 				if err := p.put(ctx, r.repository(ref.repository).Tag(ref.tag), i.nodes[len(i.nodes)-1]); err != nil {
-					return "", maybe(err)
+					return "", maybe(ctx, err, set)
 				}
+				set = true
 			}
 		}
 	}
 	return title(images), nil
 }
 
-// maybe says that a tag may have been set all the same.
-func maybe(err error) error {
+// maybe says that a tag may have been set all the same, or that others were.
+func maybe(ctx context.Context, err error, others bool) error {
 	var f *remote.Failure
-	if errors.As(err, &f) {
-		f.Maybe = f.Away
+	switch {
+	case errors.As(err, &f):
+		f.Maybe = f.Away || others
+	case ctx.Err() != nil:
+		err = remote.Cut(err)
 	}
 	return err
 }

@@ -2,6 +2,7 @@ package oci
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -382,6 +383,29 @@ func TestNamesOfImages(t *testing.T) {
 	for _, o := range []Options{{Registry: "", Repository: "a"}, {Registry: "a/b", Repository: "a"}, {Registry: "u@h", Repository: "a"}, {Registry: "a", Repository: "A"}, {Registry: "a", Repository: ""}, {Registry: "a", Repository: "../a"}} {
 		if _, err := New(o); err == nil {
 			t.Errorf("%+v is taken", o)
+		}
+	}
+}
+
+// What is told after a tag was asked for: whether it, or another of the bundle, may be set.
+func TestATagMayBeSetAllTheSame(t *testing.T) {
+	ended, end := context.WithCancel(t.Context())
+	end()
+	away, taken := remote.Away(errors.New("reset"), "tag it"), remote.Failed(errors.New("the tag cannot be changed"), "tag it")
+	for _, row := range []struct {
+		what   string
+		ctx    context.Context
+		err    error
+		others bool
+		want   bool
+	}{
+		{"the answer was lost", t.Context(), away, false, true},
+		{"it was refused", t.Context(), taken, false, false},
+		{"it was refused, and others are set", t.Context(), taken, true, true},
+		{"it was ended from here", ended, context.Canceled, false, true},
+	} {
+		if err := maybe(row.ctx, row.err, row.others); remote.IsMaybe(err) != row.want || !errors.Is(err, row.err) && err != row.err {
+			t.Errorf("%s: %v, may be set: %v", row.what, err, remote.IsMaybe(err))
 		}
 	}
 }

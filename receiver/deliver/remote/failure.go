@@ -73,6 +73,17 @@ func IsAway(err error) bool {
 	return errors.As(err, &f) && f.Away
 }
 
+// Cut is an attempt that was ended from here while it asked for what makes a bundle stand at its destination.
+func Cut(cause error) error {
+	return &Failure{Reason: bundle.ReasonDestination, Text: "the attempt was ended", Cause: cause, Maybe: true}
+}
+
+// Answered says whether an error is what a destination that was asked has said of a bundle.
+func Answered(err error) bool {
+	var f *Failure
+	return errors.As(err, &f) && !f.Away
+}
+
 // IsMaybe says whether what failed may have been done all the same.
 func IsMaybe(err error) bool {
 	var f *Failure

@@ -103,8 +103,11 @@ func (u *upload) marks(ctx context.Context) error {
 	}
 	err := u.object(ctx, u.mark(id, manifestEnd), u.content.Manifest)
 	var f *remote.Failure
-	if errors.As(err, &f) { // the request may have come through, and its answer not
+	switch {
+	case errors.As(err, &f): // the request may have come through, and its answer not
 		f.Maybe = f.Away
+	case err != nil && ctx.Err() != nil:
+		err = remote.Cut(err)
 	}
 	return err
 }

@@ -3,10 +3,16 @@ package s3
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"io"
+	"log"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -500,5 +506,38 @@ func TestEndpoints(t *testing.T) {
 	}
 	if s, err := New(Options{Endpoint: "https://store:9000", Bucket: "b", Prefix: "p/q/"}); err != nil || s.Name() != "s3://store:9000/b/p/q" {
 		t.Error(s.Name(), err)
+	}
+}
+
+// An attempt that is ended from here while the manifest is being put may have come through: until the store is asked again nobody can say that the bundle does not stand there.
+func TestAnAttemptThatIsEndedAtItsManifestMayHaveCome(t *testing.T) {
+	g := start(t)
+	j := remotetest.Job(t, 1, tree())
+	last := ".ecluse/" + j.Signed.Manifest.Bundle.String() + ".json"
+	for _, row := range []struct {
+		at    string
+		maybe bool
+	}{{"db/a", false}, {last, true}} {
+		ctx, end := context.WithCancel(t.Context())
+		store, err := url.Parse("https://" + g.Address)
+		peers.Must(t, err)
+		proxy := &httputil.ReverseProxy{
+			Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(store); r.Out.Host = r.In.Host },
+			Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: g.authority.Pool(t)}, DisableKeepAlives: true}, ErrorLog: log.New(io.Discard, "", 0),
+		}
+		front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, row.at) {
+				_, _ = io.Copy(io.Discard, r.Body) // it has all of it, and has not said so yet
+				end()
+				panic(http.ErrAbortHandler)
+			}
+			proxy.ServeHTTP(w, r)
+		}))
+		s := g.store(func(o *Options) { o.Endpoint, o.CA = front.URL, "" })
+		_, err = s.Deliver(ctx, j)
+		front.Close()
+		if ctx.Err() == nil || err == nil || remote.IsMaybe(err) != row.maybe || !errors.Is(err, context.Canceled) {
+			t.Errorf("ended at %s: %v, may be there: %v", row.at, err, remote.IsMaybe(err))
+		}
 	}
 }
