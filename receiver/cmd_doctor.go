@@ -71,7 +71,7 @@ func diagnose(ctx context.Context, path string) *cli.Doctor {
 		examineSpeed(d, conf.State)
 	}
 	for _, l := range conf.Links {
-		examineInterface(d, l)
+		examineInterface(ctx, d, l)
 	}
 	examineKernel(d)
 	d.Machine(0, int64(conf.Memory)*int64(len(conf.Links)))
@@ -197,7 +197,7 @@ func examineSockets(d *cli.Doctor, conf Config) {
 }
 
 // examineInterface looks at the one by which the link comes in.
-func examineInterface(d *cli.Doctor, l LinkConfig) {
+func examineInterface(ctx context.Context, d *cli.Doctor, l LinkConfig) {
 	if l.Listen.Addr().IsUnspecified() {
 		d.Warn("link "+l.Name, "it listens at every address: name that of the diode's interface in listen:")
 		return
@@ -208,8 +208,10 @@ func examineInterface(d *cli.Doctor, l LinkConfig) {
 		return
 	}
 	list := i.Receives()
-	lost, err := i.Lost()
-	if err == nil {
+	rules, err := i.Rules(ctx, "ecluse_receiver")
+	list = append(list, rules...)
+	lost, failed := i.Lost()
+	if err = errors.Join(err, failed); err == nil {
 		list = append(list, i.Thrown(lost)...)
 	}
 	d.Advise(fmt.Sprintf("interface %s of link %s", i.Name, l.Name), list, err)

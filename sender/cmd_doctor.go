@@ -102,7 +102,7 @@ func examine(ctx context.Context, path string) *cli.Doctor {
 	d.Check("receiver "+conf.Receiver, err)
 	var rate, memory int64
 	for _, l := range conf.Links {
-		examineLink(d, l)
+		examineLink(ctx, d, l)
 		rate, memory = rate+int64(l.Rate), memory+int64(l.Memory)
 	}
 	d.Machine(rate, memory)
@@ -119,7 +119,7 @@ func examine(ctx context.Context, path string) *cli.Doctor {
 	return d
 }
 
-func examineLink(d *cli.Doctor, l LinkConfig) {
+func examineLink(ctx context.Context, d *cli.Doctor, l LinkConfig) {
 	p, err := fec.NewPlan(l.facts())
 	d.Check("plan of link "+l.Name, err)
 	if err == nil && p.Parity > 0.25 {
@@ -136,14 +136,14 @@ func examineLink(d *cli.Doctor, l LinkConfig) {
 		err = fmt.Errorf("it has mtu %d, and the configuration says %d", mtu, l.MTU)
 	}
 	d.Check("mtu of link "+l.Name, err)
-	examineInterface(d, l)
+	examineInterface(ctx, d, l)
 	if s.Mode() != "gso" {
 		d.Warn("link "+l.Name, "the system cannot cut large sends (UDP_SEGMENT): it works, and takes more CPU")
 	}
 }
 
 // examineInterface looks at the one by which the link leaves.
-func examineInterface(d *cli.Doctor, l LinkConfig) {
+func examineInterface(ctx context.Context, d *cli.Doctor, l LinkConfig) {
 	to := l.To.Addr()
 	i, err := host.Toward(to)
 	if err != nil {
@@ -151,7 +151,8 @@ func examineInterface(d *cli.Doctor, l LinkConfig) {
 		return
 	}
 	what := fmt.Sprintf("interface %s of link %s", i.Name, l.Name)
-	d.Advise(what, i.Sends(l.MTU), nil)
+	rules, err := i.Rules(ctx, "ecluse_sender")
+	d.Advise(what, append(i.Sends(l.MTU), rules...), err)
 	if i.Loopback || !i.AnswersARP {
 		return
 	}

@@ -59,7 +59,7 @@ func Processors(governors []string, rate int64) (list []Advice) {
 // Memory advises on what the links' blocks may take.
 func Memory(wanted, available int64) (list []Advice) {
 	if wanted > available {
-		list = append(list, Advice{"memory", fmt.Sprintf("the links' blocks may take %s, and %s are left: set a smaller memory: in the links of the configuration, or add memory", config.FormatBytes(wanted),
+		list = append(list, Advice{"memory", fmt.Sprintf("the links' blocks may take %s, and %s are left: set a smaller memory: in the configuration (low side: of the link; high side: at its top), or add memory", config.FormatBytes(wanted),
 			config.FormatBytes(available))})
 	}
 	return list

@@ -151,3 +151,19 @@ func TestAdviceSaysWhatToType(t *testing.T) {
 		}
 	}
 }
+
+func TestRulesAreOfAnInterfaceByItsWholeName(t *testing.T) {
+	for _, rules := range []string{
+		"chain out {\n\ttype filter hook egress device \"diode\" priority filter; policy drop;\n",
+		"type filter hook egress device diode priority 0; policy drop;",
+		"type filter hook ingress devices = { eth0, diode } priority filter;",
+		"type filter hook ingress devices = { \"diode\", \"eth0\" } priority filter;",
+	} {
+		if !onDevice(rules, "diode") || onDevice(rules, "diod") || onDevice(rules, "iode") {
+			t.Errorf("%q", rules)
+		}
+	}
+	if onDevice("table netdev diode {\n}\n", "diode") {
+		t.Error("a table of that name is no chain on it")
+	}
+}

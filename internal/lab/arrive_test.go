@@ -75,6 +75,7 @@ func TestEverythingArrivesAsItWas(t *testing.T) {
 }
 
 func TestWhatStockToolsAcceptAndWhatTheyRefuse(t *testing.T) {
+	t.Parallel()
 	l := up(t, options{release: "one"})
 	l.startBoth()
 	p := filepath.Join(l.work(), "register")
@@ -168,6 +169,7 @@ func TestWhatStockToolsAcceptAndWhatTheyRefuse(t *testing.T) {
 }
 
 func TestAPersonReleasesOrRejects(t *testing.T) {
+	t.Parallel()
 	l := up(t, options{release: "one"})
 	l.startBoth()
 	for _, name := range []string{"good", "bad"} {
@@ -195,6 +197,7 @@ func TestAPersonReleasesOrRejects(t *testing.T) {
 }
 
 func TestANameThatIsTakenIsKeptBoth(t *testing.T) {
+	t.Parallel()
 	l := up(t, options{})
 	l.startBoth()
 	for i := range 2 {
@@ -243,6 +246,7 @@ func overtakes(t *testing.T, size int64) {
 }
 
 func TestSendWaitsUntilItIsOut(t *testing.T) {
+	t.Parallel()
 	l := up(t, options{passes: 2, apart: "1s"})
 	l.startBoth()
 	p := filepath.Join(l.work(), "thing")
@@ -321,5 +325,16 @@ func TestTheDiodesRulesHold(t *testing.T) {
 	out := l.script(nil, "returned")
 	if !strings.HasPrefix(out, "returned 0 ") || strings.HasSuffix(strings.TrimSpace(out), "tried 0") {
 		t.Errorf("a host that talks: %q, want nothing returned and something tried", out)
+	}
+	l.loud = true // from here on
+	for _, s := range []*side{l.low, l.high} {
+		const told = "nothing keeps this host from talking by it"
+		if out, _, _ := s.try("doctor"); strings.Contains(out, told) {
+			t.Errorf("with its rules %s doctor says:\n%s", s.binary, out)
+		}
+		output(t, "ip", "netns", "exec", s.ns, "nft", "delete", "table", "netdev", strings.Replace(s.binary, "-", "_", 1))
+		if out, _, _ := s.try("doctor"); !strings.Contains(out, told) {
+			t.Errorf("without them %s doctor says:\n%s", s.binary, out)
+		}
 	}
 }
