@@ -1,14 +1,13 @@
 # Écluse. `make` builds both programs, `make demo` shows them at work, `make test` tests everything. The other targets are listed by `make help`.
 
 GO       ?= go
-PREFIX   ?= /usr/local
 VERSION  ?= $(shell git describe --always --dirty --tags 2>/dev/null || echo unknown)
 LDFLAGS   = -s -w -X main.version=$(VERSION)
 export CGO_ENABLED = 0
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test proof soak bench stages fuzz lint race vectors install clean help needs FORCE
+.PHONY: build demo test proof soak bench stages fuzz lint race vectors clean help needs FORCE
 
 build: bin/ecluse-sender bin/ecluse-receiver ## both programs into bin/
 

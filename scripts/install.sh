@@ -6,7 +6,7 @@
 #
 # Run it as root, after `make`. What stands after -- goes to `init`: keys and a configuration are made in /etc/ecluse, with the state in /var/lib/ecluse-SIDE and one
 # tenant, default, in /var/spool/ecluse/default or /srv/import/default. Without it, or where there is a configuration already, none is made.
-# Nothing that exists is overwritten but the program, its units, the rules and the samples; it may be run again for an upgrade.
+# Nothing that exists is overwritten but the program, its units and the samples; it may be run again for an upgrade. Rules and settings that are not this version's any more stay, and are told of.
 # --root installs below DIR (for a package or an image), and touches neither users nor services nor configuration.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -35,6 +35,13 @@ esac
 [ -z "$root" ] || [ $# = 0 ] || die "--root makes no configuration: leave out what stands after --"
 
 file() { install -D -m "$1" "$2" "$root$3"; }
+# kept FILE TARGET: what people may have changed stays, and what this version has stands among the samples.
+kept() {
+	local ours=$doc/${1##*/}
+	file 0644 "$1" "$ours"
+	if [ ! -e "$root$2" ]; then file 0644 "$1" "$2"
+	elif ! cmp -s "$1" "$root$2"; then echo "install: $2 is not what this version brings, and stays as it is: compare it with $ours" >&2; fi
+}
 unit() { # unit MODE FILE TARGET: with the prefix in it
 	local text
 	text=$(sed "s#/usr/local/#$prefix/#g" "$2")
@@ -53,9 +60,9 @@ programs() {
 	file 0755 "$here/bin/$name" "$prefix/bin/$name"
 	unit 0644 "$here/configs/systemd/$name.service" "/etc/systemd/system/$name.service"
 	unit 0644 "$here/configs/systemd/ecluse-diode@.service" /etc/systemd/system/ecluse-diode@.service
-	file 0644 "$here/configs/nftables/$side.nft" /etc/ecluse/diode.nft
-	file 0644 "$here/configs/sysctl/60-ecluse.conf" /etc/sysctl.d/60-ecluse.conf
-	file 0644 "$here/configs/tmpfiles/$name.conf" "/etc/tmpfiles.d/$name.conf"
+	kept "$here/configs/nftables/$side.nft" /etc/ecluse/diode.nft
+	kept "$here/configs/sysctl/60-ecluse.conf" /etc/sysctl.d/60-ecluse.conf
+	kept "$here/configs/tmpfiles/$name.conf" "/etc/tmpfiles.d/$name.conf"
 	file 0644 "$here/README.md" "$doc/README.md"
 	file 0644 "$here/configs/$side.yaml" "$doc/$side.yaml"
 	file 0644 "$here/configs/networkd/50-ecluse-$end.network" "$doc/50-ecluse-$end.network"
@@ -112,12 +119,12 @@ cat <<EOT
 $name is installed. What is left to do, as root (README.md, section Install, has it in full):
 
 EOT
-[ -e "$root$config" ] || echo "  - a configuration: $0 $side -- ADDRESS AND FACTS, or $config by hand, from $doc/$side.yaml"
+[ -e "$root$config" ] || echo "  - keys and a configuration: $0 $side -- ADDRESS AND FACTS makes both; $doc/$side.yaml explains what can be changed in $config afterwards"
 cat <<EOT
   - the network: $doc/50-ecluse-$end.network to /etc/systemd/network/, then systemctl enable --now ecluse-diode@IFACE
   - the other side's card, checked by its fingerprint: $name pair FILE.pair
-  - systemctl start $name, and then $name doctor
+  - systemctl start $name ($(systemctl is-active --quiet "$name" 2>/dev/null && echo "or restart: the program of before still runs" || echo "it does not run yet")), and then $name doctor
 EOT
 [ "$side" = sender ] || cat <<EOT
-  - who decides: $name officer add NAME KEY.pub, for each officer; /etc/ecluse/officer_ed25519 is root's, for a first try (see README.md, Release)
+  - who decides: $name officer add NAME KEY.pub, for each officer; /etc/ecluse/officer_ed25519 is root's, for a first try, and to be ended then (see README.md, Release)
 EOT
