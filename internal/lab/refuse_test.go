@@ -51,6 +51,7 @@ func (l *lab) refused(reason string) {
 }
 
 func TestAnUnknownSenderIsRefused(t *testing.T) {
+	t.Parallel()
 	l := up(t, options{})
 	if err := os.WriteFile(filepath.Join(l.high.dir, "allowed_signers"), nil, 0o644); err != nil {
 		t.Fatal(err)
@@ -62,6 +63,7 @@ func TestAnUnknownSenderIsRefused(t *testing.T) {
 }
 
 func TestAnExpiredKeyIsRefused(t *testing.T) {
+	t.Parallel()
 	l := up(t, options{})
 	path := filepath.Join(l.high.dir, "allowed_signers")
 	text, err := os.ReadFile(path)
@@ -85,6 +87,7 @@ func TestAnExpiredKeyIsRefused(t *testing.T) {
 }
 
 func TestASessionForAnotherReceiverIsRefused(t *testing.T) {
+	t.Parallel()
 	l := up(t, options{})
 	other := filepath.Join(l.dir, "other")
 	l.high.must("init", "--dir", other, "--listen", "10.77.0.2:4601")
@@ -96,6 +99,7 @@ func TestASessionForAnotherReceiverIsRefused(t *testing.T) {
 }
 
 func TestATenantThatTheSenderMayNotUseIsRefused(t *testing.T) {
+	t.Parallel()
 	l := up(t, options{})
 	text, err := os.ReadFile(l.high.config)
 	if err != nil {
@@ -127,6 +131,7 @@ func TestATenantThatTheSenderMayNotUseIsRefused(t *testing.T) {
 }
 
 func TestItemsThatCannotTravelFailWithAReason(t *testing.T) {
+	t.Parallel()
 	l := up(t, options{})
 	l.startBoth()
 	w := l.work()
@@ -208,6 +213,7 @@ func TestAFileThatGrowsIsNeverTakenForWhole(t *testing.T) {
 }
 
 func TestBadCommandsSayWhatIsWrong(t *testing.T) {
+	t.Parallel()
 	need(t)
 	l := up(t, options{})
 	for _, row := range []struct {
@@ -235,6 +241,7 @@ func TestBadCommandsSayWhatIsWrong(t *testing.T) {
 }
 
 func TestAWrongConfigurationNamesEveryFault(t *testing.T) {
+	t.Parallel()
 	l := up(t, options{})
 	text, err := os.ReadFile(l.low.config)
 	must(t, err)
@@ -249,6 +256,7 @@ func TestAWrongConfigurationNamesEveryFault(t *testing.T) {
 
 // The second daemon on a state refuses, and says who holds it. The first goes on.
 func TestTwoDaemonsOnOneStateDirectory(t *testing.T) {
+	t.Parallel()
 	l := up(t, options{})
 	l.startBoth()
 	for _, s := range []*side{l.low, l.high} {
@@ -265,6 +273,7 @@ func TestTwoDaemonsOnOneStateDirectory(t *testing.T) {
 
 // A key is taken out of allowed_signers while a bundle of it waits.
 func TestARevokedKeyHoldsWhatIsNotReleased(t *testing.T) {
+	t.Parallel()
 	l := up(t, options{release: "one"})
 	l.startBoth()
 	p := filepath.Join(l.work(), "register")

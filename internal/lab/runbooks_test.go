@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ecluse/internal/journal"
 )
 
 var runbooks = []struct {
@@ -23,6 +25,7 @@ var runbooks = []struct {
 	{"the sender's key is in other hands", senderKeyStolen},
 	{"the receiver's key is lost", receiverKeyLost},
 	{"two senders with one identity", twoSenders},
+	{"the clock was far ahead", clockAhead},
 }
 
 // TestSoakRunbooks goes through what the README says to type, command by command, and holds it to what it says will happen. Each case first sees that without the commands nothing
@@ -67,6 +70,7 @@ func commands(t *testing.T, heading string) []string {
 func (l *lab) follow(lines []string) {
 	l.t.Helper()
 	s := l.low // a line that names neither program is typed where the one before it was
+	states := strings.NewReplacer("/var/lib/ecluse-sender", filepath.Join(l.low.dir, "state"), "/var/lib/ecluse-receiver", filepath.Join(l.high.dir, "state"))
 	for _, line := range lines {
 		switch {
 		case strings.Contains(line, "ecluse-receiver"):
@@ -88,7 +92,7 @@ func (l *lab) follow(lines []string) {
 			}
 			continue
 		}
-		l.typed(s, line)
+		l.typed(s, states.Replace(line))
 	}
 }
 
@@ -531,4 +535,39 @@ func twoSenders(t *testing.T) {
 		t.Error("no fork is named")
 	}
 	l.only("first")
+}
+
+// clockAhead: "The machine's clock was far ahead for a while". A state that has seen that time keeps a route closed whose end lies before it.
+func clockAhead(t *testing.T) {
+	l := up(t, options{release: "one"})
+	text, err := os.ReadFile(l.low.config)
+	must(t, err)
+	day := func(days int) string { return time.Now().UTC().AddDate(0, 0, days).Format(time.DateOnly) }
+	write(t, l.low.config, []byte(strings.Replace(string(text), "    weight: 1", "    weight: 1\n    expires: "+day(40), 1)))
+	l.startBoth()
+	l.item("before")
+	l.releases("before")
+	l.low.reach(20*time.Second, "before", "sent")
+	l.low.stop()
+	write(t, filepath.Join(l.low.dir, "state", "clock"), journal.Seal([]byte(time.Now().UTC().AddDate(0, 0, 45).Format(time.RFC3339))))
+	l.low.start()
+	l.low.running()
+	l.within(10*time.Second, "the alarms", func() bool {
+		all := l.low.alarms()
+		return slices.Contains(all, "clock") && slices.Contains(all, "route-expired")
+	})
+	waits := filepath.Join(l.work(), "waits")
+	write(t, waits, []byte("waits"))
+	l.drop(waits)
+	time.Sleep(2 * time.Second)
+	if r := l.high.find("waits"); r != nil {
+		t.Errorf("it went while its route was closed: %+v", r)
+	}
+
+	l.follow(commands(t, "The machine's clock was far ahead for a while."))
+	l.releases("waits")
+	if all := l.low.alarms(); len(all) > 0 {
+		t.Errorf("alarms stand: %q", all)
+	}
+	l.only("before", "waits")
 }
