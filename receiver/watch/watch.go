@@ -109,7 +109,7 @@ type Facts struct {
 	Homeless    []bundle.Name           // tenants of which bundles are held, and which are not configured
 	Routes      alarm.List              // what is wrong with the routes of tenants
 	Envelopes   []usage.Standing        // of tenants that have one
-	Untrusted   string                  // why configuration or allowed_signers could not be read again after somebody had edited them
+	Untrusted   string                  // why configuration, allowed_signers or officers could not be read again
 	Unsigned    map[bundle.Name]string  // tenants of which nobody can tell who may sign content, and why
 }
 
@@ -187,7 +187,7 @@ func Alarms(s *Status, f Facts) alarm.List {
 		}
 	}
 	if f.Untrusted != "" {
-		add("trust", "", "configuration or allowed_signers were edited and cannot be read, the former trust stands: %s", f.Untrusted)
+		add("trust", "", "configuration, allowed_signers or officers cannot be read, and what they said stands: %s", f.Untrusted)
 	}
 	for _, t := range slices.Sorted(maps.Keys(f.Unsigned)) {
 		add("trust", string(t), "who may sign content of tenant %s cannot be read, and what asks for signatures is held: %s", t, f.Unsigned[t])
