@@ -96,6 +96,7 @@ func TestASecondDaemonIsRefused(t *testing.T) {
 }
 
 func TestAStateThatANewerProgramWroteIsRefused(t *testing.T) {
+	t.Parallel()
 	low, high := paired(t)
 	for _, s := range []*side{high, low} {
 		d := s.start()

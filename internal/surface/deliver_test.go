@@ -167,6 +167,7 @@ func (y *yard) waitsFor(destination, id string) {
 
 // One bundle goes to a directory, a store, a registry and a program, all of them real. What is down is told and holds up nothing else; a daemon that is killed while it sends goes on where it was.
 func TestABundleGoesToDestinationsOfEveryKind(t *testing.T) {
+	t.Parallel()
 	y := newYard(t)
 	if out := y.high.ends(1, "", "doctor").out; !strings.Contains(out, "NoSuchBucket") || !strings.Contains(out, "destination registry") || !strings.Contains(out, "destination program") {
 		t.Errorf("doctor says:\n%s", out)

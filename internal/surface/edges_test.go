@@ -28,6 +28,7 @@ func TestDirectoriesThatContainEachOtherAreRefused(t *testing.T) {
 }
 
 func TestArgumentsThatNameNothingAreRefused(t *testing.T) {
+	t.Parallel()
 	low, high := paired(t)
 	low.ends(2, "empty path", "send", "")
 	low.run("init", "--dir", "", "--to", "127.0.0.1:1").check(t, "init", 2, "--dir is empty")

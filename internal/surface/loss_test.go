@@ -56,6 +56,7 @@ func TestWhatNeverCameIsKnownAndToldAndSentAgain(t *testing.T) {
 
 // What can never come is given up by a person: the alarm ends, no receipt names it, and should it come all the same it is taken.
 func TestWhatCanNeverComeIsGivenUpByAPerson(t *testing.T) {
+	t.Parallel()
 	low, high := paired(t)
 	low.start()
 	for _, name := range []string{"one", "two"} {
@@ -86,6 +87,7 @@ func TestWhatCanNeverComeIsGivenUpByAPerson(t *testing.T) {
 
 // What is damaged and will not be whole is given up as well.
 func TestWhatIsDamagedIsGivenUpByAPerson(t *testing.T) {
+	t.Parallel()
 	low, high, w := wired(t)
 	high.start()
 	low.start()
@@ -120,6 +122,7 @@ func TestAutomaticReleaseImportsByItself(t *testing.T) {
 }
 
 func TestAnItemThatCannotTravelStandsInFailedWithItsReason(t *testing.T) {
+	t.Parallel()
 	low, _ := paired(t)
 	low.edit("    weight: 1", "    weight: 1\n    names: portable")
 	low.start()

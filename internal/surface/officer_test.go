@@ -27,6 +27,7 @@ func newPen(t *testing.T, high *side, name string) string {
 
 // Decisions are signatures: made here or elsewhere, kept, and verified with stock tools; what is flagged is released only by people who say so.
 func TestADecisionIsASignatureThatAnybodyVerifies(t *testing.T) {
+	t.Parallel()
 	low, high := sides(t)
 	high.edit("release: one", "release: two\n    override: allow\n    policy: {names: {deny: ['*.exe']}}")
 	low.pair(high)
@@ -138,6 +139,7 @@ func verify(t *testing.T, high *side, shown string, decisions int) {
 
 // m of n people have signed each file, with ssh-keygen; who did may not release it.
 func TestContentIsSignedByPeople(t *testing.T) {
+	t.Parallel()
 	low, high := sides(t)
 	people := filepath.Join(high.dir, "people")
 	high.edit("release: one", "release: one\n    separate: true\n    policy: {signatures: {need: 2, of: [alice, bob], signers: "+people+"}}")

@@ -67,6 +67,7 @@ func TestAPolicyIsTriedOnLocalFiles(t *testing.T) {
 
 // Who tries an item is told what people's signatures and inspectors would say of it, as the daemon would hear it.
 func TestAPolicyTestAsksWhoElseLooks(t *testing.T) {
+	t.Parallel()
 	_, high := paired(t)
 	dir := filepath.Join(high.dir, "work")
 	script := write(t, filepath.Join(dir, "check"), `#!/bin/sh

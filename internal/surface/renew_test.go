@@ -19,6 +19,7 @@ func text(t *testing.T, path string) string {
 
 // What has to be typed to begin a new life or to change a key is one command, which refuses what would do harm.
 func TestALifeAndAKeyAreRenewed(t *testing.T) {
+	t.Parallel()
 	low, high := paired(t)
 	card := filepath.Join(low.dir, "sender.pair")
 	state := func(name string) string { return text(t, filepath.Join(low.dir, "state", name)) }

@@ -255,6 +255,7 @@ func TestARouteEnds(t *testing.T) {
 
 // Who opens a route and has sent again what was refused meanwhile types it once.
 func TestAResendSoonAfterARefusalComesIn(t *testing.T) {
+	t.Parallel()
 	low, high := paired(t)
 	high.start()
 	low.start()
@@ -269,6 +270,7 @@ func TestAResendSoonAfterARefusalComesIn(t *testing.T) {
 
 // The low side's routes end by a clock that never goes back, and what the configuration says of them is taken up while the daemon runs.
 func TestTheLowSidesRoutesAreFollowed(t *testing.T) {
+	t.Parallel()
 	low, high := paired(t)
 	high.start()
 	day := func(days int) string { return time.Now().UTC().AddDate(0, 0, days).Format("2006-01-02") }

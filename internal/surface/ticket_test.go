@@ -124,6 +124,7 @@ func (r row) number(key string) (n int64) {
 }
 
 func TestATicketBringsExactlyWhatIsMissing(t *testing.T) {
+	t.Parallel()
 	low, high, w := wired(t)
 	receiver := high.start()
 	low.start()
@@ -154,6 +155,7 @@ func TestATicketBringsExactlyWhatIsMissing(t *testing.T) {
 }
 
 func TestATicketBringsWhatNeverCame(t *testing.T) {
+	t.Parallel()
 	low, high := paired(t)
 	low.start()
 	for _, name := range []string{"one", "two", "three"} {
@@ -192,6 +194,7 @@ func TestATicketBringsWhatNeverCame(t *testing.T) {
 
 // The state that no daemon holds gives the same tickets, and takes them.
 func TestTicketsAreIssuedAndTakenWhileNoDaemonRuns(t *testing.T) {
+	t.Parallel()
 	low, high, w := wired(t)
 	receiver := high.start()
 	sender := low.start()
@@ -283,6 +286,7 @@ func TestAReceiptClearsExactlyWhatIsSafe(t *testing.T) {
 }
 
 func TestACodeThatIsNotThisSendersIsRefused(t *testing.T) {
+	t.Parallel()
 	low, high := paired(t)
 	low.start()
 	low.ends(0, "", "send", "--wait", write(t, filepath.Join(low.dir, "work/lost"), "lost"))
@@ -353,6 +357,7 @@ func TestWhatIsOfAFormerEpochIsRefusedByName(t *testing.T) {
 }
 
 func TestADaysCodesAreBounded(t *testing.T) {
+	t.Parallel()
 	low, high := paired(t)
 	high.edit("links:\n", "tickets:\n  per_day: 2\nlinks:\n")
 	low.start()
