@@ -345,13 +345,19 @@ func TestWhatIsFlaggedBetweenTwoDestinationsGoesNoFurther(t *testing.T) {
 	p.requires(first)
 	near, far := &shelf{name: "near"}, &shelf{name: "far", away: true}
 	h := p.shelve(t, near, far)
+	h.setPause(time.Hour) // no attempt is under way when it is flagged
 	i := p.lows[0].pack(t, "cssf", small("x"))
 	h.take(i, ledger.Approved)
-	eventually(t, "it stands at one", func() bool { return of(h.record(i), "near").Done != nil && of(h.record(i), "far").Error != "" })
+	eventually(t, "it stands at one, and the other is waited for", func() bool {
+		w := h.Waits(i.id())
+		return of(h.record(i), "near").Done != nil && len(w) == 1 && w[0].Next != nil
+	})
 	first.set("2", bundle.ReasonMalware, nil)
 	_, err := h.lookAt(i, false)
 	must(t, err)
 	far.set(func() { far.away = false })
+	must(t, h.end(true))
+	h = p.hasty(t)
 	eventually(t, "it is told why", func() bool { return strings.Contains(of(h.record(i), "far").Error, "flagged by first") })
 	time.Sleep(50 * time.Millisecond)
 	if far.holds() != "" || h.Unseen() != 1 {
