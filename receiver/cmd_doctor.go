@@ -209,9 +209,12 @@ func examineInterface(ctx context.Context, d *cli.Doctor, l LinkConfig) {
 	}
 	list := i.Receives()
 	rules, err := i.Rules(ctx, "ecluse_receiver")
+	if err != nil {
+		d.Check("rules of "+i.Name, err)
+	}
 	list = append(list, rules...)
-	lost, failed := i.Lost()
-	if err = errors.Join(err, failed); err == nil {
+	lost, err := i.Lost()
+	if err == nil {
 		list = append(list, i.Thrown(lost)...)
 	}
 	d.Advise(fmt.Sprintf("interface %s of link %s", i.Name, l.Name), list, err)

@@ -366,7 +366,7 @@ func (c *Chamber) evidence(id bundle.ID, said []ledger.Inspection) error {
 			return errOver
 		}
 		for _, n := range said {
-			put(r, n)
+			put(r, n, c.o.Now())
 		}
 		back = c.weigh(r)
 		return nil
@@ -395,6 +395,7 @@ func (c *Chamber) evidence(id bundle.ID, said []ledger.Inspection) error {
 	return nil
 }
 
+// calledBack tells of one that callBack has taken back, when that is durable.
 func (c *Chamber) calledBack(r *ledger.Record) {
 	c.stale(r.Bundle)
 	c.o.Log.Error("flagged after it was approved, and back in quarantine", zap.Stringer("bundle", r.Bundle), zap.String("detail", r.Detail))
@@ -429,7 +430,20 @@ func (c *Chamber) callBack(r *ledger.Record) bool {
 	return true
 }
 
-// condemns is who flags what is approved, and nobody has released in spite of that; nil for nobody.
+// found is who flags what is approved, of what nobody has seen yet; nil for nobody. Who has released it in spite of that has seen it.
+func (c *Chamber) found(r *ledger.Record) *ledger.Inspection {
+	if c.condemns(r) == nil {
+		return nil
+	}
+	for i := range r.Inspections {
+		if n := &r.Inspections[i]; n.Verdict == ledger.Flagged && n.Seen == nil {
+			return n
+		}
+	}
+	return nil
+}
+
+// condemns is who flags an approved bundle that not enough people have released in spite of it; nil for nobody.
 func (c *Chamber) condemns(r *ledger.Record) *ledger.Inspection {
 	word, by := c.word(r)
 	if word != inspect.Flagged || c.rules(r.Tenant).Covers(r, inspect.First(by).Reason) {
@@ -452,9 +466,9 @@ func (c *Chamber) judgeImported(r *ledger.Record) {
 
 // put makes evidence the latest of its inspector, unless that has said something later: who was asked before it may have come through others after it. Who has seen a finding has seen it
 // when it is found again.
-func put(r *ledger.Record, n ledger.Inspection) {
+func put(r *ledger.Record, n ledger.Inspection, now time.Time) {
 	for _, before := range r.Inspections {
-		if before.Inspector == n.Inspector && before.At.After(n.At) {
+		if before.Inspector == n.Inspector && before.At.After(n.At) && !before.At.After(now) { // a clock that was wrong, and was set right, makes nothing later than now
 			return
 		}
 		if before.Inspector == n.Inspector && before.Verdict == n.Verdict && slices.Equal(before.Findings, n.Findings) {

@@ -135,6 +135,9 @@ func (c *Chamber) See(id bundle.ID, by ledger.Sight) (*ledger.Record, error) {
 		return nil, err
 	}
 	c.noteUnseen(&after)
+	if after.State == ledger.Approved {
+		c.send(after.Tenant, id) // it goes on
+	}
 	c.o.Log.Info("seen: it was flagged after it had been delivered", zap.Stringer("bundle", id), zap.String("who", by.Who), zap.Uint32("uid", by.UID))
 	return &after, nil
 }

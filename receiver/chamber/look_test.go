@@ -329,6 +329,7 @@ func TestWhatIsFlaggedOnItsWayGoesBackWhenThatFails(t *testing.T) {
 	s.set(func() { s.hangs = false })
 	h.becomes(i, ledger.Quarantined)
 	h.is(i, ledger.Quarantined, bundle.ReasonMalware)
+	eventually(t, "there is nothing to be seen any more", func() bool { return h.Unseen() == 0 })
 	s.set(func() { s.refuse = nil })
 	time.Sleep(50 * time.Millisecond)
 	if s.tried.Load() != 1 || s.holds() != "" {
@@ -545,4 +546,88 @@ func TestAnApprovalCountsByTheInspectorsOfItsStep(t *testing.T) {
 	eventually(t, "the new one has looked", func() bool { return h.record(i).Verdict != nil && h.unlooked(h.record(i)) == "" })
 	must(t, h.approve(i, 1))
 	h.becomes(i, ledger.Imported)
+}
+
+// A clock that was a year ahead, and was set right, leaves words of a day that has not come: they keep nobody from saying another.
+func TestWhatWasSaidByAWrongClockIsSaidAnew(t *testing.T) {
+	t.Parallel()
+	p, first, _ := scanned(t, release.ModeOne)
+	p.requires(first)
+	h := p.open(t)
+	p.advance(365 * 24 * time.Hour)
+	i := p.lows[0].pack(t, "cssf", small("x"))
+	h.take(i, ledger.Quarantined)
+	h.judgedAs(i, ledger.Clean, "")
+	p.advance(-365 * 24 * time.Hour)
+	first.set("2", bundle.ReasonMalware, nil)
+	_, err := h.lookAt(i, true)
+	must(t, err)
+	h.is(i, ledger.Quarantined, bundle.ReasonMalware)
+}
+
+// What people have released although it was flagged is not taken back because their officer has left since, while its destination is away.
+func TestWhatWasReleasedAllTheSameGoesOn(t *testing.T) {
+	t.Parallel()
+	p, first, _ := scanned(t, release.ModeOne)
+	p.tenant("cssf", release.ModeOne)
+	p.requires(first)
+	tenant := p.tenants["cssf"]
+	tenant.Override = true
+	p.tenants["cssf"] = tenant
+	first.set("1", bundle.ReasonMalware, nil)
+	far := &shelf{name: "far", away: true}
+	h := p.shelve(t, far)
+	ada, bob := newOfficer(t), newOfficer(t)
+	h.officers(ada.line("ada", ""), bob.line("bob", ""))
+	i := p.lows[0].pack(t, "cssf", small("x"))
+	h.take(i, ledger.Quarantined)
+	h.judgedAs(i, ledger.Flagged, bundle.ReasonMalware)
+	must(t, h.decided(i, ada, ledger.Decision{Approve: true, Reason: "it is a sample", Override: bundle.ReasonMalware}))
+	eventually(t, "it was tried", func() bool { return far.ended.Load() > 1 })
+	h.officers(bob.line("bob", ""))
+	must(t, h.Recheck(t.Context()))
+	tried := far.ended.Load()
+	eventually(t, "it is tried again", func() bool { return far.ended.Load() > tried+2 })
+	h.becomes(i, ledger.Approved)
+	far.set(func() { far.away = false })
+	h.becomes(i, ledger.Imported)
+}
+
+// What is flagged between two destinations is not even copied to a directory that it has not reached.
+func TestWhatIsFlaggedIsNotCopiedToADirectory(t *testing.T) {
+	t.Parallel()
+	p, first, _ := scanned(t, release.ModeAutomatic)
+	p.tenant("cssf", release.ModeAutomatic, "later")
+	p.keep.Imported = 24 * time.Hour // it is copied there
+	p.requires(first)
+	near := &shelf{name: "near"}
+	h := p.shelve(t, near)
+	i := p.lows[0].pack(t, "cssf", small("x"))
+	h.take(i, ledger.Approved)
+	eventually(t, "it stands at one", func() bool { return of(h.record(i), "near").Done != nil && of(h.record(i), p.at("later")).Error != "" })
+	first.set("2", bundle.ReasonMalware, nil)
+	_, err := h.lookAt(i, false)
+	must(t, err)
+	made := make(chan string, 100)
+	p.disk.set(func(act, path string) error {
+		if strings.HasPrefix(path, p.at("later")+"/") {
+			select {
+			case made <- act + " " + path:
+			default:
+			}
+		}
+		return nil
+	})
+	must(t, os.Mkdir(p.at("later"), 0o755))
+	eventually(t, "it is told why", func() bool { return reasonOf(h.record(i)) == bundle.ReasonMalware })
+	time.Sleep(50 * time.Millisecond)
+	if len(made) > 0 || names(t, p.at("later")) != "" {
+		t.Errorf("%s; there stands %q", <-made, names(t, p.at("later")))
+	}
+	_, err = h.See(i.id(), ledger.Sight{Who: "alice", At: p.clock()})
+	must(t, err)
+	h.becomes(i, ledger.Imported)
+	if stands(t, p.at("later"), i); len(made) == 0 {
+		t.Error("nothing was seen to be copied: the test says nothing")
+	}
 }

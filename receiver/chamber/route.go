@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"ecluse/protocol/bundle"
+	"ecluse/receiver/deliver/remote"
 	"ecluse/receiver/inspect"
 	"ecluse/receiver/ledger"
 	"ecluse/receiver/release"
@@ -68,9 +69,14 @@ func (c *Chamber) through(r *ledger.Record) error {
 	if why := c.closed(r.Tenant); why != nil {
 		return fmt.Errorf("bundle %s: %w", r.Bundle, why)
 	}
-	if by := c.condemns(r); by != nil && by.Seen == nil {
+	return c.halted(r)
+}
+
+// halted says why an approved bundle goes nowhere at present: it was flagged since.
+func (c *Chamber) halted(r *ledger.Record) error {
+	if by := c.found(r); by != nil {
 		first := inspect.First(by)
-		return bundle.Reject(first.Reason, "G-2", "bundle %s was flagged by %s when it was approved already, and goes nowhere else until somebody has seen it (inspect --seen): %s: %s", r.Bundle, by.Inspector, first.Path, first.Text)
+		return &remote.Failure{Reason: first.Reason, Text: fmt.Sprintf("it was flagged by %s when it was approved already, and goes nowhere else until somebody has seen it (inspect --seen): %s: %s", by.Inspector, first.Path, first.Text)}
 	}
 	return nil
 }

@@ -162,6 +162,9 @@ func TestWhatIsHeldAsItsRouteOpensGoesOn(t *testing.T) {
 		p.mu.Unlock()
 		h.receive(i.from, i.records(false, true, i.chunks...)...)
 		h.becomes(i, ledger.Imported)
+		if held := h.logs.FilterMessage("trust has changed").Len(); held != brief-1 {
+			t.Errorf("it was held %d times, and %d were told", held, brief)
+		}
 	}
 }
 

@@ -50,6 +50,9 @@ func (c *Chamber) deliverBatch(o *outlet, records []*ledger.Record) {
 		if trustReason(w.err) {
 			w.err = bundle.Reject(bundle.ReasonSignerRevoked, "G-2", "%v", w.err)
 		}
+		if w.err == nil && slices.ContainsFunc(o.tenant.Destinations, func(d deliver.Options) bool { return !done(r, d.Directory) }) {
+			w.err = c.halted(r) // else a copy of it is made there before note says so
+		}
 		if isRejection(w.err) && c.landed(o, r) { // that was whole when it left, whatever became of it in quarantine since
 			w.landed, w.err = true, nil
 		}
@@ -413,7 +416,7 @@ func (c *Chamber) undelivered(o *outlet, of *ledger.Record, faults []fault, why 
 		began := slices.ContainsFunc(r.Deliveries, func(d ledger.Delivery) bool {
 			return d.Done != nil || d.May() && c.isRemote(r.Tenant, d.Destination)
 		})
-		if c.callBack(r) { // it was under way when it was flagged
+		if c.found(r) != nil && c.callBack(r) { // it was under way when it was flagged
 			after = *r
 			return nil
 		}
@@ -435,7 +438,9 @@ func (c *Chamber) undelivered(o *outlet, of *ledger.Record, faults []fault, why 
 	if errors.Is(err, errTold) {
 		err = nil
 	}
-	c.posted(err)
+	if c.posted(err); err == nil {
+		c.noteUnseen(&after) // what was flagged on its way may stand nowhere now
+	}
 	switch {
 	case errors.Is(err, errOver): // it was rejected meanwhile
 		c.dropAt(o, of, toldOf(faults, why))

@@ -122,11 +122,11 @@ type Delivery struct {
 	Moved       bool       `json:"moved,omitempty"` // that is the item in quarantine; else a copy at the destination
 	Done        *time.Time `json:"done,omitempty"`
 	Error       string     `json:"error,omitempty"`
-	// Begun is, in the destination's words, what it has begun there and not ended, and can go on with. While the bundle is approved it is no part of that digest either: an attempt that fails for itself takes
+	// Begun is, in the destination's words, what it has begun there and not ended, and can go on with. While the bundle is approved it is no part of the digest in the audit log, see digestOf: an attempt that fails for itself takes
 	// it back, and the next begins another.
 	Begun string `json:"begun,omitempty"`
 	// Retry says, like Name, that it may stand there: another attempt is, or was, under way after one of which it is known that it brought nothing. Attempts come every few minutes while a
-	// destination is away, and what is said of each for the time that it takes is no part of the digest in the audit log, see digestOf.
+	// destination is away, and what is said of each for the time that it takes is no part of that digest either.
 	Retry bool `json:"retry,omitempty"`
 }
 

@@ -187,7 +187,7 @@ func Alarms(s *Status, f Facts) alarm.List {
 		}
 	}
 	if f.Untrusted != "" {
-		add("trust", "", "configuration, allowed_signers or officers cannot be read, and what they said stands: %s", f.Untrusted)
+		add("trust", "", "not all of configuration, allowed_signers and officers can be read; what cannot stands as it was: %s", f.Untrusted)
 	}
 	for _, t := range slices.Sorted(maps.Keys(f.Unsigned)) {
 		add("trust", string(t), "who may sign content of tenant %s cannot be read, and what asks for signatures is held: %s", t, f.Unsigned[t])

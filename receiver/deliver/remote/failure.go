@@ -81,7 +81,7 @@ func Cut(cause error) error {
 // Answered says whether an error is what a destination that was asked has said of a bundle.
 func Answered(err error) bool {
 	var f *Failure
-	return errors.As(err, &f) && !f.Away
+	return errors.As(err, &f) && !f.Away && f.Reason != bundle.ReasonContentMismatch // of which it was not asked
 }
 
 // IsMaybe says whether what failed may have been done all the same.
