@@ -40,7 +40,7 @@ kept() {
 	local ours=$doc/${1##*/}
 	file 0644 "$1" "$ours"
 	if [ ! -e "$root$2" ]; then file 0644 "$1" "$2"
-	elif ! cmp -s "$1" "$root$2"; then echo "install: $2 is not what this version brings, and stays as it is: compare it with $ours" >&2; fi
+	elif ! cmp -s "$1" "$root$2"; then echo "install: $root$2 is not what this version brings, and stays as it is: compare it with $root$ours" >&2; fi
 }
 unit() { # unit MODE FILE TARGET: with the prefix in it
 	local text
@@ -123,7 +123,7 @@ EOT
 cat <<EOT
   - the network: $doc/50-ecluse-$end.network to /etc/systemd/network/, then systemctl enable --now ecluse-diode@IFACE
   - the other side's card, checked by its fingerprint: $name pair FILE.pair
-  - systemctl start $name ($(systemctl is-active --quiet "$name" 2>/dev/null && echo "or restart: the program of before still runs" || echo "it does not run yet")), and then $name doctor
+  - systemctl start $name$([ -z "$root" ] && systemctl is-active --quiet "$name" 2>/dev/null && echo " (or restart: the program of before still runs)"), and then $name doctor
 EOT
 [ "$side" = sender ] || cat <<EOT
   - who decides: $name officer add NAME KEY.pub, for each officer; /etc/ecluse/officer_ed25519 is root's, for a first try, and to be ended then (see README.md, Release)

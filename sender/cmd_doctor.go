@@ -152,7 +152,10 @@ func examineInterface(ctx context.Context, d *cli.Doctor, l LinkConfig) {
 	}
 	what := fmt.Sprintf("interface %s of link %s", i.Name, l.Name)
 	rules, err := i.Rules(ctx, "ecluse_sender")
-	d.Advise(what, append(i.Sends(l.MTU), rules...), err)
+	if err != nil {
+		d.Check("rules of "+i.Name, err)
+	}
+	d.Advise(what, append(i.Sends(l.MTU), rules...), nil)
 	if i.Loopback || !i.AnswersARP {
 		return
 	}

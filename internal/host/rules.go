@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"regexp"
+	"strings"
 )
 
 // Rules advises on what keeps this host from talking by an interface: a table of nftables, of family netdev, in which the interface has a chain. Only root is shown rules, and nobody
@@ -15,16 +17,22 @@ func (i *Interface) Rules(ctx context.Context, table string) (list []Advice, err
 	if i.Loopback || os.Geteuid() != 0 {
 		return nil, nil
 	}
-	out, err := exec.CommandContext(ctx, "nft", "list", "table", "netdev", table).Output()
+	program, err := exec.LookPath("nft")
+	if err != nil {
+		program = "/usr/sbin/nft" // su leaves it out of PATH
+	}
+	out, err := exec.CommandContext(ctx, program, "list", "table", "netdev", table).Output()
 	var exit *exec.ExitError
 	switch {
-	case errors.Is(err, exec.ErrNotFound), errors.As(err, &exit) && exit.Exited(): // there is no such table
+	case errors.As(err, &exit) && strings.Contains(string(exit.Stderr), "No such file or directory"): // or table
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, errors.New("nft is not here: nobody knows what keeps this host from talking by it")
 	case err != nil:
-		return nil, fmt.Errorf("list the rules of %s: %w", i.Name, err)
+		return nil, fmt.Errorf("list rules: %w", err)
 	case onDevice(string(out), i.Name):
 		return nil, nil
 	}
-	return []Advice{{"rules of " + i.Name, "nothing keeps this host from talking by it, as a kernel does unasked: systemctl enable --now ecluse-diode@" + i.Name}}, nil
+	return []Advice{{"rules of " + i.Name, "nothing keeps this host from talking by it, as a kernel does unasked: systemctl enable ecluse-diode@" + i.Name + " and systemctl restart ecluse-diode@" + i.Name}}, nil
 }
 
 // onDevice says whether a list of rules names an interface, in any of the forms in which nft has written it.
