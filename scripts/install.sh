@@ -121,7 +121,7 @@ $name is installed. What is left to do, as root (README.md, section Install, has
 EOT
 [ -e "$root$config" ] || echo "  - keys and a configuration: $0 $side -- ADDRESS AND FACTS makes both; $doc/$side.yaml explains what can be changed in $config afterwards"
 cat <<EOT
-  - the network: $doc/50-ecluse-$end.network to /etc/systemd/network/, then systemctl enable --now ecluse-diode@IFACE
+  - the rules, and then the network: systemctl enable --now ecluse-diode@IFACE; $doc/50-ecluse-$end.network to /etc/systemd/network/
   - the other side's card, checked by its fingerprint: $name pair FILE.pair
   - systemctl start $name$([ -z "$root" ] && systemctl is-active --quiet "$name" 2>/dev/null && echo " (or restart: the program of before still runs)"), and then $name doctor
 EOT
