@@ -141,7 +141,11 @@ func TestAnItemThatCannotTravelStandsInFailedWithItsReason(t *testing.T) {
 	if ended.text("state") != "failed" || ended.text("name") != "e:f" || ended.text("bundle") == "" {
 		t.Errorf("send --wait says %s", ended)
 	}
-	failed := below(t, filepath.Join(low.dir, "outbox/default/.ecluse/failed"))
+	var failed []string
+	low.within(5*time.Second, "all three to be put away, each with its reason", func() bool {
+		failed = below(t, filepath.Join(low.dir, "outbox/default/.ecluse/failed"))
+		return len(failed) == 9
+	})
 	if !slices.ContainsFunc(failed, func(f string) bool { return strings.HasSuffix(f, "/a:b") || strings.HasSuffix(f, "a:b") }) || len(failed) < 2 {
 		t.Errorf("failed holds %q", failed)
 	}
