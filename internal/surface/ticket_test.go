@@ -124,7 +124,6 @@ func (r row) number(key string) (n int64) {
 }
 
 func TestATicketBringsExactlyWhatIsMissing(t *testing.T) {
-	t.Parallel()
 	low, high, w := wired(t)
 	receiver := high.start()
 	low.start()
@@ -155,7 +154,6 @@ func TestATicketBringsExactlyWhatIsMissing(t *testing.T) {
 }
 
 func TestATicketBringsWhatNeverCame(t *testing.T) {
-	t.Parallel()
 	low, high := paired(t)
 	low.start()
 	for _, name := range []string{"one", "two", "three"} {
@@ -194,7 +192,6 @@ func TestATicketBringsWhatNeverCame(t *testing.T) {
 
 // The state that no daemon holds gives the same tickets, and takes them.
 func TestTicketsAreIssuedAndTakenWhileNoDaemonRuns(t *testing.T) {
-	t.Parallel()
 	low, high, w := wired(t)
 	receiver := high.start()
 	sender := low.start()
