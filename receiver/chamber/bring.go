@@ -60,27 +60,8 @@ func (c *Chamber) bring(o *outlet, r *ledger.Record, failures int) (away bool) {
 	if err != nil { // of its papers, which say nothing of a destination
 		return c.unbrought(o, r, fault{err: err}, failures)
 	}
-	may := false // an attempt before this one may have brought it there
-	err = c.change(id, func(r *ledger.Record) error {
-		if r.State != ledger.Approved {
-			return errOver
-		}
-		e := entry(r, to)
-		may = e.Name != "" || e.Retry
-		if err := c.through(r); err != nil {
-			return err
-		}
-		switch { // from here on it may be there
-		case e.Name != "", e.Retry:
-			return errTold
-		case e.Error != "":
-			e.Retry = true // the log has told of the first attempt, and tells of what comes of this one where that is new
-		default:
-			e.Name = signed.Manifest.Name
-		}
-		return nil
-	})
-	if err != nil && !errors.Is(err, errTold) {
+	may, err := c.setOut(id, to, signed.Manifest.Name)
+	if err != nil {
 		return c.unbrought(o, r, fault{to, err, may}, failures)
 	}
 	began := time.Now()
@@ -119,6 +100,33 @@ func (c *Chamber) bring(o *outlet, r *ledger.Record, failures int) (away bool) {
 	}
 	o.over(id, nil)
 	return false
+}
+
+// setOut notes that a bundle may be at a destination from here on. may says that an attempt before this one may have brought it there.
+func (c *Chamber) setOut(id bundle.ID, to, name string) (may bool, err error) {
+	err = c.change(id, func(r *ledger.Record) error {
+		if r.State != ledger.Approved {
+			return errOver
+		}
+		e := entry(r, to)
+		may = e.Name != "" || e.Retry
+		if err := c.through(r); err != nil {
+			return err
+		}
+		switch {
+		case may:
+			return errTold
+		case e.Error != "":
+			e.Retry = true // the log has told of the first attempt, and tells of what comes of this one where that is new
+		default:
+			e.Name = name
+		}
+		return nil
+	})
+	if errors.Is(err, errTold) {
+		err = nil
+	}
+	return may, err
 }
 
 // noteBegun makes durable what a destination has begun, so that another attempt can go on with it, or take it back.

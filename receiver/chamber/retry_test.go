@@ -26,6 +26,25 @@ func (p *plan) deliveries(t *testing.T) string {
 	return strings.Join(events, " ")
 }
 
+// triedMore waits until a shelf was asked ten times more.
+func (s *shelf) triedMore(t testing.TB) {
+	t.Helper()
+	n := s.tried.Load() + 10
+	eventually(t, "it is tried again", func() bool { return s.tried.Load() >= n })
+}
+
+// triedInVain has an item tried again and again, and holds that its record stays as it was.
+func (h *house) triedInVain(i *item, s *shelf) {
+	h.t.Helper()
+	s.triedMore(h.t)
+	changed := h.record(i).Changed
+	h.p.advance(time.Minute)
+	s.triedMore(h.t)
+	if again := h.record(i).Changed; !again.Equal(changed) {
+		h.t.Errorf("its record was changed at %v, and again at %v", changed, again)
+	}
+}
+
 // logged is a house with one shelf, whose book writes to an audit log.
 func logged(t *testing.T, s *shelf) (*plan, *house) {
 	t.Helper()
@@ -42,21 +61,10 @@ func TestTheLogTellsOfNoAttemptTwice(t *testing.T) {
 	p, h := logged(t, s)
 	i := p.lows[0].pack(t, "cssf", small("x"))
 	h.take(i, ledger.Approved)
-	tried := func(n int32) {
-		t.Helper()
-		n += s.tried.Load()
-		eventually(t, "it is tried again", func() bool { return s.tried.Load() >= n })
-	}
-	tried(10)
-	changed := h.record(i).Changed
-	p.advance(time.Minute)
-	tried(10)
-	if again := h.record(i).Changed; !again.Equal(changed) {
-		t.Errorf("its record was changed at %v, and again at %v", changed, again)
-	}
+	h.triedInVain(i, s)
 	eventually(t, "the log tells of the first", func() bool { return p.deliveries(t) == "delivering undelivered" })
 	s.set(func() { s.away, s.refuse = false, map[string]error{"x": remote.Away(errors.New("no route"), "put")} })
-	tried(10)
+	s.triedMore(t)
 	s.set(func() { s.refuse = nil })
 	h.becomes(i, ledger.Imported)
 	if got, want := p.deliveries(t), "delivering undelivered undelivered delivered"; got != want {
@@ -86,18 +94,7 @@ func TestTheLogTellsOfNothingThatAttemptsHaveBegun(t *testing.T) {
 	h := p.shelve(t)
 	i := p.lows[0].pack(t, "cssf", small("x"))
 	h.take(i, ledger.Approved)
-	tried := func(n int32) {
-		t.Helper()
-		n += s.tried.Load()
-		eventually(t, "it is tried again", func() bool { return s.tried.Load() >= n })
-	}
-	tried(10)
-	changed := h.record(i).Changed
-	p.advance(time.Minute)
-	tried(10)
-	if again := h.record(i).Changed; !again.Equal(changed) {
-		t.Errorf("its record was changed at %v, and again at %v", changed, again)
-	}
+	h.triedInVain(i, s)
 	p.agrees(t)
 	must(t, h.end(true))
 	h = p.prepare(t)
